@@ -1,0 +1,1 @@
+"""Scripts that a user launches, their configs and the papers' ablations."""

@@ -1,0 +1,23 @@
+"""Eight CPU devices, and the shared data where it is present."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402
+
+jax.config.update("jax_num_cpu_devices", 8)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real text and labelled sets: $PLMJAX_DATA_DIR, or ../shared/data beside the repository."""
+    path = Path(os.environ.get("PLMJAX_DATA_DIR", REPOSITORY.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no shared data at {path}; set PLMJAX_DATA_DIR")
+    return path
