@@ -1,0 +1,110 @@
+"""How the next token is drawn from logits: temperature, top-k, top-p, forbidden ids; pure
+functions.
+
+Legend: B rows of the batch, V vocabulary rows (padding rows included). Logits are float32; a token
+that is ruled out has the logit -inf, and a row keeps at least one token.
+
+The order is temperature, then top-k, then top-p, as in Hugging Face `transformers`. Top-k sampling
+is Fan et al. 2018 ("Hierarchical Neural Story Generation", Sec. 5), top-p (nucleus) sampling
+Holtzman et al. 2020 ("The Curious Case of Neural Text Degeneration", Sec. 3.1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw a token. Hashable, so that it can be a static argument of a jitted function.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    temperature: float = 1.0  # logits are divided by it; 0 takes the likeliest token (greedy)
+    top_k: int | None = None  # keep the k likeliest tokens; None keeps all
+    top_p: float | None = None  # keep the smallest set of tokens whose mass reaches p; None keeps all
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}: give 0 (greedy) or a positive number.")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k is {self.top_k}: give 1 or more, or leave it out to keep every token.")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}: give a number over 0 and up to 1.")
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+def allowed_tokens(rows: int, size: int, forbidden: Iterable[int] = ()) -> np.ndarray:
+    """Which of the table's rows may be drawn: bool [rows], False for rows >= size and for the
+    forbidden ids.
+
+    Raises:
+        ValueError: nothing is left to draw, or `size` exceeds the table.
+    """
+    if not 0 < size <= rows:
+        raise ValueError(f"The vocabulary's size {size} does not fit a table of {rows} rows.")
+    allowed_V = np.arange(rows) < size
+    allowed_V[[i for i in forbidden if i < rows]] = False
+    if not allowed_V.any():
+        raise ValueError(f"All {size} tokens of the vocabulary are forbidden, so none can be drawn.")
+    return allowed_V
+
+
+def keep_top_k(logits_BV: jax.Array, k: int) -> jax.Array:
+    """Rules out every token with a logit under the k-th highest; ties with the k-th stay, as in
+    `transformers`."""
+    if k >= logits_BV.shape[-1]:
+        return logits_BV
+    least_B1 = jax.lax.top_k(logits_BV, k)[0][..., -1:]
+    return jnp.where(logits_BV < least_B1, -jnp.inf, logits_BV)
+
+
+def keep_top_p(logits_BV: jax.Array, p: float) -> jax.Array:
+    """Keeps the smallest set of likeliest tokens whose probability reaches p, the token that
+    crosses p included.
+
+    Among equally likely tokens the lower id comes first.
+    """
+    if p >= 1:  # rounding of the running sum must not cut the tail
+        return logits_BV
+    order_BV = jnp.argsort(-logits_BV, axis=-1, stable=True)
+    mass_BV = jnp.take_along_axis(jax.nn.softmax(logits_BV, axis=-1), order_BV, axis=-1)
+    before_BV = jnp.cumsum(mass_BV, axis=-1) - mass_BV
+    keep_sorted_BV = (before_BV < p).at[..., 0].set(True)
+    keep_BV = jnp.take_along_axis(keep_sorted_BV, jnp.argsort(order_BV, axis=-1), axis=-1)
+    return jnp.where(keep_BV, logits_BV, -jnp.inf)
+
+
+def filter_logits(logits_BV: jax.Array, sampling: Sampling, allowed_V: jax.Array | np.ndarray) -> jax.Array:
+    """The logits that a token is drawn from, float32 [B, V]: -inf for whatever can't be drawn.
+
+    With temperature 0 only the forbidden tokens are ruled out, as the likeliest token passes every
+    filter.
+    """
+    logits_BV = jnp.where(allowed_V[None], logits_BV.astype(jnp.float32), -jnp.inf)
+    if sampling.temperature == 0:
+        return logits_BV
+    logits_BV = logits_BV / sampling.temperature
+    if sampling.top_k is not None:
+        logits_BV = keep_top_k(logits_BV, sampling.top_k)
+    if sampling.top_p is not None:
+        logits_BV = keep_top_p(logits_BV, sampling.top_p)
+    return logits_BV
+
+
+def draw(keys_B: jax.Array, logits_BV: jax.Array, sampling: Sampling, allowed_V: jax.Array | np.ndarray) -> jax.Array:
+    """One token a row, int32 [B], each row with its own key so that no row depends on its
+    neighbours."""
+    logits_BV = filter_logits(logits_BV, sampling, allowed_V)
+    if sampling.temperature == 0:
+        return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
+    return jax.vmap(jax.random.categorical)(keys_B, logits_BV).astype(jnp.int32)
