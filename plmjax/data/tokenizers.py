@@ -1,0 +1,203 @@
+"""Tokenizers behind one interface: text to ids and back, and a Vocabulary that says what the ids are.
+
+`load_tokenizer` reads what the field publishes (SentencePiece models, BERT's vocab.txt, GPT-2's vocab.json with
+merges.txt, GPT-1's encoder_bpe_40000.json with vocab_40000.bpe, tokenizer.json) and what `Tokenizer.save` wrote;
+`train_sentencepiece` trains a new one.
+"""
+
+import hashlib
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from plmjax.data.vocabulary import Vocabulary
+from plmjax.errors import UserError
+
+METADATA_FILE = "plmjax_tokenizer.json"
+
+
+class Tokenizer(ABC):
+    """Text to ids and back.
+
+    Attributes:
+        kind: "sentencepiece" or "huggingface": the library that does the work.
+        vocabulary: the ids and their kinds.
+        special_names: the printed name of each special id, sentinels included.
+    """
+
+    kind: ClassVar[str]
+    vocabulary: Vocabulary
+    special_names: dict[int, str]
+
+    @abstractmethod
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+        """The ids of each text, without added special tokens; names of special tokens in a text are plain text.
+
+        `threads`: at most so many threads where the library lets us choose; None leaves it to the library.
+        """
+
+    @abstractmethod
+    def piece(self, token: int) -> str:
+        """The piece of vocabulary behind one id, as the tokenizer's files spell it."""
+
+    @abstractmethod
+    def _decode_ordinary(self, ids: list[int]) -> str:
+        """The text of ids none of which is special."""
+
+    @abstractmethod
+    def _files(self) -> dict[str, bytes]:
+        """The files that make the tokenizer, for `save` and the fingerprint."""
+
+    @abstractmethod
+    def _metadata(self) -> dict[str, object]:
+        """What the files do not say: the roles of special tokens, the number of sentinels."""
+
+    def encode(self, text: str, special: bool = False) -> list[int]:
+        """The ids of a text, without added special tokens.
+
+        With `special`, names of special tokens in the text ("[MASK]", "<extra_id_0>") become their ids, and the blanks
+        before such a name belong to it, as in RoBERTa.
+        """
+        if not special:
+            return self.encode_batch([text])[0]
+        ids: list[int] = []
+        for part in self._special_pattern.split(text):
+            if part in self._special_ids:
+                ids.append(self._special_ids[part])
+            elif part.strip():
+                ids.extend(self.encode_batch([part])[0])
+        return ids
+
+    def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
+        """The text of ids. Special ids are left out, or with skip_special=False printed by name; no id raises."""
+        runs: list[list[int]] = [[]]
+        names: list[str] = []
+        for token in map(int, ids):
+            if 0 <= token < self.vocabulary.size and not self.vocabulary.is_special[token]:
+                runs[-1].append(token)
+            elif not skip_special:
+                names.append(self.special_names.get(token, f"<id_{token}>"))
+                runs.append([])
+        texts = [self._decode_ordinary(run) if run else "" for run in runs]
+        if not names:
+            return texts[0]
+        parts = [texts[0].strip()]
+        for name, text in zip(names, texts[1:], strict=True):
+            parts += [name, text.strip()]
+        return " ".join(part for part in parts if part)
+
+    @property
+    def name(self) -> str:
+        """A short description: the kind and the number of ids."""
+        return f"{self.kind}-{self.vocabulary.size}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokenizer's files and metadata: equal exactly when two tokenizers are the same."""
+        digest = hashlib.sha256(json.dumps([self.kind, self._metadata()], sort_keys=True).encode())
+        for name, content in sorted(self._files().items()):
+            digest.update(f"\n{name} {len(content)}\n".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+    @cached_property
+    def sentence_prefix(self) -> str:
+        """What goes before a sentence that follows another in running text.
+
+        " " where the blank is part of the next token (byte-level BPE), "" where the tokenizer itself parts two texts
+        that are encoded one by one.
+        """
+        ids = self.encode("a")
+        return "" if re.search(r"\s", self.decode(ids + ids).strip()) else " "
+
+    def save(self, directory: str | Path) -> None:
+        """Writes the files that `load_tokenizer(directory)` reads back into an equal tokenizer."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in self._files().items():
+            (directory / name).write_bytes(content)
+        metadata = {"kind": self.kind, "fingerprint": self.fingerprint, **self._metadata()}
+        (directory / METADATA_FILE).write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n")
+
+    @cached_property
+    def _special_ids(self) -> dict[str, int]:
+        return {name: token for token, name in self.special_names.items()}
+
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str]:
+        names = sorted(self._special_ids, key=len, reverse=True)
+        alternatives = "|".join(re.escape(name) for name in names) or r"(?!)"
+        return re.compile(rf"\s*({alternatives})")
+
+
+def load_tokenizer(path: str | Path, sentinels: int | None = None) -> Tokenizer:
+    """Loads a tokenizer from a directory or from one of its files.
+
+    Read, in this order, from a directory: plmjax's own tokenizer; tokenizer.json; a SentencePiece model (*.model);
+    vocab.json with merges.txt; encoder_bpe_40000.json with vocab_40000.bpe; vocab.txt. Names of special tokens come
+    from special_tokens_map.json and tokenizer_config.json beside it, else from the usual names.
+
+    Args:
+        path: the directory or file.
+        sentinels: sentinels to append above a SentencePiece model's pieces; None reads the number from the files
+            beside it, and takes T5's 100 for a bare model that has T5's special ids (pad 0, eos 1, unk 2).
+
+    Raises:
+        UserError: the path does not exist, holds no tokenizer, or holds a damaged one.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"No tokenizer at {path}: give a directory or a file that exists.")
+    if (path if path.is_dir() else path.parent).joinpath(METADATA_FILE).is_file():
+        return _load_saved(path if path.is_dir() else path.parent)
+    candidates = sorted(path.iterdir()) if path.is_dir() else [path]
+    for pattern, loader in _readers(sentinels):
+        for file in candidates:
+            if re.fullmatch(pattern, file.name):
+                return loader(file)
+    raise UserError(
+        f"No tokenizer in {path}: it needs tokenizer.json, a SentencePiece .model, vocab.txt, vocab.json with merges.txt, "
+        "or encoder_bpe_40000.json with vocab_40000.bpe."
+    )
+
+
+def train_sentencepiece(texts: Iterable[str], directory: str | Path, **options) -> Tokenizer:
+    """Trains SentencePiece on `texts` and saves it in `directory`: see `sentencepieces.train` for the options."""
+    from plmjax.data import sentencepieces
+
+    tokenizer = sentencepieces.train(texts, **options)
+    tokenizer.save(directory)
+    return tokenizer
+
+
+def _readers(sentinels: int | None) -> list[tuple[str, Callable[[Path], Tokenizer]]]:
+    from plmjax.data import fast_tokenizers, sentencepieces
+
+    return [
+        (r"tokenizer\.json", fast_tokenizers.load_json),
+        (r".*\.model", lambda file: sentencepieces.load(file, sentinels)),
+        (r"(vocab\.json|merges\.txt)", fast_tokenizers.load_gpt2),
+        (r"(encoder_bpe_40000\.json|vocab_40000\.bpe)", fast_tokenizers.load_gpt1),
+        (r"(.*vocab.*|.*)\.txt", fast_tokenizers.load_wordpiece),
+        (r".*\.json", fast_tokenizers.load_json),
+    ]
+
+
+def _load_saved(directory: Path) -> Tokenizer:
+    from plmjax.data import fast_tokenizers, sentencepieces
+
+    try:
+        metadata = json.loads((directory / METADATA_FILE).read_text())
+        saved = {"sentencepiece": sentencepieces, "huggingface": fast_tokenizers}[metadata["kind"]]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise UserError(f"The tokenizer in {directory} is damaged: {METADATA_FILE} can't be read ({error}).") from error
+    tokenizer = saved.load_saved(directory, metadata)
+    if tokenizer.fingerprint != metadata["fingerprint"]:
+        raise UserError(
+            f"The tokenizer in {directory} is damaged: its files do not match the fingerprint in {METADATA_FILE}."
+        )
+    return tokenizer

@@ -1,0 +1,110 @@
+"""What a tokenizer tells the rest of the code about its ids."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from plmjax.errors import UserError
+
+SPECIAL_NAMES = ("pad", "bos", "eos", "cls", "sep", "mask", "unk")
+ROWS_MULTIPLE = 128  # embedding rows split evenly over tensor-parallel devices and fill the TPU's lanes
+
+
+def padded(size: int) -> int:
+    """The rows of an embedding table for `size` ids: the next multiple of 128."""
+    return -(-size // ROWS_MULTIPLE) * ROWS_MULTIPLE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """The ids of a tokenizer and their kinds.
+
+    Attributes:
+        size: number of ids that the tokenizer can give, sentinels included; ids run from 0 to size - 1.
+        padded_size: rows of the embedding table, `size` rounded up to a multiple of 128.
+        pad, bos, eos, cls, sep, mask, unk: the special ids; None where the tokenizer has no such token.
+        sentinels: ids of the sentinels, sentinel 0 first; in T5 that is the highest id, and they count down.
+        is_special: bool [padded_size]; True for special tokens, sentinels and the rows from `size` on.
+        word_start: bool [padded_size], True where a piece begins a word; None if the tokenizer can't tell.
+        ordinary: int32 [count]; the ids that are not special, ascending: what random replacement draws from.
+    """
+
+    size: int
+    padded_size: int
+    pad: int | None
+    bos: int | None
+    eos: int | None
+    cls: int | None
+    sep: int | None
+    mask: int | None
+    unk: int | None
+    sentinels: tuple[int, ...]
+    is_special: np.ndarray
+    word_start: np.ndarray | None
+    ordinary: np.ndarray
+
+    def require(self, *names: str) -> None:
+        """Raises UserError naming those of the special tokens `names` ("mask", "sentinels", ...) that are missing."""
+        missing = [name for name in names if getattr(self, name) is None or getattr(self, name) == ()]
+        if missing:
+            raise UserError(
+                f"The tokenizer has no {' and no '.join(missing)} token, which this objective needs: take a tokenizer "
+                "that has it, or train one with specials='all'."
+            )
+
+    @property
+    def opening(self) -> int | None:
+        """The id that opens a classified sequence: cls, or bos where the vocabulary has no cls (RoBERTa's names)."""
+        return self.cls if self.cls is not None else self.bos
+
+    @property
+    def closing(self) -> int | None:
+        """The id that closes a segment: sep, or eos where the vocabulary has no sep (RoBERTa's names)."""
+        return self.sep if self.sep is not None else self.eos
+
+    @property
+    def padding(self) -> int:
+        """The id that fills unused places: pad, or 0 where the vocabulary has no pad."""
+        return self.pad if self.pad is not None else 0
+
+
+def make_vocabulary(
+    size: int,
+    specials: Mapping[str, int],
+    sentinels: Iterable[int] = (),
+    others: Iterable[int] = (),
+    word_start: Iterable[bool] | None = None,
+) -> Vocabulary:
+    """Builds a Vocabulary.
+
+    Args:
+        size: number of ids.
+        specials: id of each special token, by its name in SPECIAL_NAMES; a missing name means no such token.
+        sentinels: ids of the sentinels, sentinel 0 first.
+        others: further ids that are special and have no role here (BERT's [unused1], for one).
+        word_start: for each id below `size`, whether the piece begins a word; None if that can't be told.
+    """
+    sentinels = tuple(int(i) for i in sentinels)
+    rows = padded(size)
+    is_special = np.zeros(rows, bool)
+    is_special[size:] = True
+    is_special[[*specials.values(), *sentinels, *others]] = True
+    starts = None
+    if word_start is not None:
+        starts = np.zeros(rows, bool)
+        starts[:size] = np.fromiter(word_start, bool, count=size)
+        starts &= ~is_special
+        starts.setflags(write=False)
+    is_special.setflags(write=False)
+    ordinary = np.flatnonzero(~is_special).astype(np.int32)
+    ordinary.setflags(write=False)
+    return Vocabulary(
+        size=size,
+        padded_size=rows,
+        **{name: int(specials[name]) if name in specials else None for name in SPECIAL_NAMES},
+        sentinels=sentinels,
+        is_special=is_special,
+        word_start=starts,
+        ordinary=ordinary,
+    )
