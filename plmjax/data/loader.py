@@ -1,0 +1,120 @@
+"""Batches as a pure function of (seed, step): the same on any number of hosts, resumed from one integer."""
+
+from collections.abc import Iterator, Sequence
+
+import grain
+import numpy as np
+
+from plmjax.data.windows import Windows
+from plmjax.errors import UserError
+
+Batch = dict[str, np.ndarray]
+
+NO_EXAMPLE = -1  # the example id of a row past the end of one pass
+
+
+class Loader:
+    """Batches of windows.
+
+    The place p = step * batch_size + row of the endless stream of examples holds example
+    permutation_{seed, epoch}(p % examples) with epoch = p // examples. The permutation is Grain's index shuffle, which
+    needs no memory and is drawn anew in each epoch.
+
+    Args:
+        windows: the examples.
+        batch_size: rows of the global batch.
+        seed: of the permutations.
+        shuffle: False reads the windows once, in order: `num_batches` batches, the last filled up with padding rows
+            (every segment 0, example id -1).
+        rows: the rows of the global batch that this process reads; None reads all.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        rows: Sequence[int] | None = None,
+    ):
+        if batch_size < 1:
+            raise UserError(f"A batch of {batch_size} examples is no batch: take 1 or more.")
+        self.windows = windows
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
+        if self.rows.size and not (0 <= self.rows.min() and self.rows.max() < batch_size):
+            raise ValueError(f"rows lie in 0..{batch_size - 1}, not {self.rows.min()}..{self.rows.max()}")
+        self._examples = len(windows)
+        self._order = grain.MapDataset.source(_Identity(self._examples)).seed(seed % 2**32).shuffle().repeat()
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps in which every example is read once."""
+        return self._examples / self.batch_size
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of one pass in order, the last one filled up."""
+        return -(-self._examples // self.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step.
+
+        Returns:
+            The windows' fields with a leading axis of len(rows), and `example_ids` and `epochs`, int32 [rows].
+
+        Raises:
+            IndexError: without shuffling, a step past the end.
+        """
+        if step < 0 or (not self.shuffle and step >= self.num_batches):
+            raise IndexError(f"step {step} of {self.num_batches}")
+        places = step * self.batch_size + self.rows
+        if self.shuffle:
+            ids = np.array([self._order[int(place)] for place in places], np.int64)
+            epochs = places // self._examples
+        else:
+            ids = np.where(places < self._examples, places, NO_EXAMPLE)
+            epochs = np.zeros_like(places)
+        batch = self.windows.batch(np.maximum(ids, 0))
+        self._blank(batch, ids == NO_EXAMPLE)
+        return batch | {"example_ids": ids.astype(np.int32), "epochs": epochs.astype(np.int32)}
+
+    def stream(self, start_step: int = 0, threads: int = 2, ahead: int = 4) -> Iterator[tuple[int, Batch]]:
+        """(step, batch) from `start_step` on, read by `threads` threads, `ahead` batches before they are asked for."""
+        steps = _Steps(self, start_step)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+        return iter(grain.MapDataset.source(steps).to_iter_dataset(options))
+
+    def _blank(self, batch: Batch, empty: np.ndarray) -> None:
+        if empty.any():
+            for name, values in batch.items():
+                values[empty] = self.windows.padding if name == "tokens" else 0
+
+
+class _Identity:
+    """The source 0, 1, ..., which Grain permutes. Not `range`: Grain would look into it for nothing."""
+
+    def __init__(self, count: int):
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> int:
+        return int(index)
+
+
+class _Steps:
+    """The batches from a step on as a source: endless when they are shuffled."""
+
+    def __init__(self, loader: Loader, start: int):
+        self._loader = loader
+        self._start = start
+
+    def __len__(self) -> int:
+        return 2**62 if self._loader.shuffle else max(self._loader.num_batches - self._start, 0)
+
+    def __getitem__(self, index: int) -> tuple[int, Batch]:
+        step = self._start + int(index)
+        return step, self._loader.batch(step)
