@@ -12,8 +12,8 @@ from plmjax.losses.weighted import Weighted
 def softmax_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> TokenLoss:
     """Cross-entropy of logits [..., C] against integer targets [...] under weights [...], float32 throughout.
 
-    The same result as `cross_entropy` gives, one entry an example; here every entry of `loss` carries a gradient. A target
-    outside [0, C) must have weight 0.
+    The same result as `cross_entropy` gives, one entry an example; here every entry of `loss` carries a gradient. A
+    target outside [0, C) must have weight 0.
     """
     logits = logits.astype(jnp.float32)
     is_target = jax.nn.one_hot(targets, logits.shape[-1], dtype=jnp.bool_)

@@ -1,9 +1,9 @@
 """Cross-entropy over a vocabulary, in chunks of positions, with the gradient taken in the forward pass.
 
-The logits of a whole batch are the largest array of a language model by far. Here a scan over chunks of positions makes one
-chunk of logits at a time. Under differentiation the same visit also takes the gradient with respect to the states, the table and
-the bias, so that no product with the vocabulary is done twice (three in all) and nothing of size [positions, vocabulary] is
-kept for the backward pass, which only scales.
+The logits of a whole batch are the largest array of a language model by far. Here a scan over chunks of positions makes
+one chunk of logits at a time. Under differentiation the same visit also takes the gradient with respect to the states,
+the table and the bias, so that no product with the vocabulary is done twice (three in all) and nothing of size
+[positions, vocabulary] is kept for the backward pass, which only scales.
 
 Legend: B batch (all leading axes in one), L length, C positions of a chunk, E embedding width, V vocabulary rows.
 """
@@ -54,8 +54,8 @@ class _Gradients(NamedTuple):
 def default_chunk(batch: int, length: int, rows: int) -> int:
     """Positions of the length axis to a chunk: as few even chunks as keep a device under CHUNK_ELEMENTS logits.
 
-    batch: product of the leading axes; length: the axis that is cut; rows: V. The whole mesh that is set counts, since batch and
-    vocabulary lie spread over it.
+    batch: product of the leading axes; length: the axis that is cut; rows: V. The whole mesh that is set counts, since
+    batch and vocabulary lie spread over it.
     """
     devices = max(1, jax.sharding.get_abstract_mesh().size)
     most = max(1, CHUNK_ELEMENTS * devices // (batch * rows))
@@ -76,9 +76,11 @@ def cross_entropy(
 ) -> TokenLoss:
     """Cross-entropy of softmax(h @ table.T + bias) against integer targets, without ever making all logits.
 
-    h: [..., L, E], of the compute dtype; [N, E] does too. The last axis but one is cut into chunks and the leading ones stay
+    h: [..., L, E], of the compute dtype; [N, E] does too. The last axis but one is cut into chunks and the leading ones
+    stay
         whole, so give a batch as [B, L, E]: a batch axis spread over devices then stays where it is.
-    table_VE, bias_V: any float dtype. The products run in the dtype of `h` with float32 sums; logits, logsumexp and losses
+    table_VE, bias_V: any float dtype. The products run in the dtype of `h` with float32 sums; logits, logsumexp and
+    losses
         are float32.
     targets: int32 [..., L]. A target outside [0, size) must have weight 0.
     weights: float [..., L], taken as constants. A position of weight 0 adds nothing to the sum or the gradient.
@@ -94,8 +96,8 @@ def cross_entropy(
     rows = table_VE.shape[0]
     if targets.shape != h.shape[:-1] or weights.shape != h.shape[:-1] or table_VE.shape[1] != width:
         raise ValueError(
-            f"cross_entropy got states {h.shape}, table {table_VE.shape}, targets {targets.shape} and weights {weights.shape}; "
-            "it needs [..., L, E], [V, E], [..., L] and [..., L]."
+            f"cross_entropy got states {h.shape}, table {table_VE.shape}, targets {targets.shape} and weights "
+            f"{weights.shape}; it needs [..., L, E], [V, E], [..., L] and [..., L]."
         )
     if not 0 < size <= rows:
         raise ValueError(f"cross_entropy got size={size} for a table of {rows} rows; give 1 to {rows}.")
@@ -171,7 +173,8 @@ def _join(x, length):
 
 
 def _visit_chunk(options, table_VE, bias_V, state, positions, *, differentiate):
-    """One chunk: adds to the gradients of the table and the bias in `state`; gives (loss_BC, correct_BC, dh_BCE or None)."""
+    """One chunk: adds to the gradients of the table and the bias in `state`; gives (loss_BC, correct_BC, dh_BCE or
+    None)."""
     h_BCE, targets_BC, weights_BC = positions
     logits_BCV = jnp.einsum("bce,ve->bcv", h_BCE, table_VE, preferred_element_type=jnp.float32)
     if bias_V is not None:
@@ -179,7 +182,7 @@ def _visit_chunk(options, table_VE, bias_V, state, positions, *, differentiate):
     class_BCV = jax.lax.broadcasted_iota(jnp.int32, logits_BCV.shape, 2)
     real_BCV = class_BCV < options.size
     logits_BCV = jnp.where(real_BCV, logits_BCV, _IMPOSSIBLE)
-    # A comparison, not a gather: it fuses into the pass over the logits, and a vocabulary spread over devices stays spread.
+    # A comparison, not a gather: it fuses into the pass over the logits, and a vocabulary spread over devices stays so.
     target_BCV = real_BCV & (class_BCV == targets_BC[..., None])
 
     top_BC = jnp.max(logits_BCV, axis=-1)

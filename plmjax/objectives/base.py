@@ -1,0 +1,155 @@
+"""What an objective is, and the checks and the composition that objectives share.
+
+An objective names the kind of network it needs, the windows it reads, the noise it applies to one example, and its
+losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import jax
+
+from plmjax.errors import UserError
+from plmjax.losses.weighted import Weighted
+
+Example = dict[str, jax.Array]
+Losses = tuple[dict[str, Weighted], dict[str, Weighted]]
+"""(losses, metrics), each by name."""
+
+
+class Objective(Protocol):
+    """A pre-training objective: a config dataclass with these attributes and methods."""
+
+    kind: ClassVar[str]
+    """The kind of network: "encoder", "decoder", "encoder_decoder" or "two_stream"."""
+    static: bool
+    """Whether an example has the same noise in every epoch."""
+    window: Any
+    """A config of plmjax.data.windows."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads it asks of the network: "token", "pool", "sentence"."""
+
+    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+        """Raises UserError where this network, vocabulary or length can't carry the objective."""
+
+    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+        """The examples of a split for a network that reads `length` tokens."""
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        """The noise for one example: network inputs, and `targets` and `weights` of its main token loss."""
+
+    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        """Losses and metrics of a corrupted batch on a `Bound` network; train=False: no label smoothing, no z-loss."""
+
+    def coefficients(self) -> dict[str, float]:
+        """Factor of each loss in the total; 1 for a name that is missing."""
+
+
+class Part(Protocol):
+    """One loss of an `EncoderObjective`, computed on an encoding that its parts share."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads it asks of the network."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Fields that it reads from the window."""
+
+    def check(self, vocabulary: Any) -> None:
+        """Raises UserError for settings that are wrong or that the vocabulary can't serve."""
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        """The fields it adds or changes, of one example."""
+
+    def losses(self, network: Any, x_BLD: jax.Array, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        """Its losses and metrics, on the encoding of the corrupted batch."""
+
+
+class EncoderObjective:
+    """An objective made of parts that share one encoding of the corrupted tokens; its total is their sum.
+
+    A subclass is a dataclass with the fields `window` and `static`, and says which parts it has.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str] = "encoder"
+
+    def parts(self) -> Sequence[Part]:
+        raise NotImplementedError
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(head for part in self.parts() for head in part.heads))
+
+    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+        needs = ("tokens", "segments", *(field for part in self.parts() for field in part.needs))
+        check_fit(self, network_config, kind, length, needs)
+        for part in self.parts():
+            part.check(vocabulary)
+
+    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+        return self.window.build(split, vocabulary, length, seed)
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        corrupted = dict(example)
+        for index, part in enumerate(self.parts()):
+            corrupted |= part.corrupt(jax.random.fold_in(key, index), example, vocabulary)
+        return corrupted
+
+    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        x_BLD = network.encode(batch["tokens"], batch.get("token_types"), batch.get("positions"), batch["segments"])
+        losses: dict[str, Weighted] = {}
+        metrics: dict[str, Weighted] = {}
+        for part in self.parts():
+            part_losses, part_metrics = part.losses(network, x_BLD, batch, vocabulary, train)
+            losses |= part_losses
+            metrics |= part_metrics
+        return losses, metrics
+
+    def coefficients(self) -> dict[str, float]:
+        return {}
+
+
+def check_fit(objective: Any, network_config: Any, kind: str, length: int, needs: Sequence[str]) -> None:
+    """UserError where the network is of another kind or too short, or the window lacks a field."""
+    name, network = type(objective).__name__, type(network_config).__name__
+    if kind != objective.kind:
+        raise UserError(
+            f"The objective {name} needs a network of kind {objective.kind!r}, but {network} is of kind {kind!r}; "
+            "choose another objective or another network."
+        )
+    if length < 1:
+        raise UserError(f"train.length is {length}; give the number of tokens in an example, at least 1.")
+    most = getattr(network_config, "max_positions", None)
+    if most and length > most:
+        raise UserError(
+            f"Sequences of train.length={length} are longer than the {most} positions of {network}; "
+            "lower train.length or raise model.max_positions."
+        )
+    missing = [field for field in needs if field not in objective.window.gives]
+    if missing:
+        raise UserError(
+            f"The objective {name} reads {_listed(missing)}, which windows of {type(objective.window).__name__} "
+            "do not give; choose another window."
+        )
+
+
+def check_share(name: str, value: float, least: float = 0.0, most: float = 1.0) -> None:
+    """UserError where a share lies outside [least, most]."""
+    if not least <= value <= most:
+        raise UserError(f"{name} is {value}; it must lie between {least:g} and {most:g}.")
+
+
+def token_metrics(name: str, correct: jax.Array, weights: jax.Array) -> Mapping[str, Weighted]:
+    """The accuracy of a loss, named after it."""
+    return {f"{name}_accuracy": Weighted.of(correct, weights)}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

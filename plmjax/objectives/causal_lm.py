@@ -1,0 +1,78 @@
+"""Causal language modelling: each token is predicted from those before it (GPT-1, Radford et al. 2018, Sec. 3.1;
+GPT-2).
+
+The window reads one token more than the network: its first L tokens are the inputs, its last L the targets.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.data.windows import Chunks
+from plmjax.errors import UserError
+from plmjax.losses.cross_entropy import cross_entropy
+from plmjax.objectives.base import Example, Losses, check_fit, check_share, token_metrics
+
+
+def _chunks() -> Chunks:
+    return Chunks(separator=True, isolate=False, overlap=1)
+
+
+@dataclass(slots=True)
+class CausalLM:
+    """Causal LM on consecutive chunks of the corpus.
+
+    `window.isolate=True` keeps the documents of a chunk from each other: attention stays within a document, positions
+    restart with it, and no token is predicted from the document before. By default a chunk is one text, as GPT was
+    trained.
+    """
+
+    kind: ClassVar[str] = "decoder"
+    static: ClassVar[bool] = False  # nothing is random
+
+    window: Any = field(default_factory=_chunks)
+    label_smoothing: float = 0.0  # share of the target's probability spread over the vocabulary, in training
+    z_loss: float = 0.0  # factor of logsumexp(logits)**2, in training
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return ("token",)
+
+    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+        check_fit(self, network_config, kind, length, ("tokens", "positions", "segments"))
+        check_share("objective.label_smoothing", self.label_smoothing)
+        if getattr(self.window, "overlap", 1) != 1:
+            raise UserError(
+                f"objective.window.overlap is {self.window.overlap}, but causal LM predicts each token once; "
+                "set it to 1."
+            )
+        if getattr(self.window, "separator", False):
+            vocabulary.require("eos")
+
+    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+        return self.window.build(split, vocabulary, length + 1, seed)
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        tokens, segments = example["tokens"], example["segments"]
+        predicted = (segments[:-1] > 0) & (segments[1:] == segments[:-1])
+        shifted = {"tokens": tokens[:-1], "positions": example["positions"][:-1], "segments": segments[:-1]}
+        return example | shifted | {"targets": tokens[1:], "weights": predicted.astype(jnp.float32)}
+
+    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        head = network.token_head(network.decode(batch["tokens"], batch["positions"], batch["segments"]))
+        loss = cross_entropy(
+            head.h,
+            head.table,
+            head.bias,
+            batch["targets"],
+            batch["weights"],
+            size=vocabulary.size,
+            label_smoothing=self.label_smoothing if train else 0.0,
+            z_loss=self.z_loss if train else 0.0,
+        )
+        return {"causal_lm": loss.total}, token_metrics("causal_lm", loss.correct, batch["weights"])
+
+    def coefficients(self) -> dict[str, float]:
+        return {}

@@ -1,0 +1,95 @@
+"""Masked language modelling: tokens are hidden and predicted from both sides.
+
+BERT (Devlin et al. 2018, Sec. 3.1): 15% of the tokens, of which 80% become the mask, 10% a random token, 10% stay.
+RoBERTa (Liu et al. 2019, Secs. 4.1 and 4.2): masks drawn anew whenever a sequence is read, on full sentences, with
+nothing beside it.
+
+Legend: B batch, L length, M masked positions per example, D model width.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.data.windows import FullSentences
+from plmjax.errors import UserError
+from plmjax.losses.cross_entropy import cross_entropy
+from plmjax.noise import masking
+from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_share, token_metrics
+
+
+@dataclass(slots=True)
+class Masking:
+    """The part that masks tokens and predicts them. BERT's Table 8 varies the shares; tokens neither masked nor random
+    stay."""
+
+    rate: float = 0.15  # tokens predicted, of all real ones, special ones counted
+    mask_share: float = 0.8  # of these, the share that becomes the mask
+    random_share: float = 0.1  # and that becomes a random ordinary token
+    whole_word: bool = False  # choose whole words; needs a tokenizer that can tell where words start
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return ("token",)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def max_predictions(self, length: int) -> int:
+        """M: 19 at length 128 and 77 at 512 for the rate of .15."""
+        return masking.max_predictions(length, self.rate)
+
+    def check(self, vocabulary: Any) -> None:
+        check_share("objective.masking.rate", self.rate)
+        check_share("objective.masking.mask_share", self.mask_share)
+        check_share("objective.masking.random_share", self.random_share, most=1 - self.mask_share)
+        vocabulary.require("mask")
+        if self.whole_word and vocabulary.word_start is None:
+            raise UserError(
+                "objective.masking.whole_word is True, but this tokenizer can't tell where a word starts; "
+                "set it to False or choose another tokenizer."
+            )
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        choice_key, replacement_key = jax.random.split(key)
+        tokens_L, real_L = example["tokens"], example["segments"] > 0
+        candidates_L = real_L & ~jnp.asarray(vocabulary.is_special)[tokens_L]
+        budget = jnp.asarray(masking.prediction_counts(len(tokens_L), self.rate))[jnp.sum(real_L)]
+        if self.whole_word:
+            starts_L = jnp.asarray(vocabulary.word_start)[tokens_L]
+            chosen_L = masking.choose_words(choice_key, candidates_L, starts_L, budget)
+        else:
+            chosen_L = masking.choose_tokens(choice_key, candidates_L, budget)
+        masked = masking.mask_tokens(
+            replacement_key,
+            tokens_L,
+            chosen_L,
+            predictions=self.max_predictions(len(tokens_L)),
+            mask=vocabulary.mask,
+            ordinary_R=vocabulary.ordinary,
+            mask_share=self.mask_share,
+            random_share=self.random_share,
+        )
+        return masked._asdict()
+
+    def losses(self, network: Any, x_BLD: jax.Array, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        # Only the masked positions go through the head: a seventh of the logits.
+        x_BMD = jnp.take_along_axis(x_BLD, batch["masked_positions"][..., None], axis=1)
+        head = network.token_head(x_BMD)
+        loss = cross_entropy(head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size)
+        return {"masked_lm": loss.total}, token_metrics("masked_lm", loss.correct, batch["weights"])
+
+
+@dataclass(slots=True)
+class MaskedLM(EncoderObjective):
+    """Masked LM alone, as RoBERTa is trained."""
+
+    window: Any = field(default_factory=FullSentences)
+    masking: Masking = field(default_factory=Masking)
+    static: bool = False  # True: an example has the same mask in every epoch, as BERT's prepared data have
+
+    def parts(self) -> tuple[Part, ...]:
+        return (self.masking,)
