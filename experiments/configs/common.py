@@ -1,0 +1,21 @@
+"""What the configs share: picking a variant, and the stores of the small runs."""
+
+from collections.abc import Callable
+
+from plmjax.data.prepare import PrepareOptions
+from plmjax.errors import UserError
+from plmjax.train.config import Config, DataConfig
+
+ENGLISH = DataConfig(store="runs/english")  # what the README's `experiments.prepare` command writes
+
+
+def builtin() -> DataConfig:
+    """The built-in corpus, made ready in the working folder at the first run."""
+    return DataConfig(prepare=PrepareOptions(sources=("builtin",), vocab_size=2048))
+
+
+def pick(variants: dict[str, Callable[[], Config]], variant: str) -> Config:
+    """The config of a name; UserError with the names that there are."""
+    if variant not in variants:
+        raise UserError(f"The config has no variant {variant!r}: choose one of {', '.join(variants)}.")
+    return variants[variant]()
