@@ -1,0 +1,87 @@
+"""What a run is made of: the network, the objective, the data and how to train.
+
+`Config.model` is a configuration of `plmjax.modules`, `Config.objective` one of `plmjax.objectives`. The classes are
+mutable so that command-line overrides work; `resolve.resolve` checks them and fills in what is derived.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class DataConfig:
+    """Where the tokens are."""
+
+    store: str = ""  # folder of the token store; empty: WORKDIR/store
+    prepare: Any = None  # data.prepare.PrepareOptions to build the store from where it does not exist
+    seed: int = 0  # of the windows and of the order of the examples
+
+
+@dataclass(slots=True)
+class TrainConfig:
+    """How long, in what portions, and what is said on the way."""
+
+    steps: int = 1000  # updates; the decaying schedules end here
+    batch_size: int = 32  # examples a step, over all devices and microbatches
+    length: int = 128  # tokens of an example as the network reads it
+    microbatches: int = 1  # portions whose gradients are added up; the result does not depend on it
+    seed: int = 0  # of the initialisation, the noise and dropout
+    log_every: int = 10  # steps between two lines of metrics
+    eval_every: int = 500  # steps between two validations; the last step is always validated
+    eval_batches: int = 0  # validation batches read each time, 0: the whole split
+    eval_batch_size: int = 0  # examples of a validation batch, 0: one microbatch
+    max_nonfinite: int = 10  # non-finite gradients in a row that stop the run
+    compilation_cache: str = "~/.cache/plmjax/compiled"  # folder of compiled programs, empty: none
+    tensorboard: bool = True  # write WORKDIR/tensorboard
+    wandb: str = ""  # Weights & Biases project, empty: off
+
+
+@dataclass(slots=True)
+class OptimizerConfig:
+    """The update rule and its learning rate."""
+
+    name: str = "adamw"  # adamw, adafactor or lamb
+    learning_rate: float = 1e-3  # the highest rate, in every schedule
+    schedule: str = "linear"  # after the warm-up: linear, cosine, rsqrt or constant
+    warmup_steps: int = 0  # linear rise from 0; rsqrt: length of the flat start (T5: 10,000)
+    decay_steps: int = 0  # step at which linear and cosine end, 0: train.steps
+    final_scale: float = 0.0  # linear and cosine end at learning_rate times this
+    b1: float = 0.9  # AdamW, LAMB: decay of the first moment
+    b2: float = 0.999  # AdamW, LAMB: decay of the second moment
+    eps: float = 1e-8  # AdamW, LAMB: added to the root of the second moment
+    bias_correction: bool = True  # AdamW: divide the moments by 1 - decay^step; BERT's Adam does not
+    weight_decay: float = 0.0  # AdamW, LAMB: decoupled; never on biases, norms and relative biases
+    clip_norm: float = 0.0  # global gradient norm above which gradients are scaled down, 0: never
+
+
+@dataclass(slots=True)
+class MeshConfig:
+    """Devices on each axis of the mesh; -1 takes the rest."""
+
+    data: int = -1  # copies of the parameters, each with its rows of the batch
+    fsdp: int = 1  # rows of the batch again, and the parameters split among them
+    tensor: int = 1  # heads, feed-forward width and vocabulary split among them
+
+
+@dataclass(slots=True)
+class CheckpointConfig:
+    """When the state is written, and what is kept."""
+
+    every_steps: int = 1000  # 0: not by steps; the last step is always saved
+    every_minutes: float = 30.0  # 0: not by the clock
+    keep: int = 2  # newest checkpoints kept
+    keep_every: int = 0  # also keep the steps that this divides, 0: none
+
+
+@dataclass(slots=True)
+class Config:
+    """One run."""
+
+    model: Any  # a configuration of plmjax.modules
+    objective: Any  # a configuration of plmjax.objectives
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    name: str = ""  # of the run: the default working folder is runs/<name>

@@ -1,0 +1,89 @@
+"""Validation on fixed noise, and the entropy that a network beats only by reading the context."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
+from plmjax.train.sharding import batch_sharding, replicated
+from plmjax.train.step import Batch, Sums, corrupt_batch
+
+# The noise of validation is the same in every run, whatever its seed, so that losses of different runs compare.
+EVAL_KEY = 20181011
+
+
+def eval_step(params: Any, batch: Batch, *, module: Any, objective: Any, vocabulary: Any) -> tuple[Sums, Sums]:
+    """Losses and metrics by name, summed over one raw batch [B, ...], without dropout, smoothing and z-loss."""
+    corrupted = _fixed_noise(objective, vocabulary, batch)
+    return objective.losses(Bound(module, params), corrupted, vocabulary, train=False)
+
+
+def target_counts(batch: Batch, *, objective: Any, vocabulary: Any) -> jax.Array:
+    """Weight of each vocabulary row among the targets of one raw batch, float32 [V]."""
+    corrupted = _fixed_noise(objective, vocabulary, batch)
+    targets, weights = corrupted["targets"].reshape(-1), corrupted["weights"].reshape(-1)
+    return jnp.zeros(vocabulary.padded_size, jnp.float32).at[targets].add(weights.astype(jnp.float32))
+
+
+def _fixed_noise(objective: Any, vocabulary: Any, batch: Batch) -> Batch:
+    first_epoch = batch | {"epochs": jnp.zeros_like(batch["epochs"])}
+    return corrupt_batch(objective, vocabulary, jax.random.key(EVAL_KEY), first_epoch, static=False)
+
+
+class Evaluator:
+    """Validates parameters on the same batches each time.
+
+    Args:
+        mesh: from `sharding.make_mesh`.
+        param_shardings: of the parameters.
+        parts: module, objective, vocabulary.
+    """
+
+    def __init__(self, mesh: Mesh, param_shardings: Any, *, module: Any, objective: Any, vocabulary: Any) -> None:
+        self._coefficients = objective.coefficients()
+        rows, copies = batch_sharding(mesh), replicated(mesh)
+        self._step = jax.jit(
+            lambda params, batch: eval_step(params, batch, module=module, objective=objective, vocabulary=vocabulary),
+            in_shardings=(param_shardings, rows),
+            out_shardings=copies,
+        )
+        self._count = jax.jit(
+            lambda batch: target_counts(batch, objective=objective, vocabulary=vocabulary),
+            in_shardings=(rows,),
+            out_shardings=copies,
+        )
+
+    def __call__(self, params: Any, batches: Iterable[Batch]) -> dict[str, float]:
+        """{"loss": ..., each loss and metric by name: ...}: means over all batches.
+
+        A loss and a metric of one name give one entry, the loss's.
+        """
+        sums: tuple[Sums, Sums] | None = None
+        for batch in batches:
+            new = self._step(params, batch)
+            sums = new if sums is None else jax.tree.map(jnp.add, sums, new)
+        if sums is None:
+            return {}
+        losses, metrics = jax.device_get(sums)
+        means = {name: float(Weighted(*term).mean()) for name, term in (metrics | losses).items()}
+        total = sum(self._coefficients.get(name, 1.0) * means[name] for name in losses)
+        return {"loss": total} | means
+
+    def unigram_entropy(self, batches: Iterable[Batch]) -> float:
+        """Entropy in nats of the weighted validation targets: the loss of the best guess that ignores the context."""
+        counts: np.ndarray | None = None
+        for batch in batches:
+            new = np.asarray(self._count(batch), np.float64)
+            counts = new if counts is None else counts + new
+        return 0.0 if counts is None else entropy(counts)
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Entropy in nats of the distribution that `counts` [V] are proportional to; 0 for none."""
+    shares = counts[counts > 0] / max(counts.sum(), 1e-30)
+    return float(-(shares * np.log(shares)).sum())

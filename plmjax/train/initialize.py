@@ -1,0 +1,101 @@
+"""Starting from someone's parameters: a plmjax checkpoint or a Hugging Face directory."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from plmjax.errors import UserError
+from plmjax.train.checkpoints import load_params
+from plmjax.train.sharding import path_string
+
+log = logging.getLogger(__name__)
+
+TRUNK = ("embeddings", "encoder", "decoder")  # all else under the root is a head
+VOCABULARY_ROWS = re.compile(r"(^|/)(embeddings/tokens/embedding|token_head/(embedding|bias))$")
+
+
+def source_params(source: str, tokenizer: str) -> dict[str, Any]:
+    """The nested dict of parameters that `--init_from` names, as numpy arrays.
+
+    Args:
+        source: a working folder or step of plmjax, or a directory with Hugging Face's config.json.
+        tokenizer: fingerprint of the run's tokenizer.
+
+    Raises:
+        UserError: nothing there, or a plmjax checkpoint of another tokenizer.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise UserError(
+            f"--init_from is {source!r}, which does not exist: give a working folder or a Hugging Face directory."
+        )
+    if (path / "config.json").exists() and not (path / "checkpoints").exists():
+        from plmjax.interop import load_huggingface
+
+        return load_huggingface(path).params
+    params, manifest = load_params(path)
+    if manifest["tokenizer"] != tokenizer:
+        raise UserError(
+            f"The checkpoint in {source} has another tokenizer than the store: prepare the store with its tokenizer."
+        )
+    return params
+
+
+def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tuple[Any, list[str], list[str]]:
+    """The source's parameters in the structure and on the devices of `fresh`.
+
+    Tables may have another number of padding rows. Heads that the source lacks stay fresh.
+
+    Args:
+        source: nested dict of arrays.
+        fresh: initialised (sharded) parameters.
+        vocabulary_size: rows of the vocabulary that mean something.
+
+    Returns:
+        parameters, paths left fresh, and the source's paths left unused (heads that this run has no use for).
+
+    Raises:
+        UserError: names the first tensor that does not fit.
+    """
+    given = {path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(source)}
+    missing: list[str] = []
+
+    def one(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        name = path_string(path)
+        if name not in given:
+            if name.split("/")[0] in TRUNK:
+                raise UserError(
+                    f"--init_from lacks the tensor {name!r}: it holds another network than config.model describes."
+                )
+            missing.append(name)
+            return leaf
+        value = _rows_fitted(name, given.pop(name), leaf, vocabulary_size)
+        if value.shape != leaf.shape:
+            raise UserError(
+                f"--init_from's tensor {name!r} is {list(value.shape)}, but config.model needs {list(leaf.shape)}: make "
+                "them agree."
+            )
+        value = np.asarray(value, leaf.dtype)
+        return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: value[index])
+
+    params = jax.tree_util.tree_map_with_path(one, fresh)
+    unused = sorted(given)
+    for name in unused:
+        if name.split("/")[0] in TRUNK:
+            raise UserError(f"--init_from has the tensor {name!r}, which config.model lacks: make them agree.")
+    return params, missing, unused
+
+
+def _rows_fitted(name: str, value: Any, leaf: jax.Array, vocabulary_size: int) -> np.ndarray:
+    """`value` with rows beyond the vocabulary cut off or, as zeros, added."""
+    value = np.asarray(value)
+    if not VOCABULARY_ROWS.search(name) or value.shape[1:] != leaf.shape[1:] or value.shape[0] < vocabulary_size:
+        return value
+    out = np.zeros(leaf.shape, value.dtype)
+    rows = min(len(value), len(out))
+    out[:rows] = value[:rows]
+    return out

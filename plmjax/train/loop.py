@@ -1,0 +1,283 @@
+"""The loop: from a configuration and a folder to a trained, validated, saved network; it resumes by itself."""
+
+import errno
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from plmjax.errors import UserError
+from plmjax.modules import build
+from plmjax.train.checkpoints import Checkpoint, Checkpointer, restore
+from plmjax.train.config import Config
+from plmjax.train.data import abstract_batch, open_store, training_loader, validation_batches, validation_loader
+from plmjax.train.distributed import agree, first_process_first
+from plmjax.train.evaluation import Evaluator
+from plmjax.train.flops import forward_flops, peak_flops
+from plmjax.train.initialize import fit_params, source_params
+from plmjax.train.manifest import check_same_run, run_manifest
+from plmjax.train.metrics import Interval, finite
+from plmjax.train.optimizers import make_optimizer
+from plmjax.train.reporting import Reporter, si
+from plmjax.train.resolve import resolve
+from plmjax.train.schedules import make_schedule
+from plmjax.train.sharding import make_mesh, to_devices
+from plmjax.train.signals import Stop, stop_signals
+from plmjax.train.state import State, abstract_state, create_state, parameter_count, shardings_of
+from plmjax.train.step import forward, jit_train_step
+
+EXIT_STOPPED = 75  # of a script whose run a signal stopped after saving: start it again (EX_TEMPFAIL of sysexits.h)
+
+
+@dataclass(slots=True)
+class Result:
+    """How a call of `train` ended."""
+
+    status: str  # "finished"; "stopped" by a signal, after saving; "complete": there was nothing left to do
+    step: int  # steps that the run has behind it
+    workdir: Path
+    checkpoint: Path  # of that step
+    validation: dict[str, float] = field(default_factory=dict)  # the last validation's losses and metrics
+    unigram_entropy: float | None = None  # nats, of the validation targets
+
+
+def train(config: Config, workdir: str | Path, *, init_from: str = "") -> Result:
+    """Trains as `config` says, resuming from what `workdir` holds.
+
+    Args:
+        config: the run; it is not changed.
+        workdir: folder of checkpoints/, metrics.jsonl, tensorboard/, loss.png and, where `config.data.store` is empty,
+            the token store. Made if need be; several hosts share it.
+        init_from: a plmjax working folder or step of one, or a Hugging Face directory, whose parameters a new run
+            starts from. A run that resumes has no use for it.
+
+    Returns:
+        Result. The first SIGTERM or SIGINT ends the run after saving, with status "stopped".
+
+    Raises:
+        UserError: the configuration, the data, the folder or the disk does not allow it; one sentence.
+    """
+    workdir = Path(workdir).absolute()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        enable_compilation_cache(config.train.compilation_cache)
+        store = first_process_first(lambda: open_store(config.data, workdir))
+        config = resolve(config, store.vocabulary, jax.device_count())
+        mesh = make_mesh(config.mesh)
+        with jax.set_mesh(mesh):
+            return _Run(config, workdir, store, mesh).go(init_from)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"The disk that holds {workdir} is full: free some space and run again to resume.") from error
+
+
+def enable_compilation_cache(directory: str) -> None:
+    """Keeps compiled programs in `directory` for later runs, unless it is empty or JAX was given a cache already."""
+    if directory and not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(Path(directory).expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+class _Run:
+    """One call of `train`: what its phases share."""
+
+    def __init__(self, config: Config, workdir: Path, store: Any, mesh: Mesh) -> None:
+        self.config, self.workdir, self.store, self.mesh = config, workdir, store, mesh
+        self.module = build(config.model)
+        self.parts = {"module": self.module, "objective": config.objective, "vocabulary": store.vocabulary}
+        self.optimizer = make_optimizer(config.optimizer)
+        self.abstract = abstract_state(self.module, self.optimizer, config.train.seed, mesh)
+        self.manifest = run_manifest(config, store)
+        self.validation: dict[str, float] = {}
+
+    def go(self, init_from: str) -> Result:
+        """Finds out where the run stands and takes it on from there."""
+        self.checkpointer = Checkpointer.open(self.workdir / "checkpoints", self.config.checkpoint)
+        try:
+            found = self.checkpointer.latest()
+            if found is not None:
+                check_same_run(found.manifest, self.manifest, self.workdir)
+                if found.step >= self.config.train.steps:
+                    return Result("complete", found.step, self.workdir, Path(found.path))
+            start = found.step if found else 0
+            self.reporter = Reporter(self.workdir, self.config, start, active=jax.process_index() == 0)
+            try:
+                return self._train(found, init_from)
+            finally:
+                self.reporter.close()
+        finally:
+            self.checkpointer.close()
+
+    def _train(self, found: Checkpoint | None, init_from: str) -> Result:
+        state = self._initial_state(found, init_from)
+        start = found.step if found else 0
+        self.interval = Interval(found.manifest["interval"] if found else None)
+        self.loader = training_loader(self.config, self.store, self.mesh)
+        self.held_out = validation_loader(self.config, self.store, self.mesh)
+        self.evaluator = Evaluator(self.mesh, shardings_of(self.abstract.params), **self.parts)
+        self._compile()
+        self.entropy = self.evaluator.unigram_entropy(self._validation_batches())
+        self.reporter.say(f"unigram entropy of the validation targets: {self.entropy:.4f} nats")
+        with stop_signals() as stop:
+            return self._loop(state, start, stop)
+
+    def _initial_state(self, found: Checkpoint | None, init_from: str) -> State:
+        if found is not None:
+            self.reporter.say(f"resuming from step {found.step:,} of {self.workdir}")
+            return restore(found, self.abstract)
+        state = create_state(self.module, self.optimizer, self.config.train.seed, self.abstract)
+        if init_from:
+            source = source_params(init_from, self.store.tokenizer.fingerprint)
+            state.params, fresh, unused = fit_params(source, state.params, self.store.vocabulary.size)
+            names = {"fresh": ", ".join(fresh) or "none", "unused": ", ".join(unused) or "none"}
+            self.reporter.say(f"parameters from {init_from}; fresh: {names['fresh']}; unused: {names['unused']}")
+        return state
+
+    def _compile(self) -> None:
+        """Compiles the training step, once, and prints the header."""
+        config, train = self.config, self.config.train
+        batch = abstract_batch(self.loader, self.mesh, train.batch_size)
+        step = jit_train_step(
+            self.mesh,
+            self.abstract,
+            **self.parts,
+            optimizer=self.optimizer,
+            schedule=make_schedule(config.optimizer, train.steps),
+            clip_norm=config.optimizer.clip_norm,
+            microbatches=train.microbatches,
+            seed=train.seed,
+        )
+        began = time.perf_counter()
+        self.step = step.lower(self.abstract, batch).compile()
+        seconds = time.perf_counter() - began
+        self.flops = 3.0 * forward_flops(lambda p, b: forward(p, b, **self.parts), self.abstract.params, batch)
+        self.peak = peak_flops(jax.devices()[0])
+        mesh = ", ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
+        kind = jax.devices()[0].device_kind
+        for line in (
+            f"{config.name or 'run'} in {self.workdir}",
+            f"model: {type(config.model).__name__}, {parameter_count(self.abstract.params):,} parameters; "
+            f"objective: {type(config.objective).__name__}; optimizer: {config.optimizer.name}",
+            f"step: {train.batch_size} examples x {train.length} tokens = {train.batch_size * train.length:,} tokens, "
+            f"{si(self.flops)} FLOPs; epoch: {self.loader.steps_per_epoch:,.1f} steps; run: {train.steps:,} steps",
+            f"devices: {jax.device_count()} x {kind} ({mesh}), {jax.process_count()} process(es); "
+            f"compiled in {seconds:.1f} s"
+            + ("" if self.peak else f"; the peak of {kind!r} is not known, so no MFU is given"),
+        ):
+            self.reporter.say(line)
+
+    def _loop(self, state: State, start: int, stop: Stop) -> Result:
+        train = self.config.train
+        stream = iter(self.loader.stream(start))
+        batch = self._take(stream)
+        pending: tuple[int, Any] | None = None
+        self.saved_at = time.monotonic()
+        self.interval.start()
+        for step in range(start + 1, train.steps + 1):
+            state, report = self.step(state, batch)
+            self.reporter.tick()
+            if step < train.steps:
+                batch = self._take(stream)  # while the device works
+            if pending is not None:
+                self._report(*pending)
+            pending = (step, report)
+            last = step == train.steps
+            flags = self._flags(step, stop)
+            evaluate = last or step % train.eval_every == 0
+            save = last or flags["stop"] or flags["save"] or self._every(step)
+            if evaluate or save:
+                self._report(*pending)
+                pending, began = None, time.perf_counter()
+                if evaluate:
+                    self._evaluate(step, state)
+                if save:
+                    self._save(state)
+                self.interval.began += time.perf_counter() - began
+            if flags["stop"] and not last:
+                self.checkpointer.wait()
+                self.reporter.say(f"stopped by {stop.name or 'another process'} after step {step:,}, which is saved")
+                return self._result("stopped", step)
+        self.checkpointer.wait()
+        self.reporter.plot(force=True)
+        return self._result("finished", train.steps)
+
+    def _take(self, stream: Iterator[tuple[int, dict[str, np.ndarray]]]) -> dict[str, jax.Array]:
+        began = time.perf_counter()
+        _, batch = next(stream)
+        self.interval.waited += time.perf_counter() - began
+        return to_devices(batch, self.mesh, self.config.train.batch_size)
+
+    def _flags(self, step: int, stop: Stop) -> dict[str, bool]:
+        """Whether to stop and whether the clock says to save; processes agree on it when a line of metrics is due."""
+        minutes = self.config.checkpoint.every_minutes
+        late = bool(minutes) and time.monotonic() - self.saved_at > 60.0 * minutes
+        flags = {"stop": stop.requested, "save": late}
+        if jax.process_count() == 1:
+            return flags
+        if step % self.config.train.log_every:
+            return dict.fromkeys(flags, False)
+        return agree(flags)
+
+    def _every(self, step: int) -> bool:
+        every = self.config.checkpoint.every_steps
+        return bool(every) and step % every == 0
+
+    def _report(self, step: int, report: dict[str, Any]) -> None:
+        """Takes in the metrics of a step; waits for them, which is no wait if the next step was started."""
+        report = jax.device_get(report)
+        self.interval.add(report)
+        if self.checkpointer.failed():
+            self.checkpointer.wait()
+        if report["nonfinite_in_a_row"] >= self.config.train.max_nonfinite:
+            self._give_up(step, int(report["nonfinite_in_a_row"]))
+        if step % self.config.train.log_every and step != self.config.train.steps:
+            return
+        record = {
+            "split": "train",
+            "step": step,
+            "epoch": step / self.loader.steps_per_epoch,
+            **self.interval.means(self.config.objective.coefficients()),
+            "grad_norm": finite(float(report["grad_norm"])),
+            "param_norm": float(report["param_norm"]),
+            "learning_rate": float(report["learning_rate"]),
+            "nonfinite": int(report["nonfinite"]),
+            **self.interval.speed(self.flops, self.peak, jax.device_count()),
+        }
+        self.reporter.write(record)
+        self.interval.clear()
+
+    def _give_up(self, step: int, in_a_row: int) -> None:
+        """Writes down which examples the last step read, and ends the run."""
+        path = self.workdir / "nonfinite.json"
+        ids = training_loader(self.config, self.store, None).batch(step - 1)["example_ids"].tolist()
+        if jax.process_index() == 0:
+            path.write_text(json.dumps({"step": step, "in_a_row": in_a_row, "example_ids": ids}))
+        raise UserError(
+            f"The gradient was not finite {in_a_row} times in a row, lastly in step {step}, whose example ids are in {path}: "
+            "lower optimizer.learning_rate or set optimizer.clip_norm, and start again."
+        )
+
+    def _validation_batches(self) -> Iterator[dict[str, jax.Array]]:
+        return validation_batches(self.config, self.held_out, self.mesh)
+
+    def _evaluate(self, step: int, state: State) -> None:
+        began = time.perf_counter()
+        self.validation = self.evaluator(state.params, self._validation_batches())
+        record = {"split": "validation", "step": step, "epoch": step / self.loader.steps_per_epoch, **self.validation}
+        self.reporter.write(record | {"unigram_entropy": self.entropy, "seconds": time.perf_counter() - began})
+        self.reporter.plot()
+
+    def _save(self, state: State) -> None:
+        self.checkpointer.save(state, self.manifest | {"interval": self.interval.sums})
+        self.saved_at = time.monotonic()
+
+    def _result(self, status: str, step: int) -> Result:
+        path = self.workdir / "checkpoints" / str(step)
+        return Result(status, step, self.workdir, path, self.validation, self.entropy)

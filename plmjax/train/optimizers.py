@@ -1,0 +1,83 @@
+"""The update rules by name. Each gives a direction; the step subtracts it times the learning rate."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from plmjax.errors import UserError
+from plmjax.train.adafactor import adafactor
+from plmjax.train.config import OptimizerConfig
+from plmjax.train.matrices import decays, layer_axes
+from plmjax.train.sharding import path_string
+
+NAMES = ("adamw", "adafactor", "lamb")
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """The transformation from gradients to the direction that the learning rate multiplies (sign: to be subtracted).
+
+    adamw: Adam with decoupled weight decay (Loshchilov & Hutter 2019); BERT's with `bias_correction=False`.
+    adafactor: T5's. lamb: You et al. 2020, the trust ratio taken layer by layer.
+
+    Raises:
+        UserError: unknown name, or weight decay asked of Adafactor.
+    """
+    if config.name not in NAMES:
+        raise UserError(f"optimizer.name is {config.name!r}: it must be one of {', '.join(NAMES)}.")
+    if config.name == "adafactor":
+        if config.weight_decay:
+            raise UserError(
+                "optimizer.weight_decay is set, but adafactor has none: set it to 0 or choose adamw or lamb."
+            )
+        return adafactor()
+    if config.name == "adamw" and not config.bias_correction:
+        moments = uncorrected_adam(config.b1, config.b2, config.eps)
+    else:
+        moments = optax.scale_by_adam(config.b1, config.b2, config.eps)
+    decay = optax.add_decayed_weights(config.weight_decay, decay_mask) if config.weight_decay else optax.identity()
+    if config.name == "adamw":
+        return optax.chain(moments, decay)
+    return optax.chain(moments, decay, layer_trust_ratio())
+
+
+def decay_mask(params: Any) -> Any:
+    """True where weight decay applies, by path."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: decays(path_string(path)), params)
+
+
+class UncorrectedAdamState(NamedTuple):
+    """First and second moments, in the structure of the parameters."""
+
+    mu: Any
+    nu: Any
+
+
+def uncorrected_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    """Adam's direction mu / (sqrt(nu) + eps) without bias correction, as in BERT's optimization code."""
+
+    def init(params: Any) -> UncorrectedAdamState:
+        return UncorrectedAdamState(jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params))
+
+    def update(gradients: Any, state: UncorrectedAdamState, params: Any = None) -> tuple[Any, UncorrectedAdamState]:
+        mu = jax.tree.map(lambda m, g: b1 * m + (1.0 - b1) * g, state.mu, gradients)
+        nu = jax.tree.map(lambda n, g: b2 * n + (1.0 - b2) * jnp.square(g), state.nu, gradients)
+        return jax.tree.map(lambda m, n: m / (jnp.sqrt(n) + eps), mu, nu), UncorrectedAdamState(mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+def layer_trust_ratio() -> optax.GradientTransformation:
+    """Multiplies each layer's update by |parameters| / |update|, 1 where either is 0 (You et al. 2020, Algorithm 2)."""
+
+    def scale(path: tuple[Any, ...], update: jax.Array, param: jax.Array) -> jax.Array:
+        axes = layer_axes(path_string(path), param.ndim)
+        length = jnp.sqrt(jnp.sum(jnp.square(param), axes, keepdims=True))
+        step = jnp.sqrt(jnp.sum(jnp.square(update), axes, keepdims=True))
+        return update * jnp.where((length > 0) & (step > 0), length / jnp.where(step > 0, step, 1.0), 1.0)
+
+    def update(updates: Any, state: optax.EmptyState, params: Any) -> tuple[Any, optax.EmptyState]:
+        return jax.tree_util.tree_map_with_path(scale, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

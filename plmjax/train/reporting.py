@@ -1,0 +1,214 @@
+"""Where the numbers of a run go: the progress line, metrics.jsonl, TensorBoard, Weights & Biases and a picture."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from plmjax.train.config import Config
+from plmjax.train.plot import plot_losses
+
+# Entries of a record that are not losses or metrics of the objective.
+BOOKKEEPING = frozenset(
+    [
+        "split",
+        "step",
+        "epoch",
+        "loss",
+        "grad_norm",
+        "param_norm",
+        "learning_rate",
+        "tokens",
+        "nonfinite",
+        "tokens_per_second",
+        "step_seconds",
+        "input_wait",
+        "mfu",
+        "unigram_entropy",
+        "seconds",
+    ]
+)
+PLOT_SECONDS = 30.0  # between two drawings; the last one is always made
+
+
+class Reporter:
+    """Writes the run's records. Only the process with `active` writes anything.
+
+    A record is a flat dict with "split" ("train", "validation" or "entropy"), "step" and numbers. Those beyond `step`,
+    which a killed run may have left behind, are deleted first: after a resumed run each step is there once.
+
+    Args:
+        workdir: the run's folder.
+        config: what to write, and the number of steps.
+        step: the step that the run goes on from.
+        active: whether this process writes.
+    """
+
+    def __init__(self, workdir: Path, config: Config, step: int, active: bool = True) -> None:
+        self._config, self._active, self._workdir = config, active, workdir
+        self._steps, self._first = config.train.steps, step
+        self._began = time.perf_counter()
+        self._plotted = 0.0
+        self._bar: Any = None
+        self._tensorboard: Any = None
+        self._wandb: Any = None
+        if not active:
+            return
+        self._path = workdir / "metrics.jsonl"
+        self.records = truncate(self._path, step)
+        self._file = self._path.open("a", buffering=1)
+        if config.train.tensorboard:
+            from tensorboardX import SummaryWriter
+
+            self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        if config.train.wandb:
+            self._wandb = _start_wandb(workdir, config)
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._steps, initial=step, unit="step", dynamic_ncols=True)
+
+    def say(self, text: str) -> None:
+        """Prints a line beside the progress bar."""
+        if self._bar is not None:
+            self._bar.write(text)
+        elif self._active:
+            print(text, flush=True)
+
+    def tick(self) -> None:
+        """One step was started."""
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Writes one record everywhere and shows it."""
+        if not self._active:
+            return
+        self.records.append(record)
+        self._file.write(json.dumps(record) + "\n")
+        split, step = record["split"], record["step"]
+        numbers = {f"{split}/{name}": value for name, value in record.items() if isinstance(value, (int, float))}
+        if self._tensorboard is not None:
+            for name, value in numbers.items():
+                self._tensorboard.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=step)
+        if split == "train" and self._bar is not None:
+            self._bar.set_postfix_str("  ".join(parts(record)), refresh=False)
+        elif split == "train":
+            head = f"step {step:>{len(f'{self._steps:,}')},}/{self._steps:,}  epoch {record['epoch']:.2f}"
+            self.say("  ".join([head, *parts(record), f"ETA {clock(self._remaining(step))}"]))
+        elif split == "validation":
+            self.say("  ".join([f"validation at step {step:,}:", *parts(record)]))
+
+    def plot(self, force: bool = False) -> None:
+        """Refreshes WORKDIR/loss.png, unless that was done a moment ago."""
+        if self._active and (force or time.perf_counter() - self._plotted > PLOT_SECONDS):
+            plot_losses(self.records, self._workdir / "loss.png", self._config.name)
+            self._plotted = time.perf_counter()
+
+    def close(self) -> None:
+        """Closes the files and the progress bar."""
+        if not self._active:
+            return
+        if self._bar is not None:
+            self._bar.close()
+        self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def _remaining(self, step: int) -> float:
+        done = max(step - self._first, 1)
+        return (time.perf_counter() - self._began) / done * (self._steps - step)
+
+
+def truncate(path: Path, step: int) -> list[dict[str, Any]]:
+    """Deletes the records after `step` and any half-written line from a JSONL file; returns the others."""
+    kept = [record for record in read_records(path) if record["step"] <= step]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    os.replace(temporary, path)
+    return kept
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a metrics.jsonl, lines that are not whole left out."""
+    if not path.exists():
+        return
+    with path.open() as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                yield record
+
+
+def parts(record: dict[str, Any]) -> list[str]:
+    """The words of a progress line."""
+    words = [] if record.get("loss") is None else [f"loss {record['loss']:.4f}"]
+    shown = {name: value for name, value in record.items() if name not in BOOKKEEPING and value is not None}
+    for name, value in shown.items():
+        if "accuracy" in name:
+            words.append(f"{name.replace('_', ' ')} {value:.1%}")
+        elif len(shown) > 1 and value != record.get("loss"):
+            words.append(f"{name.replace('_', ' ')} {value:.4f}")
+    if record.get("unigram_entropy") is not None:
+        words.append(f"(unigram entropy {record['unigram_entropy']:.4f})")
+    if record["split"] != "train":
+        return words
+    if record.get("grad_norm") is not None:
+        words.append(f"grad {record['grad_norm']:.2f}")
+    words.append(f"lr {record['learning_rate']:.1e}")
+    words.append(f"{si(record['tokens_per_second'])} tok/s")
+    if "mfu" in record:
+        words.append(f"MFU {record['mfu']:.1%}")
+    words.append(f"input wait {record['input_wait']:.0%}")
+    if record["nonfinite"]:
+        words.append(f"skipped {record['nonfinite']}")
+    return words
+
+
+def si(value: float) -> str:
+    """12345 as 12.3k."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.1f}{unit}"
+    return f"{value:.0f}"
+
+
+def clock(seconds: float) -> str:
+    """75 as 1:15, 3700 as 1:01:40."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _start_wandb(workdir: Path, config: Config) -> Any:
+    """A run whose id is kept in the working folder, so that a resumed run goes on with it."""
+    from plmjax.errors import UserError
+    from plmjax.train.serialize import to_json
+
+    try:
+        import wandb
+    except ImportError:
+        raise UserError(
+            "train.wandb is set, but wandb is not installed: pip install 'plmjax[wandb]', or leave it empty."
+        ) from None
+    known = workdir / "wandb_id.txt"
+    if not known.exists():
+        known.write_text(wandb.util.generate_id())
+    return wandb.init(
+        project=config.train.wandb,
+        name=config.name or None,
+        id=known.read_text().strip(),
+        resume="allow",
+        dir=str(workdir),
+        config=to_json(config),
+    )

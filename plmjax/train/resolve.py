@@ -1,0 +1,116 @@
+"""Checks a configuration against the store and the devices and fills in what is derived, before any work."""
+
+import copy
+from typing import Any
+
+from plmjax.errors import UserError
+from plmjax.modules import build
+from plmjax.train.config import Config
+from plmjax.train.optimizers import make_optimizer
+from plmjax.train.schedules import make_schedule
+from plmjax.train.sharding import mesh_shape
+
+
+def resolve(config: Config, vocabulary: Any, device_count: int) -> Config:
+    """A copy of `config` that can run: vocabulary rows, heads, decay steps and validation batch size filled in.
+
+    Args:
+        config: as read; it is not changed.
+        vocabulary: the store's `Vocabulary`.
+        device_count: devices of all processes.
+
+    Raises:
+        UserError: a value out of range, or two that do not fit, in one sentence.
+    """
+    config = copy.deepcopy(config)
+    check_numbers(config)
+    make_optimizer(config.optimizer)
+    make_schedule(config.optimizer, config.train.steps)
+    rows = _rows_over(config, device_count)
+    _fill_model(config, vocabulary)
+    kind = build(config.model).kind
+    config.objective.check(config.model, kind, vocabulary, config.train.length)
+    config.optimizer.decay_steps = config.optimizer.decay_steps or config.train.steps
+    if not config.train.eval_batch_size:
+        config.train.eval_batch_size = config.train.batch_size // config.train.microbatches
+    if config.train.eval_batch_size % rows:
+        raise UserError(
+            f"train.eval_batch_size is {config.train.eval_batch_size}, which does not divide over the {rows} devices of "
+            "the mesh's data and fsdp axes: choose a multiple."
+        )
+    return config
+
+
+POSITIVE = (
+    "train.steps",
+    "train.batch_size",
+    "train.length",
+    "train.microbatches",
+    "train.log_every",
+    "train.eval_every",
+    "train.max_nonfinite",
+    "optimizer.learning_rate",
+    "checkpoint.keep",
+)
+NOT_NEGATIVE = (
+    "train.eval_batches",
+    "train.eval_batch_size",
+    "optimizer.warmup_steps",
+    "optimizer.decay_steps",
+    "optimizer.weight_decay",
+    "optimizer.clip_norm",
+    "checkpoint.every_steps",
+    "checkpoint.every_minutes",
+    "checkpoint.keep_every",
+)
+
+
+def check_numbers(config: Config) -> None:
+    """UserError for a number that no run can have."""
+    for names, allowed, wanted in (
+        (POSITIVE, lambda x: x > 0, "above 0"),
+        (NOT_NEGATIVE, lambda x: x >= 0, "at least 0"),
+    ):
+        for name in names:
+            section, field = name.split(".")
+            value = getattr(getattr(config, section), field)
+            if not allowed(value):
+                raise UserError(f"{name} is {value}: it must be {wanted}.")
+    for name in ("b1", "b2"):
+        value = getattr(config.optimizer, name)
+        if not 0.0 <= value < 1.0:
+            raise UserError(f"optimizer.{name} is {value}: it must be at least 0 and below 1.")
+    decay = config.optimizer.decay_steps or config.train.steps
+    if config.optimizer.schedule in ("linear", "cosine") and config.optimizer.warmup_steps > decay:
+        raise UserError(
+            f"optimizer.warmup_steps is {config.optimizer.warmup_steps}, but the rate must have decayed by step {decay}: "
+            "warm up for fewer steps."
+        )
+
+
+def _rows_over(config: Config, device_count: int) -> int:
+    """Devices that a batch's rows are spread over."""
+    data, fsdp, _ = mesh_shape(config.mesh, device_count)
+    size, parts = config.train.batch_size, config.train.microbatches
+    if size % parts:
+        raise UserError(
+            f"train.batch_size is {size}, which {parts} microbatches do not divide: choose a multiple of {parts}."
+        )
+    if (size // parts) % (data * fsdp):
+        raise UserError(
+            f"A microbatch has {size // parts} examples, which do not divide over the {data * fsdp} devices of the mesh's "
+            f"data and fsdp axes: make train.batch_size a multiple of {parts * data * fsdp}."
+        )
+    return data * fsdp
+
+
+def _fill_model(config: Config, vocabulary: Any) -> None:
+    model = config.model
+    if model.vocab_size not in (0, vocabulary.padded_size):
+        raise UserError(
+            f"model.vocab_size is {model.vocab_size}, but the store's tokenizer needs {vocabulary.padded_size} rows: "
+            "leave it 0."
+        )
+    model.vocab_size = vocabulary.padded_size
+    if hasattr(model, "heads"):
+        model.heads = tuple(config.objective.heads)

@@ -1,0 +1,57 @@
+"""What training carries from step to step."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from plmjax.train.sharding import tree_shardings
+
+
+@jax.tree_util.register_dataclass
+@dataclass(slots=True)
+class State:
+    """Arrays only; the loader's position is `step`."""
+
+    step: jax.Array  # int32, batches read
+    params: Any  # nested dict of float32
+    opt_state: Any  # of the optax transformation
+    nonfinite: jax.Array  # int32, steps whose update was skipped; step - nonfinite updates were made
+    nonfinite_in_a_row: jax.Array  # int32, of them the last ones without a break
+
+
+def init_state(module: Any, optimizer: optax.GradientTransformation, seed: int) -> State:
+    """The state before the first step. Pure: wrap it in `jax.eval_shape` or `jax.jit`."""
+    params = module.init(jax.random.fold_in(jax.random.key(seed), 0))["params"]
+    return state_of(params, optimizer)
+
+
+def state_of(params: Any, optimizer: optax.GradientTransformation) -> State:
+    """The state that starts from `params` with a fresh optimizer."""
+    step, nonfinite, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
+    return State(step, params, optimizer.init(params), nonfinite, in_a_row)
+
+
+def abstract_state(module: Any, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh) -> State:
+    """Shapes, dtypes and shardings of the state (`jax.ShapeDtypeStruct` leaves); nothing is allocated."""
+    shapes = jax.eval_shape(lambda: init_state(module, optimizer, seed))
+    shardings = tree_shardings(shapes, shapes.params, mesh)
+    return jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), shapes, shardings)
+
+
+def shardings_of(abstract: Any) -> Any:
+    """The shardings of an abstract tree."""
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
+
+
+def create_state(module: Any, optimizer: optax.GradientTransformation, seed: int, abstract: State) -> State:
+    """A fresh state, each array made where it belongs: unsharded parameters never exist."""
+    return jax.jit(lambda: init_state(module, optimizer, seed), out_shardings=shardings_of(abstract))()
+
+
+def parameter_count(params: Any) -> int:
+    """Numbers in a tree of arrays or shapes."""
+    return sum(int(leaf.size) for leaf in jax.tree.leaves(params))

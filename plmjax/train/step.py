@@ -1,0 +1,179 @@
+"""The training step: noise, gradients over microbatches, clipping, update; one jitted program.
+
+The loss is sum over terms i of coefficient_i * sum_i / weight_i with sums over the whole batch, whatever the number of
+devices and microbatches: each microbatch's gradient is taken of its sums over the whole batch's weights.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
+from plmjax.train.schedules import Schedule
+from plmjax.train.sharding import batch_sharding, replicated
+from plmjax.train.state import State, shardings_of
+
+Batch = dict[str, jax.Array]
+Sums = dict[str, Weighted]
+
+NOISE_STREAM, DROPOUT_STREAM = 1, 2  # of the seed; 0 is the initialisation
+
+
+def corrupt_batch(objective: Any, vocabulary: Any, key: jax.Array, batch: Batch, *, static: bool) -> Batch:
+    """Adds the objective's fields to clean windows, each example under a key of its own.
+
+    The key is fold_in(fold_in(key, epoch), example id), so that neither the order of examples nor the number of hosts,
+    devices or microbatches changes the noise; `static` leaves the epoch out, so that each epoch draws the same.
+
+    Args:
+        objective: an objective of plmjax.objectives.
+        vocabulary: the store's.
+        key: scalar key.
+        batch: {field: [B, ...]} from the loader, with `example_ids` and `epochs` int32 [B].
+        static: the same noise in each epoch.
+
+    Returns:
+        {field: [B, ...]} with the clean window's fields (as far as the objective keeps them) and the objective's.
+    """
+    fields = {name: value for name, value in batch.items() if name not in ("example_ids", "epochs")}
+
+    def one(example: Batch, example_id: jax.Array, epoch: jax.Array) -> Batch:
+        epoch_key = key if static else jax.random.fold_in(key, epoch)
+        return objective.corrupt(jax.random.fold_in(epoch_key, example_id), example, vocabulary)
+
+    return jax.vmap(one)(fields, batch["example_ids"], batch["epochs"])
+
+
+def weighted_total(objective: Any, terms: Sums, weights: dict[str, jax.Array]) -> jax.Array:
+    """sum_i coefficient_i * sum_i / weight_i; a term without weight counts 0."""
+    coefficients = objective.coefficients()
+    means = {name: Weighted(term.sum, weights[name]).mean() for name, term in terms.items()}
+    return sum((coefficients.get(name, 1.0) * mean for name, mean in means.items()), jnp.zeros(()))
+
+
+def gradients(
+    module: Any, objective: Any, vocabulary: Any, params: Any, batch: Batch, dropout_key: jax.Array, microbatches: int
+) -> tuple[Any, jax.Array, Sums, Sums]:
+    """Gradient and value of the loss over the whole batch.
+
+    Args:
+        module, objective, vocabulary: what is trained.
+        params: parameters.
+        batch: corrupted fields [B, ...].
+        dropout_key: scalar key, folded with the number of the microbatch.
+        microbatches: how many portions the batch is cut into, one after the other in memory.
+
+    Returns:
+        gradients like `params`, the loss (float32 scalar), and the sums of the losses and of the metrics by name.
+    """
+
+    def loss(params: Any, part: Batch, key: jax.Array, weights: dict[str, jax.Array] | None) -> tuple[jax.Array, Any]:
+        terms, metrics = objective.losses(Bound(module, params, key), part, vocabulary, train=True)
+        if weights is None:
+            weights = {name: jax.lax.stop_gradient(term.weight) for name, term in terms.items()}
+        return weighted_total(objective, terms, weights), (terms, metrics)
+
+    value_and_grad = jax.value_and_grad(loss, has_aux=True)
+    if microbatches == 1:
+        (total, (terms, metrics)), grads = value_and_grad(params, batch, jax.random.fold_in(dropout_key, 0), None)
+        return grads, total, terms, metrics
+
+    # Only the weights of this forward pass are used: the compiler drops the rest (test_step.py counts its FLOPs).
+    whole, _ = objective.losses(Bound(module, params, dropout_key), batch, vocabulary, train=True)
+    weights = {name: term.weight for name, term in whole.items()}
+
+    # Row r goes to portion r mod M, so that each portion lies on all devices and no row moves.
+    portions = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, microbatches, *x.shape[1:]), 1, 0), batch)
+
+    def add(carry: Any, number_and_portion: Any) -> tuple[Any, None]:
+        number, portion = number_and_portion
+        (total, sums), grads = value_and_grad(params, portion, jax.random.fold_in(dropout_key, number), weights)
+        return jax.tree.map(jnp.add, carry, (grads, total, *sums)), None
+
+    first = jax.tree.map(lambda x: x[0], portions)
+    (total, sums), grads = jax.eval_shape(value_and_grad, params, first, dropout_key, weights)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, total, *sums))
+    summed, _ = jax.lax.scan(add, zeros, (jnp.arange(microbatches), portions))
+    return summed
+
+
+def forward(params: Any, batch: Batch, *, module: Any, objective: Any, vocabulary: Any) -> Sums:
+    """The losses of a raw batch in training, without dropout: what the model's FLOPs are counted of."""
+    corrupted = corrupt_batch(objective, vocabulary, jax.random.key(0), batch, static=objective.static)
+    return objective.losses(Bound(module, params), corrupted, vocabulary, train=True)[0]
+
+
+def train_step(
+    state: State,
+    batch: Batch,
+    *,
+    module: Any,
+    objective: Any,
+    vocabulary: Any,
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+    clip_norm: float,
+    microbatches: int,
+    seed: int,
+) -> tuple[State, dict[str, Any]]:
+    """One step on a raw batch: the new state and the step's metrics.
+
+    A gradient that is not finite leaves parameters, optimizer and schedule as they are and is counted.
+
+    Returns:
+        state, and {"losses": {name: Weighted}, "metrics": {name: Weighted}, "loss", "grad_norm", "param_norm",
+        "learning_rate", "tokens" (not padding), "nonfinite", "nonfinite_in_a_row"}: float32 or int32 scalars.
+    """
+    root = jax.random.key(seed)
+    noise_key, dropout_key = (jax.random.fold_in(root, stream) for stream in (NOISE_STREAM, DROPOUT_STREAM))
+    corrupted = corrupt_batch(objective, vocabulary, noise_key, batch, static=objective.static)
+    grads, total, losses, metrics = gradients(
+        module,
+        objective,
+        vocabulary,
+        state.params,
+        corrupted,
+        jax.random.fold_in(dropout_key, state.step),
+        microbatches,
+    )
+    norm = optax.global_norm(grads)
+    finite = jnp.isfinite(norm) & jnp.isfinite(total)
+    if clip_norm:
+        factor = jnp.minimum(1.0, clip_norm / jnp.maximum(norm, 1e-12))
+        grads = jax.tree.map(lambda g: g * factor, grads)
+    rate = schedule(state.step - state.nonfinite)
+    direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+    params, opt_state = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old), (params, opt_state), (state.params, state.opt_state)
+    )
+    skipped = 1 - finite.astype(jnp.int32)
+    in_a_row = skipped * (state.nonfinite_in_a_row + 1)
+    new = State(state.step + 1, params, opt_state, state.nonfinite + skipped, in_a_row)
+    report = {
+        "losses": losses,
+        "metrics": metrics,
+        "loss": total,
+        "grad_norm": norm,
+        "param_norm": optax.global_norm(params),
+        "learning_rate": rate,
+        "tokens": jnp.sum(batch["segments"] > 0, dtype=jnp.int32),
+        "nonfinite": new.nonfinite,
+        "nonfinite_in_a_row": in_a_row,
+    }
+    return new, report
+
+
+def jit_train_step(mesh: Mesh, abstract: State, **parts: Any) -> Any:
+    """`train_step` with its keyword arguments bound, shardings fixed, and the old state's memory given to the new."""
+    at = shardings_of(abstract)
+    return jax.jit(
+        lambda state, batch: train_step(state, batch, **parts),
+        in_shardings=(at, batch_sharding(mesh)),
+        out_shardings=(at, replicated(mesh)),
+        donate_argnums=0,
+    )
