@@ -16,11 +16,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 from plmjax.losses.weighted import Weighted
 
 CHUNK_ELEMENTS = 2**24
 """Logits that a device holds at once by default: 64 MiB of float32, 512 positions of a vocabulary of 32k."""
+
+ROW_AXES = ("data", "fsdp")
+"""Axes of a mesh that hold different rows of a batch, by their names in plmjax.train.sharding."""
 
 _IMPOSSIBLE = -1e30
 
@@ -78,7 +82,7 @@ def cross_entropy(
 
     h: [..., L, E], of the compute dtype; [N, E] does too. The last axis but one is cut into chunks and the leading ones
     stay
-        whole, so give a batch as [B, L, E]: a batch axis spread over devices then stays where it is.
+        whole, so give a batch as [B, L, E]: under a mesh (`jax.set_mesh`) its rows then stay on their devices.
     table_VE, bias_V: any float dtype. The products run in the dtype of `h` with float32 sums; logits, logsumexp and
     losses
         are float32.
@@ -136,6 +140,31 @@ _total.defvjp(_forward, _backward)
 
 def _visit(options, h_BLE, table_VE, bias_V, targets_BL, weights_BL, *, differentiate):
     """Goes over all chunks: ((sum, loss_BL, correct_BL), _Gradients or None)."""
+    visit = functools.partial(_visit_rows, options, differentiate=differentiate)
+    axes = _row_axes(h_BLE.shape[0])
+    if axes:
+        # Left to itself, the compiler would add up the table's gradient over the devices after each chunk (or bring all rows
+        # to each part of the table). So each device goes over its own rows alone, and the sums are exchanged once.
+        rows, whole = P(axes), P()
+        visit = jax.shard_map(
+            functools.partial(visit, axes=axes),
+            in_specs=(rows, whole, whole, rows, rows),
+            out_specs=((whole, rows, rows), _Gradients(rows, whole, whole) if differentiate else None),
+            axis_names=set(axes),
+            check_vma=False,
+        )
+    return visit(h_BLE, table_VE, bias_V, targets_BL, weights_BL)
+
+
+def _row_axes(batch: int) -> tuple[str, ...]:
+    """The axes of the mesh that is set which the batch lies along; none if they do not divide it."""
+    sizes = jax.sharding.get_abstract_mesh().shape
+    axes = tuple(axis for axis in ROW_AXES if sizes.get(axis, 1) > 1)
+    return axes if batch % math.prod(sizes[axis] for axis in axes) == 0 else ()
+
+
+def _visit_rows(options, h_BLE, table_VE, bias_V, targets_BL, weights_BL, *, differentiate, axes=()):
+    """As `_visit`, for the rows of one device; sums are taken over `axes`."""
     length = h_BLE.shape[1]
     table = table_VE.astype(h_BLE.dtype)
     visit = functools.partial(_visit_chunk, options, table, bias_V, differentiate=differentiate)
@@ -148,7 +177,7 @@ def _visit(options, h_BLE, table_VE, bias_V, targets_BL, weights_BL, *, differen
         state, outputs = jax.lax.scan(visit, state, chunks)
         outputs = jax.tree.map(lambda x: _join(x, length), outputs)
     loss_BL, correct_BL, dh_BLE = outputs
-    total = Weighted.of(loss_BL, weights_BL).sum
+    total, state = jax.lax.psum((Weighted.of(loss_BL, weights_BL).sum, state), axes)
     if not differentiate:
         return (total, loss_BL, correct_BL), None
     dtable, dbias = state
