@@ -1,0 +1,144 @@
+"""Sources that are files: .txt, .jsonl, .jsonl.gz and .parquet."""
+
+import gzip
+import json
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from plmjax.data.sources import Document, ReadOptions, Source, split_paragraphs
+from plmjax.data.store import hash_file
+from plmjax.errors import UserError
+
+
+class Line(NamedTuple):
+    """A line of a file: its number from 1 and its text."""
+
+    number: int
+    text: str
+
+
+class FileSource(Source):
+    """A file. Its description is the hash of its content, wherever it lies."""
+
+    def __init__(self, path: Path, options: ReadOptions):
+        self.path = path
+        self.options = options
+        self.total = path.stat().st_size
+
+    def documents(self) -> Iterator[Document]:
+        self.done = 0
+        for number, text in self._texts():
+            if paragraphs := split_paragraphs(text):
+                yield Document(f"{self.path.name}:{number}", paragraphs)
+        self.done = self.total
+
+    @abstractmethod
+    def _texts(self) -> Iterator[tuple[int, str]]:
+        """The number (of the line, the row) and the text of each document."""
+
+    def describe(self) -> dict[str, object]:
+        return {"name": str(self.path), **hash_file(self.path)}
+
+    def _lines(self) -> Iterator[Line]:
+        """The lines of a text file, unzipped as its name says. Raises UserError for bytes that are not UTF-8."""
+        with self.path.open("rb") as raw:
+            file: BinaryIO = gzip.GzipFile(fileobj=raw) if self.path.suffix == ".gz" else raw
+            offset = 0
+            try:
+                for number, line in enumerate(file, start=1):
+                    yield Line(number, self._decoded(line, offset))
+                    offset += len(line)
+                    self.done = raw.tell()
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise UserError(f"{self.path} is not a whole gzip file ({error}): fetch it again.") from error
+
+    def _decoded(self, line: bytes, offset: int) -> str:
+        try:
+            return line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; convert the file to "
+                "UTF-8, with iconv for one."
+            ) from error
+
+
+class TextFile(FileSource):
+    """A .txt file: one document of paragraphs, or a document for each block between blank lines."""
+
+    def _texts(self) -> Iterator[tuple[int, str]]:
+        if self.options.blank_lines == "paragraphs":
+            yield 1, "".join(line.text for line in self._lines())
+            return
+        block: list[str] = []
+        first = 1
+        for line in self._lines():
+            if line.text.strip():
+                if not block:
+                    first = line.number
+                block.append(line.text)
+            elif block:
+                yield first, "".join(block)
+                block = []
+        yield first, "".join(block)
+
+
+class JsonLinesFile(FileSource):
+    """A .jsonl or .jsonl.gz file: one JSON object a line, a document in each."""
+
+    def _texts(self) -> Iterator[tuple[int, str]]:
+        for line in self._lines():
+            if line.text.strip():
+                yield line.number, self._field(line)
+
+    def _field(self, line: Line) -> str:
+        field = self.options.text_field
+        try:
+            record = json.loads(line.text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{self.path}:{line.number} is not JSON ({error.msg} at column {error.colno}): mend or drop the line.") from error
+        if not isinstance(record, dict) or field not in record:
+            has = ", ".join(record) if isinstance(record, dict) else f"a {type(record).__name__}"
+            raise UserError(f"{self.path}:{line.number} has no field {field!r} but {has}: name the field with --text_field.")
+        if not isinstance(record[field], str):
+            raise UserError(f"{self.path}:{line.number}: the field {field!r} is no text but {record[field]!r:.40}: name another with --text_field.")
+        return record[field]
+
+
+class ParquetFile(FileSource):
+    """A .parquet file: a document a row."""
+
+    def _texts(self) -> Iterator[tuple[int, str]]:
+        import pyarrow
+        import pyarrow.parquet
+
+        field = self.options.text_field
+        try:
+            file = pyarrow.parquet.ParquetFile(self.path)
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise UserError(f"{self.path} is not a Parquet file ({error}).") from error
+        with file:
+            if field not in file.schema_arrow.names:
+                columns = ", ".join(file.schema_arrow.names)
+                raise UserError(f"{self.path} has no column {field!r} but {columns}: name the column with --text_field.")
+            rows = 0
+            for batch in file.iter_batches(batch_size=1024, columns=[field]):
+                for text in batch.column(0).to_pylist():
+                    rows += 1
+                    if text is not None and not isinstance(text, str):
+                        raise UserError(f"{self.path}: the column {field!r} is no text but {text!r:.40}: name another with --text_field.")
+                    yield rows, text or ""
+                self.done = self.total * rows // max(file.metadata.num_rows, 1)
+
+
+SUFFIXES = {".txt": TextFile, ".jsonl": JsonLinesFile, ".jsonl.gz": JsonLinesFile, ".parquet": ParquetFile}
+
+
+def open_file(path: Path, options: ReadOptions) -> FileSource:
+    """The source for a file, by its suffix. Raises UserError for a suffix that is not in SUFFIXES."""
+    for suffix, kind in SUFFIXES.items():
+        if path.name.endswith(suffix):
+            return kind(path, options)
+    raise UserError(f"{path} has an unknown suffix: sources are {', '.join(SUFFIXES)} files.")

@@ -1,0 +1,133 @@
+"""Where text comes from: files, TFDS data sets and the built-in corpus, all as documents of paragraphs.
+
+A source is named by one string:
+
+    path or glob            .txt, .jsonl, .jsonl.gz, .parquet; "**" spans folders, {a,b} alternatives
+    tfds:NAME[/CONFIG][:SPLIT][?FEATURE]    a TensorFlow data set, read without TensorFlow; split train by default
+    builtin                 the documentation prose of installed Python packages
+"""
+
+import glob
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from plmjax.errors import UserError
+
+BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
+
+
+class Document(NamedTuple):
+    """One document: an id that is unique in its source, and its paragraphs, none of them blank."""
+
+    id: str
+    paragraphs: list[str]
+
+
+@dataclass(slots=True)
+class ReadOptions:
+    """How sources are read.
+
+    Attributes:
+        text_field: the field of JSON lines and Parquet columns that holds the text.
+        blank_lines: what a blank line in a .txt file parts: "paragraphs" (a file is a document) or "documents".
+        tfds_data_dir: where TFDS keeps its data; None is TFDS's own choice.
+    """
+
+    text_field: str = "text"
+    blank_lines: str = "paragraphs"
+    tfds_data_dir: str | None = None
+
+
+class Source(ABC):
+    """Documents, in an order that is always the same.
+
+    Attributes: total and done: how much there is to read and how much `documents` has read, in a unit of the source's own.
+    """
+
+    total: int = 0
+    done: int = 0
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document]:
+        """Reads the documents from the start. Raises UserError for what can't be read."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """What the source is, for the manifest: two sources of one description hold the same text."""
+
+
+def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> list[Source]:
+    """The sources that `names` stand for, files in the order of their paths.
+
+    Raises:
+        UserError: nothing is named, no file matches, or a file's suffix is unknown.
+    """
+    from plmjax.data import builtin, files, tfds_source
+
+    options = options or ReadOptions()
+    if options.blank_lines not in ("paragraphs", "documents"):
+        raise UserError(f"blank_lines is {options.blank_lines!r}: a blank line parts paragraphs or documents.")
+    if not names:
+        raise UserError("No source is named: give files, tfds:NAME or builtin.")
+    sources: list[Source] = []
+    for name in names:
+        if name == "builtin":
+            sources.append(builtin.BuiltinSource())
+        elif name.startswith("tfds:"):
+            sources.append(tfds_source.TfdsSource(name, options))
+        else:
+            sources += [files.open_file(path, options) for path in matching_files(name)]
+    return sources
+
+
+def read_documents(sources: Sequence[Source]) -> Iterator[Document]:
+    """The documents of several sources, one after the other.
+
+    Raises:
+        UserError: a source holds no text at all, or can't be read.
+    """
+    for source in sources:
+        empty = True
+        for document in source.documents():
+            empty = False
+            yield document
+        if empty:
+            name = source.describe()["name"]
+            raise UserError(f"{name} holds no text: leave it out or fill it.")
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """The files that a glob matches, sorted; {a,b} alternatives are understood.
+
+    Raises:
+        UserError: none matches.
+    """
+    found = {
+        Path(path)
+        for alternative in alternatives(pattern)
+        for path in glob.glob(str(Path(alternative).expanduser()), recursive=True)
+        if Path(path).is_file()
+    }
+    if not found:
+        hint = f"; {pattern} is a folder, so add /**/*.txt" if Path(pattern).is_dir() else ""
+        raise UserError(f"No files match {pattern!r}{hint}: give a path or a quoted glob that exists.")
+    return sorted(found)
+
+
+def alternatives(pattern: str) -> list[str]:
+    """The patterns that {a,b} groups stand for, innermost first: "x.{a,b}" gives "x.a" and "x.b"."""
+    group = re.search(r"\{([^{}]*)\}", pattern)
+    if not group:
+        return [pattern]
+    head, tail = pattern[: group.start()], pattern[group.end() :]
+    return [full for choice in group[1].split(",") for full in alternatives(head + choice + tail)]
+
+
+def split_paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text, parted by blank lines, without blanks around them."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
+    return [part for part in (part.strip() for part in BLANK_LINE.split(text)) if part]
