@@ -24,20 +24,25 @@ from plmjax.errors import UserError
 PACKAGES = (
     "absl", "etils", "flax", "grain", "jax", "matplotlib", "ml_collections", "numpy", "optax", "orbax", "scipy", "tqdm",
 )  # fmt: skip
-SKIPPED_FOLDERS = frozenset({"test", "tests", "_test", "site-packages", "dist-packages", "idlelib", "lib2to3", "turtledemo", "__pycache__"})
+SKIPPED_FOLDERS = frozenset(
+    {"test", "tests", "_test", "site-packages", "dist-packages", "idlelib", "lib2to3", "turtledemo", "__pycache__"}
+)
 
 # A documentation string: at the start of the file or after a colon at a line's end, comments between them or not.
 DOCSTRING = re.compile(r"""(?:\A|:[ \t]*(?:\#[^\n]*)?\n)\s*(?:\#[^\n]*\n\s*)*([rR]?)(\"{3}|'{3})(.*?)\2""", re.DOTALL)
 
 UNDERLINE = re.compile(r"([-=~^*#\"'`+])\1{2,}\s*")
-PROSE_SECTIONS = frozenset({"notes", "note", "warnings", "description", "overview", "introduction", "summary", "background"})
+PROSE_SECTIONS = frozenset(
+    {"notes", "note", "warnings", "description", "overview", "introduction", "summary", "background"}
+)
 ENTRY_SECTION = re.compile(
     r"(args?|arguments|parameters|params|returns?|raises|yields|attributes|examples?|usage|references?|see also|keyword args"
     r"|keyword arguments|kwargs|inputs?|outputs?|methods|fields|options|synopsis|todo|notes?|warnings?)\s*:{1,2}",
     re.IGNORECASE,
 )
 NOT_PROSE = re.compile(
-    r"^(>>>|\.\.|[-*+•#|:@$%&=]|\(?[0-9a-zA-Z]{1,2}[.)]\s|\[\d+\])|:math:|::\s*\S|\bTODO\b|Copyright|License|^\w+\s:\s|--\s", re.MULTILINE
+    r"^(>>>|\.\.|[-*+•#|:@$%&=]|\(?[0-9a-zA-Z]{1,2}[.)]\s|\[\d+\])|:math:|::\s*\S|\bTODO\b|Copyright|License|^\w+\s:\s|--\s",
+    re.MULTILINE,
 )
 ROLE = re.compile(r":[\w:+-]+:`[~!]?([^`<]*?)\s*(?:<[^`>]*>)?`")
 LINK = re.compile(r"`([^`<]*?)\s*<[^`>]*>`_{1,2}")
@@ -63,7 +68,11 @@ class BuiltinSource(Source):
 
     def describe(self) -> dict[str, object]:
         content = json.dumps(self._documents, ensure_ascii=False)
-        return {"name": "builtin", "documents": len(self._documents), "sha256": hashlib.sha256(content.encode()).hexdigest()}
+        return {
+            "name": "builtin",
+            "documents": len(self._documents),
+            "sha256": hashlib.sha256(content.encode()).hexdigest(),
+        }
 
     @cached_property
     def _documents(self) -> list[Document]:
@@ -97,7 +106,11 @@ def source_files() -> Iterator[tuple[str, Path]]:
     for package, root in roots:
         for path in sorted(root.rglob("*.py")):
             parts = path.relative_to(root).parts
-            if not SKIPPED_FOLDERS.intersection(parts) and not parts[-1].startswith(("test_", "conftest")) and not parts[-1].endswith("_test.py"):
+            if (
+                not SKIPPED_FOLDERS.intersection(parts)
+                and not parts[-1].startswith(("test_", "conftest"))
+                and not parts[-1].endswith("_test.py")
+            ):
                 yield "/".join((package, *parts)), path
 
 

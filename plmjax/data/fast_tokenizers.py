@@ -37,7 +37,9 @@ class FastTokenizer(Tokenizer):
     def __init__(self, backend: tokenizers.Tokenizer, roles: Mapping[str, str]):
         backend.no_padding()
         backend.no_truncation()
-        backend.encode_special_tokens = True  # "[MASK]" in a corpus is text; `encode(special=True)` is the way to the id
+        backend.encode_special_tokens = (
+            True  # "[MASK]" in a corpus is text; `encode(special=True)` is the way to the id
+        )
         self._backend = backend
         self._json = backend.to_str()
         vocabulary = backend.get_vocab(with_added_tokens=True)
@@ -50,7 +52,11 @@ class FastTokenizer(Tokenizer):
 
     def _build_vocabulary(self, vocabulary: Mapping[str, int]) -> None:
         specials = {name: vocabulary[token] for name, token in self._roles.items()}
-        sentinels = sorted((int(SENTINEL.fullmatch(piece)[1]), token) for piece, token in vocabulary.items() if SENTINEL.fullmatch(piece))
+        sentinels = sorted(
+            (int(SENTINEL.fullmatch(piece)[1]), token)
+            for piece, token in vocabulary.items()
+            if SENTINEL.fullmatch(piece)
+        )
         sentinel_ids = [token for _, token in sentinels]
         added = [token for token, content in self._backend.get_added_tokens_decoder().items() if content.special]
         others = [token for token, piece in enumerate(self._pieces) if not piece or UNUSED.fullmatch(piece)]
@@ -104,7 +110,9 @@ def load_wordpiece(file: Path) -> FastTokenizer:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 at byte {error.start}: give BERT's vocab.txt, one piece a line.") from error
+        raise UserError(
+            f"{file} is not UTF-8 at byte {error.start}: give BERT's vocab.txt, one piece a line."
+        ) from error
     vocabulary = {line.rstrip("\r\n"): token for token, line in enumerate(lines)}
     roles = _roles(file.parent, vocabulary)
     if "unk" not in roles:
@@ -114,7 +122,9 @@ def load_wordpiece(file: Path) -> FastTokenizer:
     cased = any(piece != piece.lower() for piece in vocabulary if piece not in names and not UNUSED.fullmatch(piece))
     lowercase = bool(config.get("do_lower_case", not cased))
     backend = tokenizers.Tokenizer(
-        models.WordPiece(vocabulary, unk_token=roles["unk"], continuing_subword_prefix="##", max_input_chars_per_word=100)
+        models.WordPiece(
+            vocabulary, unk_token=roles["unk"], continuing_subword_prefix="##", max_input_chars_per_word=100
+        )
     )
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -142,9 +152,7 @@ def load_gpt2(file: Path) -> FastTokenizer:
 
 def load_gpt1(file: Path) -> FastTokenizer:
     """Loads GPT-1's encoder_bpe_40000.json and vocab_40000.bpe (lower-cased, words end in "</w>")."""
-    model = _bpe(
-        file.parent, "encoder_bpe_40000.json", "vocab_40000.bpe", unk_token="<unk>", end_of_word_suffix="</w>"
-    )
+    model = _bpe(file.parent, "encoder_bpe_40000.json", "vocab_40000.bpe", unk_token="<unk>", end_of_word_suffix="</w>")
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -156,14 +164,18 @@ def load_gpt1(file: Path) -> FastTokenizer:
 def _bpe(directory: Path, vocabulary_file: str, merges_file: str, **options) -> models.BPE:
     for name in (vocabulary_file, merges_file):
         if not (directory / name).is_file():
-            raise UserError(f"The tokenizer in {directory} lacks {name}, which belongs with {vocabulary_file} and {merges_file}.")
+            raise UserError(
+                f"The tokenizer in {directory} lacks {name}, which belongs with {vocabulary_file} and {merges_file}."
+            )
     vocabulary = _json_beside(directory, vocabulary_file)
     lines = (directory / merges_file).read_text(encoding="utf-8").split("\n")
     merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
     try:
         return models.BPE(vocab=vocabulary, merges=[pair for pair in merges if len(pair) == 2], **options)
     except Exception as error:  # the binding raises bare Exception
-        raise UserError(f"{vocabulary_file} and {merges_file} in {directory} do not fit each other ({error}).") from error
+        raise UserError(
+            f"{vocabulary_file} and {merges_file} in {directory} do not fit each other ({error})."
+        ) from error
 
 
 def _json_beside(directory: Path, name: str) -> dict:
@@ -183,7 +195,9 @@ def _roles(directory: Path, vocabulary: Mapping[str, int]) -> dict[str, str]:
     for name in SPECIAL_NAMES:
         token = named.get(f"{name}_token")
         token = token.get("content") if isinstance(token, dict) else token
-        candidates = [token] if token else ROLE_TOKENS[name] if not any(f"{n}_token" in named for n in SPECIAL_NAMES) else []
+        candidates = (
+            [token] if token else ROLE_TOKENS[name] if not any(f"{n}_token" in named for n in SPECIAL_NAMES) else []
+        )
         if found := [candidate for candidate in candidates if candidate in vocabulary]:
             roles[name] = found[0]
     return roles

@@ -98,12 +98,18 @@ class JsonLinesFile(FileSource):
         try:
             record = json.loads(line.text)
         except json.JSONDecodeError as error:
-            raise UserError(f"{self.path}:{line.number} is not JSON ({error.msg} at column {error.colno}): mend or drop the line.") from error
+            raise UserError(
+                f"{self.path}:{line.number} is not JSON ({error.msg} at column {error.colno}): mend or drop the line."
+            ) from error
         if not isinstance(record, dict) or field not in record:
             has = ", ".join(record) if isinstance(record, dict) else f"a {type(record).__name__}"
-            raise UserError(f"{self.path}:{line.number} has no field {field!r} but {has}: name the field with --text_field.")
+            raise UserError(
+                f"{self.path}:{line.number} has no field {field!r} but {has}: name the field with --text_field."
+            )
         if not isinstance(record[field], str):
-            raise UserError(f"{self.path}:{line.number}: the field {field!r} is no text but {record[field]!r:.40}: name another with --text_field.")
+            raise UserError(
+                f"{self.path}:{line.number}: the field {field!r} is no text but {record[field]!r:.40}: name another with --text_field."
+            )
         return record[field]
 
 
@@ -122,13 +128,17 @@ class ParquetFile(FileSource):
         with file:
             if field not in file.schema_arrow.names:
                 columns = ", ".join(file.schema_arrow.names)
-                raise UserError(f"{self.path} has no column {field!r} but {columns}: name the column with --text_field.")
+                raise UserError(
+                    f"{self.path} has no column {field!r} but {columns}: name the column with --text_field."
+                )
             rows = 0
             for batch in file.iter_batches(batch_size=1024, columns=[field]):
                 for text in batch.column(0).to_pylist():
                     rows += 1
                     if text is not None and not isinstance(text, str):
-                        raise UserError(f"{self.path}: the column {field!r} is no text but {text!r:.40}: name another with --text_field.")
+                        raise UserError(
+                            f"{self.path}: the column {field!r} is no text but {text!r:.40}: name another with --text_field."
+                        )
                     yield rows, text or ""
                 self.done = self.total * rows // max(file.metadata.num_rows, 1)
 

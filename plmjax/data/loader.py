@@ -43,7 +43,7 @@ class Loader:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
-        if self.rows.size and not (0 <= self.rows.min() and self.rows.max() < batch_size):
+        if self.rows.size and not (self.rows.min() >= 0 and self.rows.max() < batch_size):
             raise ValueError(f"rows lie in 0..{batch_size - 1}, not {self.rows.min()}..{self.rows.max()}")
         self._examples = len(windows)
         self._order = grain.MapDataset.source(_Identity(self._examples)).seed(seed % 2**32).shuffle().repeat()

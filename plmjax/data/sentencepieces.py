@@ -154,7 +154,9 @@ def _training_error(error: Exception, vocab_size: int, characters: int) -> Excep
             f"set it to at most {limit.group(1)}, or give more text."
         )
     if "smaller than" in message or "too small" in message:
-        return UserError(f"vocab_size {vocab_size} can't hold the required characters and special tokens: raise it ({message}).")
+        return UserError(
+            f"vocab_size {vocab_size} can't hold the required characters and special tokens: raise it ({message})."
+        )
     return UserError(f"SentencePiece could not train a vocabulary of {vocab_size}: {message}")
 
 

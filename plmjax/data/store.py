@@ -1,12 +1,12 @@
 """The memory-mapped token store: a directory of plain arrays, a tokenizer and a manifest with hashes.
 
-    manifest.json                       written last: a store without it is unfinished
-    tokenizer/                          what `load_tokenizer` reads
-    train/, validation/
-        tokens.npy                      uint16 or uint32 [tokens], plain text without special tokens
-        document_starts.npy             int64 [documents + 1], ends with the number of tokens
-        sentence_starts.npy             int64 [sentences + 1], the same; every document start is a sentence start
-    plans/                              windows' plans, a cache that may be deleted
+manifest.json                       written last: a store without it is unfinished
+tokenizer/                          what `load_tokenizer` reads
+train/, validation/
+    tokens.npy                      uint16 or uint32 [tokens], plain text without special tokens
+    document_starts.npy             int64 [documents + 1], ends with the number of tokens
+    sentence_starts.npy             int64 [sentences + 1], the same; every document start is a sentence start
+plans/                              windows' plans, a cache that may be deleted
 """
 
 import hashlib

@@ -41,7 +41,9 @@ class TfdsSource(Source):
         try:
             import tensorflow_datasets as tfds
         except ImportError as error:
-            raise UserError(f"{self.spec} needs tensorflow-datasets: pip install tensorflow-datasets array_record importlib_resources.") from error
+            raise UserError(
+                f"{self.spec} needs tensorflow-datasets: pip install tensorflow-datasets array_record importlib_resources."
+            ) from error
         try:
             builder = tfds.builder(self._name, data_dir=options.tfds_data_dir, file_format="array_record")
             builder.download_and_prepare()
@@ -59,7 +61,9 @@ class TfdsSource(Source):
             raise UserError(f"{self.spec}: {named!r} is no text feature; there are {', '.join(texts) or 'none'}.")
         chosen = named or ("text" if "text" in texts else texts[0] if len(texts) == 1 else None)
         if chosen is None:
-            raise UserError(f"{self.spec} has the text features {', '.join(texts) or '(none)'}: choose one with ?FEATURE.")
+            raise UserError(
+                f"{self.spec} has the text features {', '.join(texts) or '(none)'}: choose one with ?FEATURE."
+            )
         return chosen
 
     def _open(self):

@@ -34,7 +34,9 @@ class Chunks:
             UserError: the split is shorter than a chunk, the overlap leaves nothing, or there is no eos to separate with.
         """
         if not 0 <= self.overlap < length:
-            raise UserError(f"Chunks of {length} tokens can't overlap by {self.overlap}: take an overlap from 0 to {length - 1}.")
+            raise UserError(
+                f"Chunks of {length} tokens can't overlap by {self.overlap}: take an overlap from 0 to {length - 1}."
+            )
         if self.separator:
             vocabulary.require("eos")
         return ChunkWindows(self, split, vocabulary, length)

@@ -46,13 +46,13 @@ class PackedWindows(Windows):
         self.padding = vocabulary.padding
         self._cls, self._sep = framing_ids(vocabulary)
         if length < 3:
-            raise UserError(f"A window of {length} tokens has no room for text between two special tokens: take 3 or more.")
+            raise UserError(
+                f"A window of {length} tokens has no room for text between two special tokens: take 3 or more."
+            )
         if split.sentences == 0:
             raise too_small(split, length, "no text")
         self._split = split
-        self._plan = cached_plan(
-            split, f"packed/{crossing}/{length}", lambda: pack(split, length - 2, crossing)
-        )
+        self._plan = cached_plan(split, f"packed/{crossing}/{length}", lambda: pack(split, length - 2, crossing))
 
     def __len__(self) -> int:
         return len(self._plan)

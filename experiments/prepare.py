@@ -1,0 +1,142 @@
+"""Makes a token store from text, and a tokenizer for it.
+
+    python -m experiments.prepare --input='texts/**/*.{txt,jsonl.gz}' --workdir=runs/store
+    python -m experiments.prepare --input=train.jsonl --validation_input=valid.jsonl --tokenizer=bert/vocab.txt --workdir=runs/bert_store
+    python -m experiments.prepare --input=tfds:wiki40b/en:train?text --vocab_size=32000 --workdir=runs/wiki
+
+Stopped at any moment, the same command goes on where it was. The store holds plain tokens with the borders of documents and
+sentences; which objective reads them is decided later.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments import _main
+from plmjax.data.prepare import PrepareOptions, prepare
+from plmjax.data.progress import clock
+from plmjax.data.sentencepieces import PRESETS
+from plmjax.data.store import Store
+
+DEFAULT = PrepareOptions()
+
+INPUT = flags.DEFINE_multi_string(
+    "input", list(DEFAULT.sources),
+    "Text: a path or quoted glob of .txt, .jsonl, .jsonl.gz or .parquet files, tfds:NAME[/CONFIG][:SPLIT][?FEATURE], or builtin "
+    "(the documentation of installed Python packages). Repeat the flag, or part by commas.",
+)  # fmt: skip
+VALIDATION_INPUT = flags.DEFINE_multi_string(
+    "validation_input", list(DEFAULT.validation_sources),
+    "Text of the validation split; without it, a share of the documents of --input, chosen by a hash of their text.",
+)  # fmt: skip
+WORKDIR = flags.DEFINE_string("workdir", "runs/store", "The folder of the store.")
+flags.DEFINE_alias("output", "workdir")
+VALIDATION_FRACTION = flags.DEFINE_float(
+    "validation_fraction", DEFAULT.validation_fraction, "The share of the documents for the validation split."
+)
+TEXT_FIELD = flags.DEFINE_string(
+    "text_field", DEFAULT.text_field, "The field or column of .jsonl and .parquet files that holds the text."
+)
+BLANK_LINES = flags.DEFINE_enum(
+    "blank_lines", DEFAULT.blank_lines, ["paragraphs", "documents"],
+    "What blank lines in a .txt file part: paragraphs (a file is one document) or documents.",
+)  # fmt: skip
+TFDS_DATA_DIR = flags.DEFINE_string(
+    "tfds_data_dir", DEFAULT.tfds_data_dir, "Where TFDS keeps its data; by default where TFDS chooses."
+)
+LANGUAGE = flags.DEFINE_string(
+    "language",
+    DEFAULT.language,
+    "For splitting sentences: an ISO 639 code (en, hi, ne, ...), or newline for one sentence a line.",
+)
+TOKENIZER = flags.DEFINE_string(
+    "tokenizer", DEFAULT.tokenizer,
+    "train, or a folder or file: a SentencePiece .model, BERT's vocab.txt, vocab.json with merges.txt, GPT-1's "
+    "encoder_bpe_40000.json with vocab_40000.bpe, tokenizer.json, or the tokenizer folder of another store.",
+)  # fmt: skip
+VOCAB_SIZE = flags.DEFINE_integer(
+    "vocab_size", DEFAULT.vocab_size, "Pieces of a trained tokenizer; sentinels come on top.", lower_bound=1
+)
+MODEL_TYPE = flags.DEFINE_enum("model_type", DEFAULT.model_type, ["unigram", "bpe"], "The kind of a trained tokenizer.")
+BYTE_FALLBACK = flags.DEFINE_bool(
+    "byte_fallback",
+    DEFAULT.byte_fallback,
+    "Let a trained tokenizer spell rare characters as bytes, so that nothing is unknown.",
+)
+SPECIALS = flags.DEFINE_enum(
+    "specials",
+    DEFAULT.specials,
+    list(PRESETS),
+    "The special tokens of a trained tokenizer; all serves every objective.",
+)
+SENTINELS = flags.DEFINE_integer(
+    "sentinels", DEFAULT.sentinels,
+    "Sentinels above the pieces of a SentencePiece tokenizer, for span corruption; by default what --specials or the published model needs.",
+    lower_bound=0,
+)  # fmt: skip
+NORMALIZATION = flags.DEFINE_enum(
+    "normalization", DEFAULT.normalization, ["nfkc", "identity", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"],
+    "SentencePiece's normalisation for a trained tokenizer; those in _cf fold case.",
+)  # fmt: skip
+TOKENIZER_CHARACTERS = flags.DEFINE_integer(
+    "tokenizer_characters", DEFAULT.tokenizer_characters, "Characters of text to train the tokenizer on.", lower_bound=1
+)
+WORKERS = flags.DEFINE_integer("workers", DEFAULT.workers, "Processes for large texts; 0 is one a CPU core.")
+
+
+def names(values: Sequence[str]) -> tuple[str, ...]:
+    """The names in flags that may hold several, parted by commas outside of {a,b} groups."""
+    return tuple(name for value in values for name in re.split(r",(?![^{]*\})", value) if name)
+
+
+def options() -> PrepareOptions:
+    """What the flags ask for."""
+    return PrepareOptions(
+        sources=names(INPUT.value),
+        validation_sources=names(VALIDATION_INPUT.value),
+        validation_fraction=VALIDATION_FRACTION.value,
+        text_field=TEXT_FIELD.value,
+        blank_lines=BLANK_LINES.value,
+        tfds_data_dir=TFDS_DATA_DIR.value,
+        language=LANGUAGE.value,
+        tokenizer=TOKENIZER.value,
+        vocab_size=VOCAB_SIZE.value,
+        model_type=MODEL_TYPE.value,
+        byte_fallback=BYTE_FALLBACK.value,
+        specials=SPECIALS.value,
+        sentinels=SENTINELS.value,
+        normalization=NORMALIZATION.value,
+        tokenizer_characters=TOKENIZER_CHARACTERS.value,
+        workers=WORKERS.value,
+    )
+
+
+def summary(store: Store, seconds: float) -> str:
+    """What a store holds, as lines for people."""
+    vocabulary = store.vocabulary
+    lines = []
+    for name, counts in store.manifest["splits"].items():
+        per_word = counts["tokens"] / max(counts["words"], 1)
+        unknown = counts["unknown"] / max(counts["tokens"], 1)
+        lines.append(
+            f"{name:>10}: {counts['documents']:,} documents, {counts['sentences']:,} sentences, {counts['tokens']:,} tokens, "
+            f"{per_word:.2f} tokens per word, {unknown:.2%} unknown"
+        )
+    lines += [
+        f" tokenizer: {store.tokenizer.name}, {vocabulary.size:,} ids ({len(vocabulary.sentinels)} of them sentinels), "
+        f"{vocabulary.padded_size:,} rows, fingerprint {store.tokenizer.fingerprint[:12]}",
+        f"     store: {store.directory}, fingerprint {store.fingerprint[:12]}, made in {clock(seconds)}",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    begin = time.monotonic()
+    store = prepare(options(), WORKDIR.value)
+    print(summary(store, time.monotonic() - begin))
+
+
+if __name__ == "__main__":
+    _main.run(main)

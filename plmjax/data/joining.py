@@ -1,0 +1,71 @@
+"""The last step of preparing a store: shards joined into one array a kind, then the manifest."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from plmjax.data import shards
+from plmjax.data.store import ARRAYS, SPLITS, TOKENIZER_DIRECTORY, hash_file, write_manifest
+from plmjax.data.tokenizers import Tokenizer
+
+
+def join(
+    directory: Path,
+    recipe: shards.Recipe,
+    counts: list[dict[str, dict[str, int]]],
+    tokenizer: Tokenizer,
+    record: dict[str, object],
+) -> None:
+    """Writes the arrays of each split and the manifest, each under a temporary name first.
+
+    Args:
+        directory: the store.
+        recipe: where the shards are.
+        counts: of each shard, in order.
+        tokenizer: what made the tokens.
+        record: what else the manifest should hold.
+    """
+    totals = {}
+    for name in SPLITS:
+        totals[name] = {key: sum(shard[name][key] for shard in counts) for key in shards.COUNTS}
+        (directory / name).mkdir(exist_ok=True)
+        _join_split(directory / name, recipe, len(counts), totals[name], shards.token_dtype(tokenizer))
+    files = [f"{name}/{array}.npy" for name in SPLITS for array in ARRAYS]
+    files += [f"{TOKENIZER_DIRECTORY}/{path.name}" for path in sorted((directory / TOKENIZER_DIRECTORY).iterdir())]
+    content = {
+        "tokenizer": {"fingerprint": tokenizer.fingerprint, "name": tokenizer.name, "size": tokenizer.vocabulary.size},
+        "splits": totals,
+        **record,
+    }
+    write_manifest(directory, content, {file: hash_file(directory / file) for file in files})
+
+
+def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[str, int], dtype: np.dtype) -> None:
+    lengths = {
+        "tokens": totals["tokens"],
+        "document_starts": totals["documents"] + 1,
+        "sentence_starts": totals["sentences"] + 1,
+    }
+    outputs = {
+        array: np.lib.format.open_memmap(
+            folder / f"{array}.tmp", "w+", dtype if array == "tokens" else np.dtype(np.int64), (length,)
+        )
+        for array, length in lengths.items()
+    }
+    ends = dict.fromkeys(ARRAYS, 0)
+    for index in range(number):
+        with np.load(recipe.path(index)) as shard:
+            begin = ends["tokens"]
+            tokens = shard[f"{folder.name}/tokens"]
+            outputs["tokens"][begin : begin + len(tokens)] = tokens
+            ends["tokens"] += len(tokens)
+            for array, kind in (("document_starts", "documents"), ("sentence_starts", "sentences")):
+                # Starts are the ends of the one before; the very first, 0, is there already.
+                stops = begin + np.cumsum(shard[f"{folder.name}/{kind}"])
+                first = ends[array] + 1
+                outputs[array][first : first + len(stops)] = stops
+                ends[array] += len(stops)
+    for array, output in outputs.items():
+        output.flush()
+        os.replace(folder / f"{array}.tmp", folder / f"{array}.npy")
