@@ -1,11 +1,11 @@
 """Makes a token store from text, and a tokenizer for it.
 
     python -m experiments.prepare --input='texts/**/*.{txt,jsonl.gz}' --workdir=runs/store
-    python -m experiments.prepare --input=train.jsonl --validation_input=valid.jsonl --tokenizer=bert/vocab.txt --workdir=runs/bert_store
+    python -m experiments.prepare --input=train.jsonl --validation_input=valid.jsonl --tokenizer=bert/vocab.txt
     python -m experiments.prepare --input=tfds:wiki40b/en:train?text --vocab_size=32000 --workdir=runs/wiki
 
-Stopped at any moment, the same command goes on where it was. The store holds plain tokens with the borders of documents and
-sentences; which objective reads them is decided later.
+Stopped at any moment, the same command goes on where it was. The store holds plain tokens with the borders of
+documents and sentences; which objective reads them is decided later.
 """
 
 import re
@@ -24,8 +24,8 @@ DEFAULT = PrepareOptions()
 
 INPUT = flags.DEFINE_multi_string(
     "input", list(DEFAULT.sources),
-    "Text: a path or quoted glob of .txt, .jsonl, .jsonl.gz or .parquet files, tfds:NAME[/CONFIG][:SPLIT][?FEATURE], or builtin "
-    "(the documentation of installed Python packages). Repeat the flag, or part by commas.",
+    "Text: a path or quoted glob of .txt, .jsonl, .jsonl.gz or .parquet files, tfds:NAME[/CONFIG][:SPLIT][?FEATURE], "
+    "or builtin (the documentation of installed Python packages). Repeat the flag, or part by commas.",
 )  # fmt: skip
 VALIDATION_INPUT = flags.DEFINE_multi_string(
     "validation_input", list(DEFAULT.validation_sources),
@@ -73,7 +73,8 @@ SPECIALS = flags.DEFINE_enum(
 )
 SENTINELS = flags.DEFINE_integer(
     "sentinels", DEFAULT.sentinels,
-    "Sentinels above the pieces of a SentencePiece tokenizer, for span corruption; by default what --specials or the published model needs.",
+    "Sentinels above the pieces of a SentencePiece tokenizer, for span corruption; by default what --specials or the "
+    "published model needs.",
     lower_bound=0,
 )  # fmt: skip
 NORMALIZATION = flags.DEFINE_enum(
@@ -121,8 +122,8 @@ def summary(store: Store, seconds: float) -> str:
         per_word = counts["tokens"] / max(counts["words"], 1)
         unknown = counts["unknown"] / max(counts["tokens"], 1)
         lines.append(
-            f"{name:>10}: {counts['documents']:,} documents, {counts['sentences']:,} sentences, {counts['tokens']:,} tokens, "
-            f"{per_word:.2f} tokens per word, {unknown:.2%} unknown"
+            f"{name:>10}: {counts['documents']:,} documents, {counts['sentences']:,} sentences, "
+            f"{counts['tokens']:,} tokens, {per_word:.2f} tokens per word, {unknown:.2%} unknown"
         )
     lines += [
         f" tokenizer: {store.tokenizer.name}, {vocabulary.size:,} ids ({len(vocabulary.sentinels)} of them sentinels), "

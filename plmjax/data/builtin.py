@@ -1,9 +1,9 @@
 """The built-in corpus: the prose of documentation strings of installed Python packages and of the standard library.
 
-It lets a first run start without a download. Files are read, nothing is imported: a regular expression finds the strings
-that follow a module's start or a line that ends in a colon, which takes seconds where parsing takes a minute. What is not prose
-goes: examples, code, tables, lists of parameters, headings and text that came before. A module is a document. The text
-depends on the versions of the packages; its hash is recorded.
+It lets a first run start without a download. Files are read, nothing is imported: a regular expression finds the
+strings that follow a module's start or a line that ends in a colon, which takes seconds where parsing takes a minute.
+What is not prose goes: examples, code, tables, lists of parameters, headings and text that came before. A module is a
+document. The text depends on the versions of the packages; its hash is recorded.
 """
 
 import ast
@@ -36,12 +36,14 @@ PROSE_SECTIONS = frozenset(
     {"notes", "note", "warnings", "description", "overview", "introduction", "summary", "background"}
 )
 ENTRY_SECTION = re.compile(
-    r"(args?|arguments|parameters|params|returns?|raises|yields|attributes|examples?|usage|references?|see also|keyword args"
-    r"|keyword arguments|kwargs|inputs?|outputs?|methods|fields|options|synopsis|todo|notes?|warnings?)\s*:{1,2}",
+    r"(args?|arguments|parameters|params|returns?|raises|yields|attributes|examples?|usage|references?|see also"
+    r"|keyword args|keyword arguments|kwargs|inputs?|outputs?|methods|fields|options|synopsis|todo"
+    r"|notes?|warnings?)\s*:{1,2}",
     re.IGNORECASE,
 )
 NOT_PROSE = re.compile(
-    r"^(>>>|\.\.|[-*+•#|:@$%&=]|\(?[0-9a-zA-Z]{1,2}[.)]\s|\[\d+\])|:math:|::\s*\S|\bTODO\b|Copyright|License|^\w+\s:\s|--\s",
+    r"^(>>>|\.\.|[-*+•#|:@$%&=]|\(?[0-9a-zA-Z]{1,2}[.)]\s|\[\d+\])|:math:|::\s*\S|\bTODO\b"
+    r"|Copyright|License|^\w+\s:\s|--\s",
     re.MULTILINE,
 )
 ROLE = re.compile(r":[\w:+-]+:`[~!]?([^`<]*?)\s*(?:<[^`>]*>)?`")

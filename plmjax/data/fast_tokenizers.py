@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
@@ -52,12 +53,8 @@ class FastTokenizer(Tokenizer):
 
     def _build_vocabulary(self, vocabulary: Mapping[str, int]) -> None:
         specials = {name: vocabulary[token] for name, token in self._roles.items()}
-        sentinels = sorted(
-            (int(SENTINEL.fullmatch(piece)[1]), token)
-            for piece, token in vocabulary.items()
-            if SENTINEL.fullmatch(piece)
-        )
-        sentinel_ids = [token for _, token in sentinels]
+        sentinels = {int(name[1]): token for piece, token in vocabulary.items() if (name := SENTINEL.fullmatch(piece))}
+        sentinel_ids = [sentinels[number] for number in sorted(sentinels)]
         added = [token for token, content in self._backend.get_added_tokens_decoder().items() if content.special]
         others = [token for token, piece in enumerate(self._pieces) if not piece or UNUSED.fullmatch(piece)]
         self.vocabulary = make_vocabulary(
@@ -93,7 +90,7 @@ def load_json(file: Path) -> FastTokenizer:
     return FastTokenizer(backend, _roles(file.parent, backend.get_vocab(with_added_tokens=True)))
 
 
-def load_saved(directory: Path, metadata: Mapping[str, object]) -> FastTokenizer:
+def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FastTokenizer:
     """Loads what `FastTokenizer.save` wrote."""
     file = directory / JSON_FILE
     if not file.is_file():

@@ -4,9 +4,9 @@ import gzip
 import json
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from plmjax.data.sources import Document, ReadOptions, Source, split_paragraphs
 from plmjax.data.store import hash_file
@@ -45,7 +45,7 @@ class FileSource(Source):
     def _lines(self) -> Iterator[Line]:
         """The lines of a text file, unzipped as its name says. Raises UserError for bytes that are not UTF-8."""
         with self.path.open("rb") as raw:
-            file: BinaryIO = gzip.GzipFile(fileobj=raw) if self.path.suffix == ".gz" else raw
+            file: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if self.path.suffix == ".gz" else raw
             offset = 0
             try:
                 for number, line in enumerate(file, start=1):
@@ -60,8 +60,8 @@ class FileSource(Source):
             return line.decode("utf-8")
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{self.path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; convert the file to "
-                "UTF-8, with iconv for one."
+                f"{self.path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; convert the "
+                "file to UTF-8, with iconv for one."
             ) from error
 
 
@@ -108,7 +108,8 @@ class JsonLinesFile(FileSource):
             )
         if not isinstance(record[field], str):
             raise UserError(
-                f"{self.path}:{line.number}: the field {field!r} is no text but {record[field]!r:.40}: name another with --text_field."
+                f"{self.path}:{line.number}: the field {field!r} is no text but {record[field]!r:.40}: "
+                "name another with --text_field."
             )
         return record[field]
 
@@ -137,13 +138,19 @@ class ParquetFile(FileSource):
                     rows += 1
                     if text is not None and not isinstance(text, str):
                         raise UserError(
-                            f"{self.path}: the column {field!r} is no text but {text!r:.40}: name another with --text_field."
+                            f"{self.path}: the column {field!r} is no text but {text!r:.40}: "
+                            "name another with --text_field."
                         )
                     yield rows, text or ""
                 self.done = self.total * rows // max(file.metadata.num_rows, 1)
 
 
-SUFFIXES = {".txt": TextFile, ".jsonl": JsonLinesFile, ".jsonl.gz": JsonLinesFile, ".parquet": ParquetFile}
+SUFFIXES: dict[str, type[FileSource]] = {
+    ".txt": TextFile,
+    ".jsonl": JsonLinesFile,
+    ".jsonl.gz": JsonLinesFile,
+    ".parquet": ParquetFile,
+}
 
 
 def open_file(path: Path, options: ReadOptions) -> FileSource:

@@ -1,6 +1,7 @@
 """The last step of preparing a store: shards joined into one array a kind, then the manifest."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ def join(
     recipe: shards.Recipe,
     counts: list[dict[str, dict[str, int]]],
     tokenizer: Tokenizer,
-    record: dict[str, object],
+    record: Mapping[str, object],
 ) -> None:
     """Writes the arrays of each split and the manifest, each under a temporary name first.
 

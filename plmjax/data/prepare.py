@@ -1,4 +1,4 @@
-"""From sources to a token store: train or load a tokenizer, encode in parallel, join. It goes on where it was stopped."""
+"""From sources to a token store: train or load a tokenizer, encode in parallel, join; resumed where it was stopped."""
 
 import dataclasses
 import fcntl
@@ -221,8 +221,8 @@ def _check_counts(counts: list[dict[str, dict[str, int]]], options: PrepareOptio
     total = sum(documents.values())
     if not documents["validation"]:
         raise UserError(
-            f"The validation split is empty: validation_fraction={options.validation_fraction} took none of the {total} "
-            "documents; raise it, give more documents, or give validation sources."
+            f"The validation split is empty: validation_fraction={options.validation_fraction} took none of the "
+            f"{total} documents; raise it, give more documents, or give validation sources."
         )
     if not documents["train"]:
         raise UserError(

@@ -9,7 +9,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ProgressLine:
-    """Shows how far some work is. Silent when `shown` is False, and until the first seconds have passed off a terminal."""
+    """Shows how far some work is: silent when `shown` is False, and off a terminal for the first seconds."""
 
     def __init__(self, what: str, unit: str, shown: bool = True):
         self._what = what

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -92,8 +93,9 @@ def train(
         byte_fallback: spell a character outside the vocabulary as its UTF-8 bytes, so that nothing is ever unknown.
         specials: the special tokens, one of PRESETS.
         sentinels: how many; None is what the preset needs (100 for "t5" and "all").
-        normalization: SentencePiece's rule. "nfkc" keeps case, line breaks and the joiners of Indic scripts (SentencePiece's own
-            default, "nmt_nfkc", turns the non-joiner into a blank); "identity" keeps every character. All merge blanks.
+        normalization: SentencePiece's rule. "nfkc" keeps case, line breaks and the joiners of Indic scripts
+            (SentencePiece's own default, "nmt_nfkc", turns the non-joiner into a blank); "identity" keeps every
+            character. All merge blanks.
         character_coverage: share of the characters that get a piece of their own.
         max_characters: how much text to train on.
 
@@ -105,7 +107,9 @@ def train(
     if model_type not in ("unigram", "bpe"):
         raise UserError(f"No SentencePiece model type is named {model_type!r}: choose unigram or bpe.")
     names = PRESETS[specials]
-    ids = {f"{name}_id": names.index(name) if name in names else -1 for name in ("pad", "bos", "eos", "unk")}
+    ids: dict[str, Any] = {
+        f"{name}_id": names.index(name) if name in names else -1 for name in ("pad", "bos", "eos", "unk")
+    }
     model = io.BytesIO()
     sample = _Sample(texts, max_characters)
     try:
@@ -172,7 +176,7 @@ def load(file: Path, sentinels: int | None = None) -> SentencePieceTokenizer:
     return SentencePieceTokenizer(model, sentinels) if sentinels else tokenizer
 
 
-def load_saved(directory: Path, metadata: Mapping[str, object]) -> SentencePieceTokenizer:
+def load_saved(directory: Path, metadata: Mapping[str, Any]) -> SentencePieceTokenizer:
     """Loads what `SentencePieceTokenizer.save` wrote."""
     file = directory / MODEL_FILE
     if not file.is_file():

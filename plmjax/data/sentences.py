@@ -24,7 +24,8 @@ def splitter(language: str) -> Splitter:
     code = language.replace("_", "-").split("-")[0]
     if not (code.isascii() and code.isalpha() and code.islower() and len(code) in (2, 3)):
         raise UserError(
-            f"{language!r} is not a language: give an ISO 639 code such as en, de or hi, or newline for one sentence a line."
+            f"{language!r} is not a language: give an ISO 639 code such as en, de or hi, or newline for "
+            "one sentence a line."
         )
     return functools.partial(split_sentences, code)
 

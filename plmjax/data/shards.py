@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ COUNTS = ("documents", "sentences", "words", "characters", "tokens", "unknown")
 class Unit(NamedTuple):
     """Documents that make one shard. `split` is None where the documents' hashes decide."""
 
-    index: int
+    number: int
     split: str | None
     documents: list[Document]
 
@@ -76,7 +76,7 @@ def is_validation(document: Document, fraction: float) -> bool:
 def finished(unit: Unit, recipe: Recipe) -> dict[str, dict[str, int]] | None:
     """The counts of a unit whose shard is on disk already; None where it is not, or is of other text."""
     try:
-        with np.load(recipe.path(unit.index)) as shard:
+        with np.load(recipe.path(unit.number)) as shard:
             return _named_counts(shard) if str(shard["digest"]) == unit.digest else None
     except (OSError, ValueError, KeyError, EOFError):
         return None
@@ -92,7 +92,7 @@ def encode(unit: Unit, recipe: Recipe, tokenizer: Tokenizer, threads: int | None
     for document in unit.documents:
         held_out = is_validation(document, recipe.validation_fraction)
         by_split[unit.split or ("validation" if held_out else "train")].append(document)
-    arrays: dict[str, np.ndarray] = {"digest": np.array(unit.digest)}
+    arrays: dict[str, Any] = {"digest": np.array(unit.digest)}
     for name, documents in by_split.items():
         tokens, documents_N, sentences_N, counts = _encode_documents(documents, recipe, tokenizer, threads)
         arrays |= {
@@ -101,7 +101,7 @@ def encode(unit: Unit, recipe: Recipe, tokenizer: Tokenizer, threads: int | None
             f"{name}/sentences": sentences_N,
             f"{name}/counts": counts,
         }
-    path = recipe.path(unit.index)
+    path = recipe.path(unit.number)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         np.savez(file, **arrays)

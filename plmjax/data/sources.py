@@ -45,7 +45,8 @@ class ReadOptions:
 class Source(ABC):
     """Documents, in an order that is always the same.
 
-    Attributes: total and done: how much there is to read and how much `documents` has read, in a unit of the source's own.
+    Attributes:
+        total, done: how much there is to read and how much `documents` has read, in a unit of the source's own.
     """
 
     total: int = 0

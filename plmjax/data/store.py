@@ -183,7 +183,8 @@ def _read_manifest(directory: Path) -> dict:
         raise _damaged(directory, f"{MANIFEST_FILE} can't be read ({error})") from error
     if manifest.get("version") != VERSION or "files" not in manifest:
         raise UserError(
-            f"The store {directory} has version {manifest.get('version')} and this code reads {VERSION}: prepare it again."
+            f"The store {directory} has version {manifest.get('version')} but this code reads {VERSION}: "
+            "prepare it again."
         )
     return manifest
 

@@ -10,7 +10,7 @@ SPEC = re.compile(r"tfds:(?P<name>[^:?]+)(?::(?P<split>[^?]+))?(?:\?(?P<feature>
 
 
 class TfdsSource(Source):
-    """`tfds:NAME[/CONFIG][:SPLIT][?FEATURE]`; the feature may be left out where there is only one of text, or one named "text"."""
+    """`tfds:NAME[/CONFIG][:SPLIT][?FEATURE]`; the feature may be left out where one is "text" or only one is text."""
 
     def __init__(self, spec: str, options: ReadOptions):
         matched = SPEC.fullmatch(spec)
@@ -42,7 +42,8 @@ class TfdsSource(Source):
             import tensorflow_datasets as tfds
         except ImportError as error:
             raise UserError(
-                f"{self.spec} needs tensorflow-datasets: pip install tensorflow-datasets array_record importlib_resources."
+                f"{self.spec} needs tensorflow-datasets: pip install tensorflow-datasets array_record "
+                "importlib_resources."
             ) from error
         try:
             builder = tfds.builder(self._name, data_dir=options.tfds_data_dir, file_format="array_record")

@@ -160,8 +160,8 @@ def load_tokenizer(path: str | Path, sentinels: int | None = None) -> Tokenizer:
             if re.fullmatch(pattern, file.name):
                 return loader(file)
     raise UserError(
-        f"No tokenizer in {path}: it needs tokenizer.json, a SentencePiece .model, vocab.txt, vocab.json with merges.txt, "
-        "or encoder_bpe_40000.json with vocab_40000.bpe."
+        f"No tokenizer in {path}: it needs tokenizer.json, a SentencePiece .model, vocab.txt, vocab.json with "
+        "merges.txt, or encoder_bpe_40000.json with vocab_40000.bpe."
     )
 
 

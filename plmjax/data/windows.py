@@ -1,13 +1,13 @@
 """Windows: what a training example is before noise. Each is a fixed number of tokens cut from a split.
 
-A window config's `build(split, vocabulary, length, seed)` gives Windows, whose items are dictionaries of int32 arrays of
-shape [length]:
+A window config's `build(split, vocabulary, length, seed)` gives Windows, whose items are dictionaries of int32 arrays
+of shape [length]:
 
     tokens          ids; the padding id (0 where the vocabulary has none) in unused places
     token_types     0 for the first segment and its special tokens, 1 for the second
     positions       0, 1, ... from the start of the window, or of the document where windows isolate documents
     segments        0 in unused places, 1 in a window that is one piece, 1, 2, ... where documents are isolated
-    sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first in the text, 1 where it is random
+    sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
 
 This module gathers them; windows_chunks.py, windows_sentences.py and windows_pairs.py hold one kind each.
 """

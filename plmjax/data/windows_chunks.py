@@ -31,7 +31,7 @@ class Chunks:
         """Cuts a split into chunks of `length` tokens; nothing depends on the seed.
 
         Raises:
-            UserError: the split is shorter than a chunk, the overlap leaves nothing, or there is no eos to separate with.
+            UserError: the split is shorter than a chunk, the overlap leaves nothing, or the vocabulary has no eos.
         """
         if not 0 <= self.overlap < length:
             raise UserError(
@@ -96,4 +96,4 @@ class ChunkWindows(Windows):
         is_separator_BL = place_BL + 1 == self._starts[document_BL + 1]
         # A separator's own place is the next document's first token, or past the end: any token will do there.
         raw_BL = np.minimum(place_BL - document_BL, len(self._tokens) - 1)
-        return np.where(is_separator_BL, self._eos, self._tokens[raw_BL]).astype(np.int32)
+        return np.where(is_separator_BL, np.int32(self._eos), np.asarray(self._tokens[raw_BL], np.int32))

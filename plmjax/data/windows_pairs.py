@@ -42,7 +42,7 @@ class SegmentPair:
     duplicates: int = 1
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
-        """Draws the pairs of a split. Raises UserError if it has fewer than two documents or the length is too small."""
+        """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
         description = f"segments/{self.short_probability}/{self.next_probability}/{self.duplicates}/{length}/{seed}"
         return PairWindows(split, vocabulary, length, description, lambda: self._plan(split, length, seed))
 
@@ -89,7 +89,7 @@ class SentencePair:
     duplicates: int = 1
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
-        """Draws the pairs of a split. Raises UserError if it has fewer than two documents or the length is too small."""
+        """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
         description = f"sentences/{self.next_probability}/{self.duplicates}/{length}/{seed}"
         return PairWindows(split, vocabulary, length, description, lambda: self._plan(split, length, seed))
 

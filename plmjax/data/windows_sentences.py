@@ -1,4 +1,4 @@
-"""RoBERTa's packed windows (Liu et al. 2019, Sec. 4.2): whole sentences up to the length, with or without crossing documents.
+"""RoBERTa's packed windows (Liu et al. 2019, Sec. 4.2): whole sentences up to the length.
 
 A window is `[cls] sentences [sep]`; FULL-SENTENCES runs over document borders and puts an extra [sep] at each,
 DOC-SENTENCES stops there, so that the last window of a document is shorter. A sentence longer than a window is cut.
