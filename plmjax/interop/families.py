@@ -1,0 +1,35 @@
+"""The registry: one line a family of Hugging Face's models, and which of our configs belongs to which."""
+
+from typing import Any
+
+from plmjax.errors import UserError
+from plmjax.interop import bert, gpt, t5
+from plmjax.interop.family import Family
+from plmjax.modules.bert import BertConfig
+from plmjax.modules.gpt import GPTConfig
+from plmjax.modules.t5 import T5Config
+
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (bert.BERT, bert.ROBERTA, gpt.GPT1, gpt.GPT2, t5.T5)
+}
+BY_CLASS: dict[str, Family] = {name: family for family in FAMILIES.values() for name in family.forward}
+
+
+def family_named(model_type: Any, where: Any) -> Family:
+    """The family of a `model_type`; UserError for one that plmjax does not read."""
+    if model_type not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UserError(f"{where} is of model_type {model_type!r}, which plmjax does not read: it reads {known}.")
+    return FAMILIES[model_type]
+
+
+def architecture_of(config: Any) -> str:
+    """The class of `transformers` that holds everything a network of ours has."""
+    match config:
+        case BertConfig():
+            return bert.architecture(config)
+        case GPTConfig():
+            return gpt.architecture(config)
+        case T5Config():
+            return "T5ForConditionalGeneration"
+    raise UserError(f"No class of transformers holds the network of a {type(config).__name__}.")

@@ -1,0 +1,80 @@
+"""What a family of Hugging Face's models has to say about itself to be read and written."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from plmjax.errors import UserError
+from plmjax.interop.tables import Entry
+from plmjax.modules import Bound
+
+JSON = dict[str, Any]
+Outputs = dict[str, Any]
+
+# Theirs -> ours. "gelu_new" and its like are the tanh form.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+}
+THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One `model_type`.
+
+    Attributes:
+        model_type: as in config.json.
+        prefix: before the trunk's names in every class but the bare model.
+        bare: the bare model's class.
+        forward: for each class, (network, inputs under their names, special ids) -> outputs under their names.
+        inputs: the names that the classes take.
+        ignored: pattern of tensors that hold nothing learned.
+        read_config: (config.json, names of the tensors) -> our config.
+        write_config: (our config, special ids) -> the fields of config.json.
+        table: (our config, class, special ids) -> its name table, the trunk's names with the prefix.
+        choose: (names of the tensors, the class in config.json or None) -> the class that they make up.
+        special: the special ids that config.json may leave out.
+        constants: tensors that their class needs and our config does without.
+    """
+
+    model_type: str
+    prefix: str
+    bare: str
+    forward: Mapping[str, Callable[[Bound, dict[str, Any], Mapping[str, int]], Outputs]]
+    inputs: tuple[str, ...]
+    ignored: str
+    read_config: Callable[[JSON, set[str]], Any]
+    write_config: Callable[[Any, Mapping[str, int]], JSON]
+    table: Callable[[Any, str, Mapping[str, int]], list[Entry]]
+    choose: Callable[[set[str], str | None], str]
+    special: Mapping[str, int]
+    constants: Callable[[Any], dict[str, np.ndarray]] = field(default=lambda config: {})
+
+
+def refuse(given: JSON, field_name: str, *accepted: Any) -> None:
+    """UserError when config.json sets the field to anything but the accepted values (the first is the default)."""
+    value = given.get(field_name, accepted[0])
+    if value not in accepted:
+        allowed = " or ".join(repr(one) for one in accepted)
+        raise UserError(f"config.json has {field_name} = {value!r}, which plmjax's network does not do: it must be {allowed}.")
+
+
+def activation(name: str, field_name: str) -> str:
+    """Our name of their activation; UserError for one that we lack."""
+    if name not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise UserError(f"config.json has {field_name} = {name!r}, an activation that plmjax lacks: it knows {known}.")
+    return ACTIVATIONS[name]
+
+
+def their_activation(name: str) -> str:
+    """Their name of our activation; UserError for one that they lack."""
+    if name not in THEIR_ACTIVATIONS:
+        raise UserError(f"The network's activation {name!r} has no name in Hugging Face's configurations: it can't be exported.")
+    return THEIR_ACTIVATIONS[name]

@@ -1,0 +1,142 @@
+"""Directories as `transformers` writes and reads them: config.json, weights, tokenizer."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plmjax.data.tokenizers import Tokenizer, load_tokenizer
+from plmjax.errors import UserError
+from plmjax.interop.families import BY_CLASS, family_named
+from plmjax.interop.family import JSON, Family
+from plmjax.interop.pretrained import Pretrained
+from plmjax.interop.tables import Entry, export_params, import_params
+from plmjax.interop.tensors import read_tensors, write_tensors
+from plmjax.interop.tokenizer_files import has_tokenizer, save_tokenizer
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+# Of a config.json: what this module writes itself, and what speaks of files and versions that are no longer so.
+WRITTEN = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "_name_or_path", *SPECIAL_IDS}
+
+
+def load_huggingface(directory: str | Path) -> Pretrained:
+    """Loads a directory of `transformers`: bert, roberta, openai-gpt, gpt2 or t5, the classes of pre-training.
+
+    The class is the one that config.json names. Where it names none, or the bare model though the tensors of a head are
+    there, it is the class that holds all heads there are, and a warning says so. Numbers come as float32. The embedding
+    table keeps the rows that it has.
+
+    Raises:
+        UserError: a file is missing or damaged, the model type or a setting of config.json is one that plmjax lacks, or
+            tensors are missing or unknown; one sentence that names the first of them.
+    """
+    directory = Path(directory).expanduser()
+    given = _read_json(directory / CONFIG)
+    family = family_named(given.get("model_type"), directory)
+    tensors = {_trunk_name(name, family): value for name, value in read_tensors(directory).items()}
+    config = family.read_config(given, set(tensors))
+    architecture = _architecture(given, family, set(tensors), directory)
+    special = dict(family.special) | {name: given[name] for name in SPECIAL_IDS if isinstance(given.get(name), int)}
+    special = {name: token for name, token in special.items() if token < config.vocab_size}
+    table = [_without_prefix(entry, family) for entry in family.table(config, architecture, special)]
+    params = import_params(table, tensors, family.ignored, str(directory))
+    written = {**family.write_config(config, special)}
+    extras = {key: value for key, value in given.items() if key not in WRITTEN and key not in written}
+    tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
+    return Pretrained(config, params, architecture, tokenizer, special, extras)
+
+
+def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
+    """Writes what `transformers` loads, with the same outputs: config.json, model.safetensors, the tokenizer's files and,
+    for what generates, generation_config.json.
+
+    Every head is written, those too that the class in config.json does not have.
+
+    Raises:
+        UserError: the network has a setting that the class can't have.
+    """
+    directory = Path(directory).expanduser()
+    family = pretrained.family
+    special = dict(family.special) | dict(pretrained.special)
+    config = family.write_config(pretrained.config, special)
+    tensors = export_params(family.table(pretrained.config, pretrained.architecture, special), pretrained.params)
+    tensors |= family.constants(pretrained.config)
+    if pretrained.architecture == family.bare:
+        tensors = {_trunk_name(name, family): value for name, value in tensors.items()}
+    # null where there is no such token: the class's default may lie outside the vocabulary.
+    ids = {name: pretrained.special.get(name) for name in SPECIAL_IDS if name in family.special or name in pretrained.special}
+    directory.mkdir(parents=True, exist_ok=True)
+    write_tensors(tensors, directory)
+    whole = {
+        "architectures": [pretrained.architecture], "model_type": family.model_type, "torch_dtype": "float32",
+        **pretrained.extras, **config, **ids,
+    }  # fmt: skip
+    _write_json(directory / CONFIG, whole)
+    if pretrained.architecture in ("GPT2LMHeadModel", "OpenAIGPTLMHeadModel", "T5ForConditionalGeneration"):
+        _write_json(directory / GENERATION_CONFIG, {name: token for name, token in ids.items() if token is not None})
+    if pretrained.tokenizer is not None:
+        longest = getattr(pretrained.config, "max_positions", None)
+        save_tokenizer(pretrained.tokenizer, directory, family.model_type, longest)
+
+
+def special_of(tokenizer: Tokenizer | None, family: Family) -> Mapping[str, int]:
+    """The special ids of a tokenizer under Hugging Face's names."""
+    if tokenizer is None:
+        return dict(family.special)
+    v = tokenizer.vocabulary
+    found = {"pad_token_id": v.padding, "bos_token_id": v.bos, "eos_token_id": v.eos}
+    if family.model_type == "roberta":
+        found |= {"bos_token_id": v.opening, "eos_token_id": v.closing}
+    if family.model_type == "t5":
+        found["decoder_start_token_id"] = v.padding
+    return {name: token for name, token in found.items() if token is not None}
+
+
+def _architecture(given: JSON, family: Family, names: set[str], directory: Path) -> str:
+    stated = next(iter(given.get("architectures") or []), None)
+    if stated in family.forward and stated != family.bare:
+        return stated
+    chosen = family.choose(names, stated if stated == family.bare else None)
+    if stated not in (None, family.bare):
+        log.warning("%s is of the class %s, which plmjax lacks; it is read as %s.", directory, stated, chosen)
+    elif chosen != stated:
+        log.warning("%s names %s; by its tensors it is read as %s.", directory, stated or "no class", chosen)
+    return chosen
+
+
+def _trunk_name(name: str, family: Family) -> str:
+    """A tensor's name without the prefix, and without TensorFlow's words for a norm's parameters."""
+    name = name.removeprefix(family.prefix)
+    for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    return name
+
+
+def _without_prefix(entry: Entry, family: Family) -> Entry:
+    return entry._replace(
+        name=_trunk_name(entry.name, family), aliases=tuple(_trunk_name(alias, family) for alias in entry.aliases)
+    )
+
+
+def _read_json(path: Path) -> JSON:
+    if not path.is_file():
+        raise UserError(f"{path.parent} has no {path.name}: give a directory that transformers wrote.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON ({error}).") from error
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(dict(content), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def known_classes() -> tuple[str, ...]:
+    """The classes of `transformers` that are read and written."""
+    return tuple(BY_CLASS)

@@ -1,0 +1,99 @@
+"""plmjax's own checkpoints as a `Pretrained`, and back."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from plmjax.data.tokenizers import Tokenizer, load_tokenizer
+from plmjax.errors import UserError
+from plmjax.interop.families import BY_CLASS, architecture_of
+from plmjax.interop.huggingface import CONFIG, load_huggingface, special_of
+from plmjax.interop.pretrained import Pretrained
+from plmjax.interop.tables import flatten, nest
+from plmjax.train.checkpoints import Checkpointer, find, load_params
+from plmjax.train.manifest import git_revision, versions
+from plmjax.train.serialize import from_json, to_json
+from plmjax.train.state import State
+
+TOKENIZER = "tokenizer"
+VOCABULARY_PATHS = ("embeddings/tokens/embedding", "token_head/embedding", "token_head/bias")
+
+
+def load(directory: str | Path) -> Pretrained:
+    """A checkpoint: a working folder of experiments.pretrain, one step of it, or a Hugging Face directory.
+
+    Rows that only pad the vocabulary are left off, so that no score goes to a token that does not exist.
+
+    Raises:
+        UserError: there is no good checkpoint, or it is of a network that this version lacks.
+    """
+    path = Path(directory).expanduser()
+    if not path.exists():
+        raise UserError(f"There is no checkpoint at {path}: give a working folder, one of its steps or a Hugging Face directory.")
+    if (path / CONFIG).is_file() and not (path / "checkpoints").exists():
+        return load_huggingface(path)
+    params, manifest = load_params(path)
+    config = from_json(manifest["config"]["model"])
+    tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
+    converted = manifest.get("huggingface", {})
+    if tokenizer is not None and not converted:  # what came from Hugging Face goes back as it was
+        config, params = cut_vocabulary(config, params, tokenizer.vocabulary.size)
+    architecture = converted.get("architecture") or architecture_of(config)
+    special = converted.get("special") or special_of(tokenizer, BY_CLASS[architecture])
+    return Pretrained(config, params, architecture, tokenizer, special, converted.get("extras", {}))
+
+
+def save(pretrained: Pretrained, directory: str | Path) -> None:
+    """Writes a plmjax checkpoint (step 0) that `load` and `--init_from` read, with the tokenizer beside it.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    directory = Path(directory).expanduser()
+    if pretrained.tokenizer is not None:
+        pretrained.tokenizer.save(directory / TOKENIZER)
+    manifest = {
+        "config": {"model": to_json(pretrained.config)},
+        "store": "",  # made from no store: a run does not go on from here, it starts from here
+        "tokenizer": pretrained.tokenizer.fingerprint if pretrained.tokenizer else "",
+        "revision": git_revision(),
+        "versions": versions(),
+        "huggingface": {
+            "architecture": pretrained.architecture,
+            "special": dict(pretrained.special),
+            "extras": dict(pretrained.extras),
+        },
+    }
+    zero = jnp.zeros((), jnp.int32)
+    writer = Checkpointer(directory / "checkpoints", keep=1)
+    try:
+        writer.save(State(zero, pretrained.params, (), zero, zero), manifest)
+    finally:
+        writer.close()
+
+
+def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any, dict[str, Any]]:
+    """The config and parameters with no rows of the vocabulary from `size` on, when the surplus is no more than padding."""
+    rows = config.vocab_size
+    if not size < rows:
+        return config, params
+    flat = flatten(params)
+    for path in VOCABULARY_PATHS:
+        if path in flat:
+            flat[path] = np.asarray(flat[path])[:size]
+    return dataclasses.replace(config, vocab_size=size), nest(flat)
+
+
+def _find_tokenizer(step: Path, manifest: dict[str, Any]) -> Tokenizer | None:
+    """The tokenizer with the checkpoint's fingerprint, from beside the checkpoints or from the store it was trained on."""
+    workdir = step.parent.parent
+    store = (manifest["config"].get("data") or {}).get("store") or workdir / "store"
+    for candidate in (workdir / TOKENIZER, workdir / "store" / TOKENIZER, Path(store).expanduser() / TOKENIZER):
+        if candidate.is_dir():
+            tokenizer = load_tokenizer(candidate)
+            if tokenizer.fingerprint == manifest["tokenizer"]:
+                return tokenizer
+    return None

@@ -1,0 +1,200 @@
+"""Name tables: which tensor of Hugging Face is which of our parameters, read in both directions.
+
+Legend: D model width, H heads, K head width, N layers.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from plmjax.errors import UserError
+
+Arrays = list[np.ndarray]
+
+
+class Transform(NamedTuple):
+    """How one tensor is stored on either side; `back(into(x))` is x to the bit."""
+
+    into: Callable[[np.ndarray], Arrays]  # one tensor of theirs -> ours, several where theirs is fused
+    back: Callable[[Arrays], np.ndarray]
+
+
+class Entry(NamedTuple):
+    """One line of a table.
+
+    Attributes:
+        paths: ours, several where their tensor holds several of ours.
+        name: theirs; "{}" stands for the layer, along which ours are stacked.
+        transform: between the two.
+        layers: N where the name has a layer in it, else 0.
+        aliases: further names under which the same numbers may be stored (tied tables).
+    """
+
+    paths: tuple[str, ...]
+    name: str
+    transform: Transform
+    layers: int = 0
+    aliases: tuple[str, ...] = ()
+
+
+SAME = Transform(lambda x: [x], lambda ours: ours[0])
+LINEAR = Transform(lambda x: [x.T], lambda ours: ours[0].T)  # theirs [out, in]
+
+
+def heads_out(heads: int, width: int) -> Transform:
+    """A query, key or value kernel: theirs [H * K, D], ours [D, H, K]."""
+    return Transform(lambda x: [x.T.reshape(-1, heads, width)], lambda ours: ours[0].reshape(-1, heads * width).T)
+
+
+def heads_bias(heads: int, width: int) -> Transform:
+    """Their [H * K], our [H, K]."""
+    return Transform(lambda x: [x.reshape(heads, width)], lambda ours: ours[0].reshape(heads * width))
+
+
+def heads_in(heads: int, width: int) -> Transform:
+    """An output kernel: theirs [D, H * K], ours [H, K, D]."""
+    return Transform(lambda x: [x.T.reshape(heads, width, -1)], lambda ours: ours[0].reshape(heads * width, -1).T)
+
+
+def fused_heads_out(heads: int, width: int) -> Transform:
+    """Query, key and value side by side in a Conv1D kernel: theirs [D, 3 * H * K], ours three [D, H, K]."""
+    return Transform(
+        lambda x: [part.reshape(-1, heads, width) for part in np.split(x, 3, axis=1)],
+        lambda ours: np.concatenate([part.reshape(-1, heads * width) for part in ours], axis=1),
+    )
+
+
+def fused_heads_bias(heads: int, width: int) -> Transform:
+    """Their [3 * H * K], our three [H, K]."""
+    return Transform(
+        lambda x: [part.reshape(heads, width) for part in np.split(x, 3)],
+        lambda ours: np.concatenate([part.reshape(heads * width) for part in ours]),
+    )
+
+
+def conv_heads_in(heads: int, width: int) -> Transform:
+    """An output kernel as Conv1D: theirs [H * K, D], ours [H, K, D]."""
+    return Transform(
+        lambda x: [x.reshape(heads, width, -1)], lambda ours: ours[0].reshape(heads * width, ours[0].shape[-1])
+    )
+
+
+def rows_from(ours: int, theirs: int) -> Transform:
+    """A position table whose position 0 has the row `ours` here and the row `theirs` there.
+
+    Rows before it that the other side has no place for are dropped, those that it lacks are zeros; nothing but padding
+    reads them. Import has ours == theirs.
+    """
+
+    def shift(x: np.ndarray, rows: int) -> np.ndarray:
+        return x[-rows:] if rows < 0 else np.concatenate([np.zeros((rows, x.shape[1]), x.dtype), x])
+
+    if ours == theirs:
+        return SAME
+    return Transform(lambda x: [shift(x, ours - theirs)], lambda parts: shift(parts[0], theirs - ours))
+
+
+def dense(path: str, name: str, kernel: Transform, layers: int = 0, bias: Transform = SAME) -> list[Entry]:
+    """A kernel and its bias."""
+    return [
+        Entry((f"{path}/kernel",), f"{name}.weight", kernel, layers),
+        Entry((f"{path}/bias",), f"{name}.bias", bias, layers),
+    ]
+
+
+def layer_norm(path: str, name: str, layers: int = 0) -> list[Entry]:
+    """A norm's scale and bias."""
+    return [
+        Entry((f"{path}/scale",), f"{name}.weight", SAME, layers),
+        Entry((f"{path}/bias",), f"{name}.bias", SAME, layers),
+    ]
+
+
+def import_params(table: Sequence[Entry], tensors: dict[str, np.ndarray], ignored: str, where: str) -> dict[str, Any]:
+    """Our parameters, a nested dict of float32 numpy arrays, from their tensors.
+
+    Args:
+        table: the names of both sides, theirs as `tensors` spells them.
+        tensors: theirs.
+        ignored: pattern of the names that hold nothing learned.
+        where: the directory, for messages.
+
+    Raises:
+        UserError: names the tensors that are missing or unknown, or two that should be tied and differ.
+    """
+    used: set[str] = set()
+    flat: dict[str, np.ndarray] = {}
+    missing: list[str] = []
+    for entry in table:
+        layers: list[Arrays] = []
+        for names in _spelled(entry):
+            found = [name for name in names if name in tensors]
+            used.update(found)
+            if not found:
+                missing.append(names[0])
+                continue
+            _check_tied(found, tensors, where)
+            layers.append(entry.transform.into(tensors[found[0]]))
+        if not missing:
+            for path, *parts in zip(entry.paths, *layers, strict=True):
+                flat[path] = np.stack(parts) if entry.layers else parts[0]
+    unknown = sorted(name for name in tensors if name not in used and not re.fullmatch(ignored, name))
+    if missing:
+        raise UserError(f"{where} lacks {_listed(missing)}, which its config.json asks for: fetch it again or correct the config.")
+    if unknown:
+        raise UserError(
+            f"{where} holds {_listed(unknown)}, which the network of its config.json has no place for: load a pre-training checkpoint."
+        )
+    return nest({path: np.ascontiguousarray(value, np.float32) for path, value in flat.items()})
+
+
+def export_params(table: Sequence[Entry], params: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Their tensors from our parameters; KeyError when one of ours is missing."""
+    flat = flatten(params)
+    tensors: dict[str, np.ndarray] = {}
+    for entry in table:
+        ours = [np.asarray(flat[path]) for path in entry.paths]
+        for layer, (name, *_) in enumerate(_spelled(entry)):
+            tensors[name] = entry.transform.back([value[layer] for value in ours] if entry.layers else ours)
+    return tensors
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"embeddings/tokens/embedding": leaf, ...} of a nested dict."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}/") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def nest(flat: dict[str, Any]) -> dict[str, Any]:
+    """What `flatten` undoes."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *folders, last = path.split("/")
+        at = tree
+        for folder in folders:
+            at = at.setdefault(folder, {})
+        at[last] = value
+    return tree
+
+
+def _spelled(entry: Entry) -> Iterable[tuple[str, ...]]:
+    """The name and its aliases, for each layer."""
+    names = (entry.name, *entry.aliases)
+    return [tuple(name.format(i) for name in names) for i in range(entry.layers or 1)]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"the tensor{'s' * (len(names) > 1)} {', '.join(names[:3])}{more}"
+
+
+def _check_tied(names: list[str], tensors: dict[str, np.ndarray], where: str) -> None:
+    for name in names[1:]:
+        if not np.array_equal(tensors[names[0]], tensors[name]):
+            raise UserError(
+                f"{where} has different numbers in {names[0]} and {name}, which this network shares: untied tables can't be loaded."
+            )

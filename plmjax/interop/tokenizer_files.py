@@ -1,0 +1,110 @@
+"""The tokenizer's files in the form that AutoTokenizer of `transformers` reads, with the same ids."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import models, processors
+
+from plmjax.data.tokenizers import METADATA_FILE, Tokenizer
+
+TOKENIZER_JSON = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+SPECIAL_MAP = "special_tokens_map.json"
+ENDLESS = 10**30  # what transformers writes for no limit
+ENCODERS = ("bert", "roberta")
+KNOWN_FILES = (TOKENIZER_JSON, METADATA_FILE, "vocab.txt", "merges.txt", "vocab_40000.bpe")
+
+
+def has_tokenizer(directory: Path) -> bool:
+    """Whether a directory has a tokenizer's files."""
+    return any((directory / name).is_file() for name in KNOWN_FILES) or any(directory.glob("*.model"))
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longest: int | None) -> None:
+    """Writes tokenizer.json, the files of its kind (spiece.model, vocab.txt, vocab.json with merges.txt) and the names of
+    the special tokens.
+
+    Args:
+        tokenizer: any of plmjax.data.
+        directory: of the model.
+        model_type: Hugging Face's; encoders and T5 put special tokens round a text.
+        longest: number of positions, or None.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(directory)
+    if tokenizer.kind == "sentencepiece":
+        from plmjax.interop.sentencepiece_json import convert
+
+        (model,) = directory.glob("*.model")
+        backend = convert(model.read_bytes(), tokenizer.special_names)
+    else:
+        backend = tokenizers.Tokenizer.from_file(str(directory / TOKENIZER_JSON))
+        backend.model.save(str(directory))
+        (directory / METADATA_FILE).unlink()  # its fingerprint is that of the tokenizer.json without special tokens round a text
+    if backend.post_processor is None:
+        backend.post_processor = _wrapping(tokenizer, model_type)
+    backend.save(str(directory / TOKENIZER_JSON))
+    names = _names(tokenizer, model_type)
+    config = {"tokenizer_class": _class(tokenizer, backend, model_type), "model_max_length": longest or ENDLESS, **names}
+    config |= _extra_settings(tokenizer, backend)
+    _write(directory / TOKENIZER_CONFIG, config)
+    _write(directory / SPECIAL_MAP, names)
+
+
+def _class(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: str) -> str:
+    """The class whose files these are; the one that reads any tokenizer.json where there is none."""
+    if tokenizer.kind == "sentencepiece":
+        return "T5Tokenizer" if model_type == "t5" else "PreTrainedTokenizerFast"
+    if isinstance(backend.model, models.WordPiece) and model_type == "bert":
+        return "BertTokenizer"
+    if isinstance(backend.model, models.BPE) and model_type == "gpt2":
+        return "GPT2Tokenizer"
+    return "PreTrainedTokenizerFast"
+
+
+def _extra_settings(tokenizer: Tokenizer, backend: tokenizers.Tokenizer) -> dict[str, Any]:
+    if tokenizer.kind == "sentencepiece":
+        return {"extra_ids": len(tokenizer.vocabulary.sentinels)}
+    normalizer = json.loads(backend.to_str()).get("normalizer") or {}
+    if normalizer.get("type") != "BertNormalizer":
+        return {}
+    return {
+        "do_lower_case": normalizer["lowercase"],
+        "strip_accents": normalizer["strip_accents"],
+        "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
+    }
+
+
+def _names(tokenizer: Tokenizer, model_type: str) -> dict[str, Any]:
+    """The special tokens by role, and the sentinels, the first first."""
+    vocabulary = tokenizer.vocabulary
+    ids = {name: getattr(vocabulary, name) for name in ("pad", "bos", "eos", "cls", "sep", "mask", "unk")}
+    if model_type == "roberta":
+        ids |= {"cls": vocabulary.opening, "sep": vocabulary.closing}
+    names: dict[str, Any] = {f"{role}_token": tokenizer.special_names[i] for role, i in ids.items() if i is not None}
+    sentinels = [tokenizer.special_names[token] for token in vocabulary.sentinels]
+    return names | ({"additional_special_tokens": sentinels} if sentinels else {})
+
+
+def _wrapping(tokenizer: Tokenizer, model_type: str) -> Any:
+    """What goes round a text and a pair: BERT's [CLS] A [SEP] B [SEP], T5's A </s> B </s>, nothing for GPT."""
+    vocabulary, names = tokenizer.vocabulary, tokenizer.special_names
+    opening, closing = vocabulary.opening, vocabulary.closing
+    if model_type == "t5":
+        opening, closing = None, vocabulary.eos
+    if model_type not in (*ENCODERS, "t5") or closing is None or (model_type in ENCODERS and opening is None):
+        return None
+    second = 1 if model_type == "bert" else 0
+    start = f"{names[opening]}:0 " if opening is not None else ""
+    used = {names[token]: token for token in (opening, closing) if token is not None}
+    return processors.TemplateProcessing(
+        single=f"{start}$A:0 {names[closing]}:0",
+        pair=f"{start}$A:0 {names[closing]}:0 $B:{second} {names[closing]}:{second}",
+        special_tokens=list(used.items()),
+    )
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
