@@ -1,0 +1,93 @@
+"""Networks. Outside this folder they are built by `build` and called through `Bound`, and no one knows Linen.
+
+    module = build(config)                      # any family's config
+    params = module.init(key)["params"]         # plain nested dict of float32 arrays
+    states = Bound(module, params).encode(tokens_BL, segments_BL=segments_BL)
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+from jax import Array
+
+from plmjax.errors import UserError
+from plmjax.modules import bert, gpt, t5
+from plmjax.modules.heads import TokenHead
+
+__all__ = ["FAMILIES", "Bound", "Family", "TokenHead", "build", "family_of"]
+
+
+class Family(NamedTuple):
+    """A kind of network: the config's class, the module's, and the paper's sizes."""
+
+    config: type
+    module: type[nn.Module]
+    variants: dict[str, Any]
+
+
+FAMILIES: dict[str, Family] = {
+    "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
+    "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
+}
+
+
+def family_of(config: Any) -> str:
+    """The name in FAMILIES of the family that `config` describes; UserError when there is none."""
+    for name, family in FAMILIES.items():
+        if type(config) is family.config:
+            return name
+    raise UserError(f"{type(config).__name__} is no network's config; use one of {', '.join(FAMILIES)}")
+
+
+def build(config: Any) -> nn.Module:
+    """The module that `config` describes.
+
+    Raises:
+        UserError: the config is no network's, or its vocabulary size is not set.
+    """
+    name = family_of(config)
+    if config.vocab_size < 1:
+        raise UserError(f"the {name} config's vocab_size is {config.vocab_size}; set it to the vocabulary's padded size")
+    return FAMILIES[name].module(config)
+
+
+class Bound:
+    """A module with its parameters: every public method of the module, to be called with arrays alone.
+
+    Args:
+        module: what `build` gave.
+        params: `module.init(key)["params"]`.
+        dropout_key: turns dropout on; every call folds its number into it, so that no two share their masks.
+    """
+
+    def __init__(self, module: nn.Module, params: Any, dropout_key: Array | None = None) -> None:
+        self.module = module
+        self.params = params
+        self._dropout_key = dropout_key
+        self._calls = 0
+
+    @property
+    def config(self) -> Any:
+        """The module's config."""
+        return self.module.config
+
+    @property
+    def kind(self) -> str:
+        """The module's kind."""
+        return self.module.kind
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_") or not callable(getattr(type(self.module), name, None)):
+            raise AttributeError(f"{type(self.module).__name__} has no method {name!r}")
+        return partial(self._apply, name)
+
+    def _apply(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        rngs = None
+        if self._dropout_key is not None:
+            rngs = {"dropout": jax.random.fold_in(self._dropout_key, self._calls)}
+            self._calls += 1
+        return self.module.apply({"params": self.params}, *args, method=method, rngs=rngs, **kwargs)

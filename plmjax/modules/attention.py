@@ -1,0 +1,225 @@
+"""Multi-head attention and the choice of the kernel that computes it.
+
+Legend: B batch, L queries, T keys, D model width, H heads, K head width.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+
+from plmjax.modules.layers import Dense, Dropout, Initializer, normal
+from plmjax.modules.masks import MASK_FLOOR, MASK_VALUE, Mask
+
+Kernel = Literal["xla", "cudnn", "pallas"]
+
+
+class KeysValues(NamedTuple):
+    """What queries attend to, each [B, T, H, K]."""
+
+    key_BTHK: Array
+    value_BTHK: Array
+
+
+def backend() -> str:
+    """The platform computed for: the ambient mesh's (it may be a described TPU), else JAX's default."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return jax.default_backend() if device is None else device.platform
+
+
+def choose_kernel(
+    platform: str,
+    dtype: Any,
+    queries: int,
+    keys: int,
+    head_width: int,
+    *,
+    bias: bool,
+    dropout: bool,
+    cached: bool = False,
+) -> Kernel:
+    """Which kernel computes an attention: a function of what is known before any number is.
+
+    The flash kernels never write the [L, T] weights, so they can neither drop some out nor (at a price worth paying) take a learned
+    bias; a cache's queries start at an index known only at run time, which both lack.
+    """
+    if bias or dropout or cached:
+        return "xla"
+    if platform in ("gpu", "cuda") and jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16):
+        # cuDNN: heads in units of 8 up to 128; its backward pass with a mask wants even lengths.
+        fits = head_width % 8 == 0 and head_width <= 128 and queries % 2 == 0 and keys % 2 == 0
+        return "cudnn" if fits else "xla"
+    if platform == "tpu" and queries % 128 == 0 and keys % 128 == 0:
+        return "pallas"
+    return "xla"
+
+
+def attend(
+    q_BLHK: Array,
+    k_BTHK: Array,
+    v_BTHK: Array,
+    mask: Mask,
+    bias_HLT: Array | None,
+    scale: float,
+    dropout: Callable[[Array], Array] | None,
+) -> Array:
+    """softmax(scale * q k + bias) v over the keys that `mask` shows; a query that sees no key gets zeros.
+
+    Args:
+        q_BLHK, k_BTHK, v_BTHK: all of one dtype.
+        mask: the structure of what is seen.
+        bias_HLT: float32, added to the scaled logits, or None.
+        scale: what the logits are multiplied by.
+        dropout: applied to the attention weights [B, H, L, T], or None.
+
+    Returns:
+        [B, L, H, K] in the dtype of q. Logits and softmax are float32.
+    """
+    kernel = choose_kernel(
+        backend(),
+        q_BLHK.dtype,
+        q_BLHK.shape[1],
+        k_BTHK.shape[1],
+        q_BLHK.shape[-1],
+        bias=bias_HLT is not None,
+        dropout=dropout is not None,
+        cached=mask.query_start is not None,
+    )
+    if kernel == "xla":
+        return _attend_xla(q_BLHK, k_BTHK, v_BTHK, mask, bias_HLT, scale, dropout)
+    flash = _attend_cudnn if kernel == "cudnn" else _attend_pallas
+    out_BLHK = flash(q_BLHK, k_BTHK, v_BTHK, mask, scale)
+    live_BL = mask.live_rows(q_BLHK.shape[1], k_BTHK.shape[1])
+    # A flash kernel gives a row without keys the mean of all values.
+    return out_BLHK if live_BL is None else jnp.where(live_BL[:, :, None, None], out_BLHK, 0)
+
+
+def _attend_xla(
+    q_BLHK: Array,
+    k_BTHK: Array,
+    v_BTHK: Array,
+    mask: Mask,
+    bias_HLT: Array | None,
+    scale: float,
+    dropout: Callable[[Array], Array] | None,
+) -> Array:
+    if scale != 1.0:
+        q_BLHK = q_BLHK * jnp.asarray(scale, q_BLHK.dtype)
+    logits_BHLT = jnp.einsum("blhk,bthk->bhlt", q_BLHK, k_BTHK, preferred_element_type=jnp.float32)
+    if bias_HLT is not None:
+        logits_BHLT = logits_BHLT + bias_HLT[None]
+    seen = mask.materialize(*logits_BHLT.shape[-2:])
+    if seen is not None:
+        logits_BHLT = jnp.where(seen, logits_BHLT, MASK_VALUE)
+    # With the maximum held at MASK_FLOOR, a row of nothing but masked logits has weights exp(-1e30) = 0.
+    top_BHL1 = jnp.maximum(jnp.max(lax.stop_gradient(logits_BHLT), axis=-1, keepdims=True), MASK_FLOOR)
+    weights_BHLT = jnp.exp(logits_BHLT - top_BHL1)
+    total_BHL1 = jnp.sum(weights_BHLT, axis=-1, keepdims=True)
+    weights_BHLT = weights_BHLT / jnp.where(total_BHL1 > 0, total_BHL1, 1)
+    if dropout is not None:
+        weights_BHLT = dropout(weights_BHLT)
+    return jnp.einsum("bhlt,bthk->blhk", weights_BHLT.astype(v_BTHK.dtype), v_BTHK)
+
+
+def _attend_cudnn(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scale: float) -> Array:
+    """cuDNN's flash attention through jax.nn; causality is the kernel's own, segments become a boolean mask."""
+    segments_only = Mask(mask.query_segments_BL, mask.key_segments_BT)
+    return jax.nn.dot_product_attention(
+        q_BLHK,
+        k_BTHK,
+        v_BTHK,
+        mask=segments_only.materialize(q_BLHK.shape[1], k_BTHK.shape[1]),
+        scale=scale,
+        is_causal=mask.causal,
+        implementation="cudnn",
+    )
+
+
+def _attend_pallas(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scale: float) -> Array:
+    """The Pallas flash kernel for TPUs; under a mesh each device runs it on its own examples and heads."""
+    from jax.experimental.pallas.ops.tpu.flash_attention import SegmentIds, flash_attention
+
+    segments = None
+    if mask.query_segments_BL is not None:
+        segments = SegmentIds(q=mask.comparable_queries(), kv=mask.key_segments_BT)
+
+    def flash(q_BHLK: Array, k_BHTK: Array, v_BHTK: Array, segments: SegmentIds | None) -> Array:
+        return flash_attention(
+            q_BHLK, k_BHTK, v_BHTK, segment_ids=segments, causal=mask.causal, sm_scale=scale
+        )
+
+    heads_first = [jnp.swapaxes(x, 1, 2) for x in (q_BLHK, k_BTHK, v_BTHK)]
+    out_BHLK = _over_mesh(flash)(*heads_first, segments)
+    return jnp.swapaxes(out_BHLK, 1, 2).astype(q_BLHK.dtype)
+
+
+def _over_mesh(kernel: Callable[..., Array]) -> Callable[..., Array]:
+    """`kernel` on each device's part of the batch (axes "data", "fsdp") and the heads ("tensor").
+
+    XLA can't split a Pallas kernel by itself.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return kernel
+    batch = tuple(axis for axis in ("data", "fsdp") if axis in mesh.axis_names)
+    heads = "tensor" if "tensor" in mesh.axis_names else None
+    split = jax.sharding.PartitionSpec(batch, heads)
+    by_batch = jax.sharding.PartitionSpec(batch)
+    return jax.shard_map(
+        kernel, in_specs=(split, split, split, by_batch), out_specs=split, check_vma=False
+    )
+
+
+def width_of_head(d_model: int, num_heads: int) -> int:
+    """d_model / num_heads; ValueError when it is no whole number."""
+    if d_model % num_heads:
+        raise ValueError(f"d_model {d_model} does not divide into {num_heads} heads; change one of them")
+    return d_model // num_heads
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017, Sec. 3.2).
+
+    Parameters: `query`, `key`, `value` kernels [D, H, K], `out` kernel [H, K, D], with biases if `use_bias`.
+
+    Attributes:
+        scale: what logits are multiplied by.
+        dropout: rate on the attention weights; `dropout_axis`: see layers.Dropout.
+        query_init, kernel_init, out_init: for the query, for key and value, and for the output.
+    """
+
+    num_heads: int
+    head_width: int
+    features: int
+    scale: float
+    dropout: float = 0.0
+    dropout_axis: int | None = None
+    use_bias: bool = True
+    query_init: Initializer = normal(0.02)
+    kernel_init: Initializer = normal(0.02)
+    out_init: Initializer = normal(0.02)
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        split = (self.num_heads, self.head_width)
+        shared: dict[str, Any] = {"use_bias": self.use_bias, "dtype": self.dtype}
+        self.query = Dense(split, kernel_init=self.query_init, **shared)
+        self.key = Dense(split, kernel_init=self.kernel_init, **shared)
+        self.value = Dense(split, kernel_init=self.kernel_init, **shared)
+        self.out = Dense(self.features, inputs=2, kernel_init=self.out_init, **shared)
+        self.weights_dropout = Dropout(self.dropout, self.dropout_axis)
+
+    def keys_values(self, x_BTD: Array) -> KeysValues:
+        """What `x_BTD` gives to attend to."""
+        return KeysValues(self.key(x_BTD), self.value(x_BTD))
+
+    def __call__(
+        self, x_BLD: Array, given: KeysValues, mask: Mask, bias_HLT: Array | None = None
+    ) -> Array:
+        """x_BLD attends to `given`: [B, L, D]."""
+        dropout = self.weights_dropout if self.weights_dropout.active() else None
+        mixed_BLHK = attend(self.query(x_BLD), *given, mask, bias_HLT, self.scale, dropout)
+        return self.out(mixed_BLHK)

@@ -1,0 +1,195 @@
+"""BERT (Devlin et al. 2018) and RoBERTa (Liu et al. 2019): one encoder, two settings.
+
+Legend: B batch, L length, D model width, V vocabulary rows.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from plmjax.modules.attention import Attention, width_of_head
+from plmjax.modules.heads import Pooler, TokenHead, TransformTokenHead
+from plmjax.modules.layers import Dense, Dropout, Embed, LayerNorm, truncated_normal
+from plmjax.modules.masks import Mask
+from plmjax.modules.positions import LearnedPositions
+from plmjax.modules.transformer import MLP, Block, Given, PostNorm, Stack
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class BertConfig:
+    """The sizes of a BERT or RoBERTa; the defaults are BERT base's (paper Sec. 3, released code)."""
+
+    vocab_size: int = 0  # rows of the token table; 0 until the vocabulary is known
+    max_positions: int = 512
+    position_offset: int = 0  # rows of the position table before position 0; RoBERTa 2
+    token_type_vocab: int = 2  # 0: no table; 1: one row, added to every token
+    num_layers: int = 12
+    num_heads: int = 12
+    d_model: int = 768
+    d_ff: int = 3072
+    activation: str = "gelu_tanh"  # the released code's; Hugging Face's BERT and RoBERTa use "gelu"
+    norm_eps: float = 1e-12
+    dropout: float = 0.1  # on the embeddings and every layer's output
+    attention_dropout: float = 0.1  # on the attention weights
+    init_std: float = 0.02
+    heads: tuple[str, ...] = ("token",)  # of "token", "pool", "sentence"; "sentence" brings the pooler
+    dtype: str = "float32"
+    remat: bool = False
+    unroll: bool | None = None
+
+
+class BertEmbeddings(nn.Module):
+    """Tokens + positions + token types, normalised."""
+
+    config: BertConfig
+
+    def setup(self) -> None:
+        c = self.config
+        init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
+        self.tokens = Embed(c.vocab_size, c.d_model, init, dtype)
+        self.positions = LearnedPositions(c.max_positions, c.d_model, init, c.position_offset, dtype)
+        if c.token_type_vocab:
+            self.token_types = Embed(c.token_type_vocab, c.d_model, init, dtype)
+        self.norm = LayerNorm(c.norm_eps, dtype)
+        self.dropout = Dropout(c.dropout)
+
+    def __call__(self, tokens_BL: Array, token_types_BL: Array | None, positions_BL: Array | None) -> Array:
+        x_BLD = self.tokens(tokens_BL) + self.positions(positions_BL, tokens_BL.shape[1])
+        if self.config.token_type_vocab:
+            x_BLD = x_BLD + self._types(token_types_BL)
+        return self.dropout(self.norm(x_BLD))
+
+    def _types(self, token_types_BL: Array | None) -> Array:
+        table = self.token_types.table().astype(self.config.dtype)
+        if token_types_BL is None or self.config.token_type_vocab == 1:
+            return table[None, :1]
+        # As a product: the gather's backward pass would add every token into one of two rows, one by one.
+        one_hot = nn.one_hot(token_types_BL, self.config.token_type_vocab, dtype=table.dtype)
+        return one_hot @ table
+
+    def table(self) -> Array:
+        """The token table [V, D]."""
+        return self.tokens.table()
+
+
+class Bert(nn.Module):
+    """An encoder with the heads that its config names."""
+
+    config: BertConfig
+    kind: ClassVar[str] = "encoder"
+
+    def setup(self) -> None:
+        c = self.config
+        init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
+        head_width = width_of_head(c.d_model, c.num_heads)
+        self.embeddings = BertEmbeddings(c)
+        self.encoder = Stack(
+            c.num_layers,
+            partial(
+                Block,
+                wiring=PostNorm,
+                make_attention=partial(
+                    Attention,
+                    c.num_heads,
+                    head_width,
+                    c.d_model,
+                    head_width**-0.5,
+                    c.attention_dropout,
+                    query_init=init,
+                    kernel_init=init,
+                    out_init=init,
+                    dtype=dtype,
+                ),
+                make_mlp=partial(
+                    MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype
+                ),
+                make_norm=partial(LayerNorm, c.norm_eps, dtype),
+                dropout=c.dropout,
+            ),
+            remat=c.remat,
+            unroll=c.unroll,
+        )
+        if "token" in c.heads:
+            self._token_head = TransformTokenHead(
+                c.vocab_size, c.d_model, c.activation, c.norm_eps, init, dtype, name="token_head"
+            )
+        if {"pool", "sentence"} & set(c.heads):
+            self.pooler = Pooler(c.d_model, kernel_init=init, dtype=dtype)
+        if "sentence" in c.heads:
+            self.sentence_head = Dense(2, kernel_init=init)
+
+    def __call__(self) -> None:
+        """Touches every parameter, so that `init(key)` needs no input."""
+        x_BLD = self.encode(jnp.zeros((1, 1), jnp.int32))
+        if "token" in self.config.heads:
+            self.token_head(x_BLD)
+        if {"pool", "sentence"} & set(self.config.heads):
+            self.pool(x_BLD)
+        if "sentence" in self.config.heads:
+            self.sentence_logits(x_BLD)
+
+    def encode(
+        self,
+        tokens_BL: Array,
+        token_types_BL: Array | None = None,
+        positions_BL: Array | None = None,
+        segments_BL: Array | None = None,
+    ) -> Array:
+        """States [B, L, D] in `dtype` of int32 [B, L] inputs.
+
+        Args:
+            tokens_BL: token ids.
+            token_types_BL: 0 or 1; None means 0. Not read where the table has fewer than two rows.
+            positions_BL: None means 0, 1, ...
+            segments_BL: 0 is padding, and a token sees its own segment; None means all ones.
+        """
+        x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
+        x_BLD, _ = self.encoder(x_BLD, Given(Mask.within(segments_BL)))
+        return x_BLD
+
+    def token_head(self, x: Array) -> TokenHead:
+        """The parts of the masked-LM scores of states [..., D]."""
+        self._require("token")
+        return self._token_head(x, self.embeddings.table())
+
+    def token_logits(self, x: Array) -> Array:
+        """float32 [..., V]."""
+        return self.token_head(x).logits()
+
+    def pool(self, x_BLD: Array) -> Array:
+        """[B, D] from the first token's state."""
+        self._require("pool", "sentence")
+        return self.pooler(x_BLD)
+
+    def sentence_logits(self, x_BLD: Array) -> Array:
+        """float32 [B, 2]: the second text follows the first, or is a random one."""
+        self._require("sentence")
+        return self.sentence_head(self.pool(x_BLD))
+
+    def _require(self, *names: str) -> None:
+        if not set(names) & set(self.config.heads):
+            raise ValueError(f"this network was built without the head {names[0]!r}; add it to the config's heads")
+
+
+_BASE = BertConfig()
+_LARGE = replace(_BASE, num_layers=24, num_heads=16, d_model=1024, d_ff=4096)
+_ROBERTA: dict[str, Any] = {
+    "position_offset": 2, "token_type_vocab": 0, "activation": "gelu", "norm_eps": 1e-5,
+}
+
+# Vocabulary rows of the released models: BERT uncased 30,522, cased 28,996; RoBERTa 50,265.
+VARIANTS: dict[str, BertConfig] = {
+    "tiny": replace(_BASE, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64),
+    "mini": replace(_BASE, num_layers=4, num_heads=4, d_model=256, d_ff=1024),  # Turc et al. 2019
+    "base": _BASE,  # Devlin et al. 2018, Sec. 3: 110M
+    "large": _LARGE,  # 340M
+    "roberta_tiny": replace(
+        _BASE, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64, **_ROBERTA
+    ),
+    "roberta_base": replace(_BASE, **_ROBERTA),  # Liu et al. 2019, Sec. 5: 125M
+    "roberta_large": replace(_LARGE, **_ROBERTA),  # 355M
+}

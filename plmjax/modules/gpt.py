@@ -1,0 +1,178 @@
+"""GPT-1 (Radford et al. 2018; post-norm) and GPT-2 (Radford et al. 2019; pre-norm).
+
+Legend: B batch, L length, D model width, V vocabulary rows.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from plmjax.modules.attention import Attention, width_of_head
+from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.heads import TokenHead
+from plmjax.modules.layers import Dropout, Embed, LayerNorm, normal
+from plmjax.modules.masks import Mask
+from plmjax.modules.positions import LearnedPositions
+from plmjax.modules.transformer import MLP, Block, Given, PostNorm, PreNorm, Stack
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class GPTConfig:
+    """The sizes of a GPT; the defaults are GPT-2 small's (Radford et al. 2019, Table 2; released code)."""
+
+    vocab_size: int = 0  # rows of the token table; 0 until the vocabulary is known
+    max_positions: int = 1024
+    num_layers: int = 12
+    num_heads: int = 12
+    d_model: int = 768
+    d_ff: int = 3072
+    norm: str = "pre"  # "pre" (GPT-2: with a norm after the last layer) or "post" (GPT-1)
+    activation: str = "gelu_tanh"
+    norm_eps: float = 1e-5
+    dropout: float = 0.1  # on the embeddings and every layer's output
+    attention_dropout: float = 0.1  # on the attention weights
+    init_std: float = 0.02
+    position_init_std: float = 0.01  # GPT-1: 0.02
+    residual_init_scale: float = 0.0  # of what writes to the residual stream; 0: (2 * num_layers) ** -0.5; GPT-1: 1
+    dtype: str = "float32"
+    remat: bool = False
+    unroll: bool | None = None
+
+
+class GPTEmbeddings(nn.Module):
+    """Tokens + positions."""
+
+    config: GPTConfig
+
+    def setup(self) -> None:
+        c = self.config
+        dtype = jnp.dtype(c.dtype)
+        self.tokens = Embed(c.vocab_size, c.d_model, normal(c.init_std), dtype)
+        self.positions = LearnedPositions(
+            c.max_positions, c.d_model, normal(c.position_init_std), dtype=dtype
+        )
+        self.dropout = Dropout(c.dropout)
+
+    def __call__(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        return self.dropout(self.tokens(tokens_BL) + self.positions(positions_BL, tokens_BL.shape[1]))
+
+    def table(self) -> Array:
+        """The token table [V, D]."""
+        return self.tokens.table()
+
+
+class GPT(nn.Module):
+    """A decoder with a tied head."""
+
+    config: GPTConfig
+    kind: ClassVar[str] = "decoder"
+
+    def setup(self) -> None:
+        c = self.config
+        if c.norm not in ("pre", "post"):
+            raise ValueError(f"norm {c.norm!r} is not known; use 'pre' (GPT-2) or 'post' (GPT-1)")
+        dtype = jnp.dtype(c.dtype)
+        init = normal(c.init_std)
+        writing = normal(c.init_std * (c.residual_init_scale or (2 * c.num_layers) ** -0.5))
+        make_norm = partial(LayerNorm, c.norm_eps, dtype)
+        head_width = width_of_head(c.d_model, c.num_heads)
+        self.embeddings = GPTEmbeddings(c)
+        self.decoder = Stack(
+            c.num_layers,
+            partial(
+                Block,
+                wiring=PreNorm if c.norm == "pre" else PostNorm,
+                make_attention=partial(
+                    Attention,
+                    c.num_heads,
+                    head_width,
+                    c.d_model,
+                    head_width**-0.5,
+                    c.attention_dropout,
+                    query_init=init,
+                    kernel_init=init,
+                    out_init=writing,
+                    dtype=dtype,
+                ),
+                make_mlp=partial(
+                    MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=writing, dtype=dtype
+                ),
+                make_norm=make_norm,
+                dropout=c.dropout,
+            ),
+            make_norm if c.norm == "pre" else None,
+            remat=c.remat,
+            unroll=c.unroll,
+        )
+
+    def __call__(self) -> None:
+        """Touches every parameter, so that `init(key)` needs no input."""
+        self.token_head(self.decode(jnp.zeros((1, 1), jnp.int32)))
+
+    def decode(
+        self,
+        tokens_BL: Array,
+        positions_BL: Array | None = None,
+        segments_BL: Array | None = None,
+        cache: Cache | None = None,
+    ) -> Array | tuple[Array, Cache]:
+        """States [B, L, D] in `dtype` of int32 [B, L] inputs; with a cache, the states and the cache with these tokens appended.
+
+        Args:
+            tokens_BL: token ids. A token sees itself and what precedes it in its segment, in the cache too.
+            positions_BL: None means 0, 1, ..., from the cache's index on.
+            segments_BL: 0 is padding; None means all ones.
+            cache: see cache.py; `init_cache` makes an empty one.
+        """
+        if cache is None:
+            x_BLD = self.embeddings(tokens_BL, positions_BL)
+            x_BLD, _ = self.decoder(x_BLD, Given(Mask.within(segments_BL, causal=True)))
+            return x_BLD
+        if positions_BL is None:
+            index_L = cache["index"] + jnp.arange(tokens_BL.shape[1], dtype=jnp.int32)
+            positions_BL = jnp.broadcast_to(index_L[None], tokens_BL.shape)
+        if segments_BL is None:
+            segments_BL = jnp.ones_like(tokens_BL)
+        cache, mask = append_segments(cache, segments_BL)
+        x_BLD = self.embeddings(tokens_BL, positions_BL)
+        x_BLD, fresh = self.decoder(x_BLD, Given(mask), layer_cache(cache))
+        return x_BLD, append_keys_values(cache, fresh)
+
+    @nn.nowrap
+    def init_cache(self, batch: int, length: int) -> Cache:
+        """An empty cache for `length` tokens; needs no parameters."""
+        c = self.config
+        head_width = width_of_head(c.d_model, c.num_heads)
+        return empty_cache(c.num_layers, batch, length, c.num_heads, head_width, jnp.dtype(c.dtype))
+
+    def token_head(self, x: Array) -> TokenHead:
+        """The parts of the scores of states [..., D]."""
+        return TokenHead(x, self.embeddings.table(), None)
+
+    def token_logits(self, x: Array) -> Array:
+        """float32 [..., V]."""
+        return self.token_head(x).logits()
+
+
+_SMALL = GPTConfig()
+
+# Vocabulary rows of the released models: GPT-1 40,478; GPT-2 50,257.
+VARIANTS: dict[str, GPTConfig] = {
+    "tiny": replace(_SMALL, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64),
+    "mini": replace(_SMALL, num_layers=4, num_heads=4, d_model=256, d_ff=1024, max_positions=512),
+    "gpt1_tiny": replace(
+        _SMALL, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64,
+        norm="post", position_init_std=0.02, residual_init_scale=1.0,
+    ),
+    # Radford et al. 2018, Sec. 4.1: 117M
+    "gpt1": replace(_SMALL, max_positions=512, norm="post", position_init_std=0.02, residual_init_scale=1.0),
+    # Radford et al. 2019, Table 2, with the counts as the released code's README corrects them
+    "gpt2_small": _SMALL,  # 124M
+    "gpt2_medium": replace(_SMALL, num_layers=24, num_heads=16, d_model=1024, d_ff=4096),  # 355M
+    "gpt2_large": replace(_SMALL, num_layers=36, num_heads=20, d_model=1280, d_ff=5120),  # 774M
+    "gpt2_xl": replace(_SMALL, num_layers=48, num_heads=25, d_model=1600, d_ff=6400),  # 1.5B
+}

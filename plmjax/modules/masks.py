@@ -1,0 +1,76 @@
+"""Who may look at whom, kept as structure and turned into a boolean array only by the kernels that need one.
+
+Legend: B batch, L queries, T keys.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+# Finite, so that no arithmetic on masked logits gives NaN, and far under any real logit.
+MASK_VALUE = -1e30
+# A row whose largest logit is under this has no key at all: see attention.attend.
+MASK_FLOOR = -1e20
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["query_segments_BL", "key_segments_BT", "query_start"],
+    meta_fields=["causal"],
+)
+@dataclass(frozen=True)
+class Mask:
+    """A query sees a key of its own segment, if `causal` no later than itself; segment 0 is padding and sees nothing.
+
+    Attributes:
+        query_segments_BL, key_segments_BT: int32, or both None when all is one segment.
+        query_start: index of the first query among the keys (int32 scalar), or None for 0.
+        causal: whether a query sees only keys whose index is not over its own.
+    """
+
+    query_segments_BL: Array | None = None
+    key_segments_BT: Array | None = None
+    query_start: Array | None = None
+    causal: bool = False
+
+    @classmethod
+    def within(cls, segments_BL: Array | None, causal: bool = False) -> "Mask":
+        """Self-attention; None means one segment and no padding."""
+        return cls(segments_BL, segments_BL, None, causal)
+
+    @classmethod
+    def across(cls, queries_BLD: Array, query_segments_BL: Array | None, keys_BTD: Array,
+               key_segments_BT: Array | None) -> "Mask":
+        """Cross-attention; one side's None means all ones there, both None means that everything is seen."""
+        if query_segments_BL is None and key_segments_BT is None:
+            return cls()
+        if query_segments_BL is None:
+            query_segments_BL = jnp.ones(queries_BLD.shape[:2], jnp.int32)
+        if key_segments_BT is None:
+            key_segments_BT = jnp.ones(keys_BTD.shape[:2], jnp.int32)
+        return cls(query_segments_BL, key_segments_BT)
+
+    def comparable_queries(self) -> Array:
+        """`query_segments_BL` with padding as -1, which is no key's segment: equality alone then decides."""
+        return jnp.where(self.query_segments_BL > 0, self.query_segments_BL, -1)
+
+    def materialize(self, queries: int, keys: int) -> Array | None:
+        """bool [B or 1, 1, L, T], True where the key is seen; None when everything is."""
+        seen = None
+        if self.query_segments_BL is not None:
+            seen = self.comparable_queries()[:, None, :, None] == self.key_segments_BT[:, None, None, :]
+        if self.causal:
+            start = 0 if self.query_start is None else self.query_start
+            query_index_L1 = jnp.arange(queries, dtype=jnp.int32)[:, None] + start
+            past = (jnp.arange(keys, dtype=jnp.int32)[None, :] <= query_index_L1)[None, None]
+            seen = past if seen is None else seen & past
+        return seen
+
+    def live_rows(self, queries: int, keys: int) -> Array | None:
+        """bool [B, L], True where a query sees at least one key; None when all do."""
+        if self.query_segments_BL is None:
+            return None
+        return jnp.any(self.materialize(queries, keys), axis=(1, 3))

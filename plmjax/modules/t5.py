@@ -1,0 +1,261 @@
+"""T5 1.0 and 1.1 (Raffel et al. 2020; the facts of 1.1 from the released configurations).
+
+Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from plmjax.modules.attention import Attention, KeysValues
+from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.heads import TokenHead, UntiedTokenHead
+from plmjax.modules.layers import Dropout, Embed, RMSNorm, fan_in_truncated_normal, normal
+from plmjax.modules.masks import Mask
+from plmjax.modules.positions import RelativeBias
+from plmjax.modules.transformer import (
+    MLP, Block, CrossBlock, GatedMLP, Given, LayerCache, PreNorm, run_layers,
+)
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class T5Config:
+    """The sizes of a T5; the defaults are T5 1.0 base's (Raffel et al. 2020, Sec. 3.1.1)."""
+
+    vocab_size: int = 0  # rows of the token table; 0 until the vocabulary is known
+    num_layers: int = 12  # of the encoder
+    num_decoder_layers: int = 12
+    num_heads: int = 12
+    d_model: int = 768
+    d_kv: int = 64  # width of a head; num_heads * d_kv need not be d_model
+    d_ff: int = 3072
+    gated: bool = False  # 1.1: the feed-forward layer is gated
+    activation: str = "relu"  # 1.1: "gelu_tanh"
+    tied: bool = True  # the head is the token table; 1.1: False
+    relative_buckets: int = 32
+    relative_max_distance: int = 128
+    norm_eps: float = 1e-6
+    dropout: float = 0.1  # everywhere: embeddings, attention weights, hidden units, layers' outputs; 1.1 pre-trains with 0
+    dtype: str = "float32"
+    remat: bool = False
+    unroll: bool | None = None
+
+
+# T5 draws one dropout mask for all positions of a sequence; [B, L, D] and [B, H, L, T] both keep queries here.
+_LENGTH_AXIS = -2
+
+
+class T5Stack(nn.Module):
+    """Blocks with one table of relative biases: `layers/...`, `relative_bias/embedding`, `final_norm/scale`."""
+
+    config: T5Config
+    is_decoder: bool
+
+    def setup(self) -> None:
+        c = self.config
+        dtype = jnp.dtype(c.dtype)
+        attention = partial(
+            Attention,
+            c.num_heads,
+            c.d_kv,
+            c.d_model,
+            1.0,
+            c.dropout,
+            _LENGTH_AXIS,
+            use_bias=False,
+            query_init=normal((c.d_model * c.d_kv) ** -0.5),
+            kernel_init=normal(c.d_model**-0.5),
+            out_init=normal((c.num_heads * c.d_kv) ** -0.5),
+            dtype=dtype,
+        )
+        mlp = partial(
+            GatedMLP if c.gated else MLP,
+            c.d_model,
+            c.d_ff,
+            c.activation,
+            c.dropout,
+            _LENGTH_AXIS,
+            use_bias=False,
+            up_init=fan_in_truncated_normal(),
+            down_init=fan_in_truncated_normal(),
+            dtype=dtype,
+        )
+        norm = partial(RMSNorm, c.norm_eps, dtype)
+        block = CrossBlock if self.is_decoder else Block
+        self.layers = block(PreNorm, attention, mlp, norm, c.dropout, _LENGTH_AXIS)
+        self.relative_bias = RelativeBias(
+            c.num_heads,
+            c.relative_buckets,
+            c.relative_max_distance,
+            not self.is_decoder,
+            normal(c.d_model**-0.5),
+        )
+        self.final_norm = norm()
+        self.dropout = Dropout(c.dropout, _LENGTH_AXIS)
+
+    def __call__(
+        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
+        """[B, L, D], and the new keys and values when a cache is given."""
+        length = x_BLD.shape[1]
+        keys = length if cache is None else cache.own.key_BTHK.shape[2]
+        start = 0 if cache is None else given.mask.query_start
+        given = given._replace(bias_HLT=self.relative_bias(length, keys, start))
+        x_BLD, fresh = self._run(
+            lambda block, x, layer_cache: block(x, given, layer_cache), self.dropout(x_BLD), cache
+        )
+        return self.dropout(self.final_norm(x_BLD)), fresh
+
+    def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
+        """What every layer's cross-attention reads of the memory, [N, B, S, H, K]."""
+        _, stacked = self._run(
+            lambda block, x, _: (x, block.memory_keys_values(memory_BSD)), memory_BSD, None
+        )
+        return stacked
+
+    def _run(self, step: Any, x: Array, per_layer: Any) -> tuple[Array, Any]:
+        c = self.config
+        depth = c.num_decoder_layers if self.is_decoder else c.num_layers
+        return run_layers(
+            step, self.layers, x, per_layer, num_layers=depth, remat=c.remat, unroll=c.unroll
+        )
+
+
+class T5(nn.Module):
+    """An encoder-decoder over one token table."""
+
+    config: T5Config
+    kind: ClassVar[str] = "encoder_decoder"
+
+    def setup(self) -> None:
+        c = self.config
+        self.embeddings = T5Embeddings(c)
+        self.encoder = T5Stack(c, is_decoder=False)
+        self.decoder = T5Stack(c, is_decoder=True)
+        if not c.tied:
+            self._untied = UntiedTokenHead(c.vocab_size, c.d_model, normal(c.d_model**-0.5), name="token_head")
+
+    def __call__(self) -> None:
+        """Touches every parameter, so that `init(key)` needs no input."""
+        tokens_BL = jnp.zeros((1, 1), jnp.int32)
+        self.token_head(self.decode(tokens_BL, self.encode(tokens_BL)))
+
+    def encode(
+        self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None
+    ) -> Array:
+        """The memory [B, L, D] in `dtype` of int32 [B, L] inputs.
+
+        `positions_BL` is not read: distances are between array indices, which within a segment is the same.
+        `segments_BL`: 0 is padding, and a token sees its own segment; None means all ones.
+        """
+        del positions_BL
+        x_BLD, _ = self.encoder(self.embeddings(tokens_BL), Given(Mask.within(segments_BL)))
+        return x_BLD
+
+    def decode(
+        self,
+        tokens_BL: Array,
+        memory_BSD: Array | None,
+        memory_segments_BS: Array | None = None,
+        positions_BL: Array | None = None,
+        segments_BL: Array | None = None,
+        cache: Cache | None = None,
+    ) -> Array | tuple[Array, Cache]:
+        """States [B, L, D] in `dtype`; with a cache, the states and the cache with these tokens appended.
+
+        Args:
+            tokens_BL: what the decoder reads, the targets shifted right. A token sees itself and what precedes it
+                in its segment, and the memory of the same segment number.
+            memory_BSD: what `encode` gave; may be None with a cache of `start_cache`, which holds what is read of it.
+            memory_segments_BS: the encoder's segments; not read with such a cache.
+            positions_BL: not read, as in `encode`.
+            segments_BL: 0 is padding; None means all ones.
+            cache: see cache.py.
+        """
+        del positions_BL
+        if cache is not None and segments_BL is None:
+            segments_BL = jnp.ones_like(tokens_BL)
+        x_BLD = self.embeddings(tokens_BL)
+        if cache is None:
+            across = Mask.across(x_BLD, segments_BL, memory_BSD, memory_segments_BS)
+            given = Given(Mask.within(segments_BL, causal=True), None, memory_BSD, across)
+            return self.decoder(x_BLD, given)[0]
+        cache, mask = append_segments(cache, segments_BL)
+        across = Mask(segments_BL, cache["memory_segments"])
+        x_BLD, fresh = self.decoder(x_BLD, Given(mask, memory_mask=across), layer_cache(cache))
+        return x_BLD, append_keys_values(cache, fresh)
+
+    def start_cache(self, memory_BSD: Array, memory_segments_BS: Array | None, length: int) -> Cache:
+        """A cache for `length` decoder tokens that holds every layer's keys and values of the memory."""
+        c = self.config
+        batch = memory_BSD.shape[0]
+        if memory_segments_BS is None:
+            memory_segments_BS = jnp.ones(memory_BSD.shape[:2], jnp.int32)
+        memory = self.decoder.memory_keys_values(memory_BSD)
+        return empty_cache(
+            c.num_decoder_layers, batch, length, c.num_heads, c.d_kv, jnp.dtype(c.dtype)
+        ) | {
+            "memory_key": memory.key_BTHK,
+            "memory_value": memory.value_BTHK,
+            "memory_segments": memory_segments_BS,
+        }
+
+    def token_head(self, x: Array) -> TokenHead:
+        """The parts of the scores of states [..., D]; the tied head scales them by d_model ** -0.5 first."""
+        if not self.config.tied:
+            return self._untied(x)
+        return TokenHead(x * self.config.d_model**-0.5, self.embeddings.table(), None)
+
+    def token_logits(self, x: Array) -> Array:
+        """float32 [..., V]."""
+        return self.token_head(x).logits()
+
+
+class T5Embeddings(nn.Module):
+    """The token table that encoder, decoder and tied head share: `tokens/embedding` [V, D]."""
+
+    config: T5Config
+
+    def setup(self) -> None:
+        c = self.config
+        self.tokens = Embed(c.vocab_size, c.d_model, normal(1.0), jnp.dtype(c.dtype))
+
+    def __call__(self, tokens_BL: Array) -> Array:
+        return self.tokens(tokens_BL)
+
+    def table(self) -> Array:
+        """The token table [V, D]."""
+        return self.tokens.table()
+
+
+def _sized(layers: int, heads: int, d_model: int, d_ff: int, d_kv: int = 64, **fields: Any) -> T5Config:
+    return T5Config(
+        num_layers=layers, num_decoder_layers=layers, num_heads=heads, d_model=d_model, d_ff=d_ff,
+        d_kv=d_kv, **fields,
+    )  # fmt: skip
+
+
+_V11: dict[str, Any] = {"gated": True, "activation": "gelu_tanh", "tied": False, "dropout": 0.0}
+
+# Vocabulary rows: 32,100 tokens with the sentinels; the released checkpoints pad to 32,128.
+VARIANTS: dict[str, T5Config] = {
+    "tiny": _sized(2, 2, 32, 64, d_kv=16),
+    "tiny_v1_1": _sized(2, 2, 32, 64, d_kv=16, **_V11),
+    "mini": _sized(4, 4, 256, 1024),
+    # Raffel et al. 2020, Sec. 3.7
+    "small": _sized(6, 8, 512, 2048),  # 60M
+    "base": _sized(12, 12, 768, 3072),  # 220M
+    "large": _sized(24, 16, 1024, 4096),  # 770M
+    "3b": _sized(24, 32, 1024, 16384, d_kv=128),  # 2.8B
+    "11b": _sized(24, 128, 1024, 65536, d_kv=128),  # 11B
+    # the released configurations of 1.1
+    "small_v1_1": _sized(8, 6, 512, 1024, **_V11),
+    "base_v1_1": _sized(12, 12, 768, 2048, **_V11),
+    "large_v1_1": _sized(24, 16, 1024, 2816, **_V11),
+    "xl_v1_1": _sized(24, 32, 2048, 5120, **_V11),
+    "xxl_v1_1": _sized(24, 64, 4096, 10240, **_V11),
+}

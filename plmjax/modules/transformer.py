@@ -1,0 +1,239 @@
+"""The block of a transformer, wired pre-norm or post-norm, and the stack of them.
+
+Legend: B batch, L length, T memory length, D model width, F feed-forward width, H heads, K head width, N layers.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+
+from plmjax.modules.attention import Attention, KeysValues, backend
+from plmjax.modules.layers import Dense, Dropout, Initializer, activation, normal
+from plmjax.modules.masks import Mask
+
+Norm = Callable[[Array], Array]
+
+
+class PreNorm:
+    """x + layer(norm(x)): the sum itself is never normalised (GPT-2, T5)."""
+
+    @staticmethod
+    def inward(norm: Norm, x: Array) -> Array:
+        """What the layer reads."""
+        return norm(x)
+
+    @staticmethod
+    def outward(norm: Norm, x: Array, y: Array) -> Array:
+        """The block's value after the layer gave y."""
+        return x + y
+
+
+class PostNorm:
+    """norm(x + layer(x)) (Vaswani et al. 2017, GPT-1, BERT)."""
+
+    @staticmethod
+    def inward(norm: Norm, x: Array) -> Array:
+        """What the layer reads."""
+        return x
+
+    @staticmethod
+    def outward(norm: Norm, x: Array, y: Array) -> Array:
+        """The block's value after the layer gave y."""
+        return norm(x + y)
+
+
+class MLP(nn.Module):
+    """down(act(up(x))): `up/kernel` [D, F], `down/kernel` [F, D], with biases if `use_bias`."""
+
+    features: int
+    hidden: int
+    activation: str
+    dropout: float = 0.0
+    dropout_axis: int | None = None
+    use_bias: bool = True
+    up_init: Initializer = normal(0.02)
+    down_init: Initializer = normal(0.02)
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        shared: dict[str, Any] = {"use_bias": self.use_bias, "dtype": self.dtype}
+        self.up = Dense(self.hidden, kernel_init=self.up_init, **shared)
+        self.down = Dense(self.features, kernel_init=self.down_init, **shared)
+        self.hidden_dropout = Dropout(self.dropout, self.dropout_axis)
+
+    def hidden_units(self, x_BLD: Array) -> Array:
+        """[B, L, F] after the activation."""
+        return activation(self.activation)(self.up(x_BLD))
+
+    def __call__(self, x_BLD: Array) -> Array:
+        return self.down(self.hidden_dropout(self.hidden_units(x_BLD)))
+
+
+class GatedMLP(MLP):
+    """down(act(gate(x)) * up(x)) (Shazeer 2020): adds `gate/kernel` [D, F]."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.gate = Dense(self.hidden, use_bias=self.use_bias, kernel_init=self.up_init, dtype=self.dtype)
+
+    def hidden_units(self, x_BLD: Array) -> Array:
+        """[B, L, F] after the activation and the product."""
+        return activation(self.activation)(self.gate(x_BLD)) * self.up(x_BLD)
+
+
+class Given(NamedTuple):
+    """What every block of a stack reads besides its input."""
+
+    mask: Mask
+    bias_HLT: Array | None = None
+    memory_BTD: Array | None = None
+    memory_mask: Mask = Mask()
+
+
+class LayerCache(NamedTuple):
+    """One block's part of a cache: keys and values so far, and those of the memory if it has any."""
+
+    own: KeysValues
+    memory: KeysValues | None = None
+
+
+class Block(nn.Module):
+    """Self-attention and a feed-forward layer, each wired by `wiring` with its norm and residual dropout."""
+
+    wiring: type[PreNorm] | type[PostNorm]
+    make_attention: Callable[[], Attention]
+    make_mlp: Callable[[], MLP]
+    make_norm: Callable[[], nn.Module]
+    dropout: float = 0.0
+    dropout_axis: int | None = None
+
+    def setup(self) -> None:
+        self.attention = self.make_attention()
+        self.attention_norm = self.make_norm()
+        self.mlp = self.make_mlp()
+        self.mlp_norm = self.make_norm()
+        self.residual_dropout = Dropout(self.dropout, self.dropout_axis)
+
+    def __call__(
+        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
+        """The block's value [B, L, D] and, when a cache is given, the keys and values of these L tokens."""
+        x_BLD, fresh = self.look_at_itself(x_BLD, given, cache)
+        return self.feed_forward(x_BLD), fresh
+
+    def look_at_itself(
+        self, x_BLD: Array, given: Given, cache: LayerCache | None
+    ) -> tuple[Array, KeysValues | None]:
+        """Self-attention, over the cache's tokens too."""
+        y_BLD = self.wiring.inward(self.attention_norm, x_BLD)
+        seen = fresh = self.attention.keys_values(y_BLD)
+        if cache is not None:
+            start = given.mask.query_start
+            seen = KeysValues(
+                *(lax.dynamic_update_slice_in_dim(*pair, start, axis=1) for pair in zip(cache.own, fresh))
+            )
+        y_BLD = self.attention(y_BLD, seen, given.mask, given.bias_HLT)
+        x_BLD = self.wiring.outward(self.attention_norm, x_BLD, self.residual_dropout(y_BLD))
+        return x_BLD, None if cache is None else fresh
+
+    def feed_forward(self, x_BLD: Array) -> Array:
+        """The feed-forward half."""
+        y_BLD = self.mlp(self.wiring.inward(self.mlp_norm, x_BLD))
+        return self.wiring.outward(self.mlp_norm, x_BLD, self.residual_dropout(y_BLD))
+
+
+class CrossBlock(Block):
+    """A block that also attends to a memory, between its two halves."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.cross_attention = self.make_attention()
+        self.cross_norm = self.make_norm()
+
+    def __call__(
+        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
+        """As Block's."""
+        x_BLD, fresh = self.look_at_itself(x_BLD, given, cache)
+        return self.feed_forward(self.look_at_memory(x_BLD, given, cache)), fresh
+
+    def look_at_memory(self, x_BLD: Array, given: Given, cache: LayerCache | None) -> Array:
+        """Cross-attention, with the cache's keys and values where there are some."""
+        memory = self.memory_keys_values(given.memory_BTD) if cache is None else cache.memory
+        y_BLD = self.wiring.inward(self.cross_norm, x_BLD)
+        y_BLD = self.cross_attention(y_BLD, memory, given.memory_mask)
+        return self.wiring.outward(self.cross_norm, x_BLD, self.residual_dropout(y_BLD))
+
+    def memory_keys_values(self, memory_BTD: Array) -> KeysValues:
+        """What the cross-attention reads of the memory."""
+        return self.cross_attention.keys_values(memory_BTD)
+
+
+def run_layers(
+    step: Callable[[nn.Module, Array, Any], tuple[Array, Any]],
+    block: nn.Module,
+    x_BLD: Array,
+    per_layer: Any,
+    *,
+    num_layers: int,
+    remat: bool,
+    unroll: bool | None,
+) -> tuple[Array, Any]:
+    """`step(block, x, per_layer[i]) -> (x, out_i)` through the layers; the outs come back stacked.
+
+    Every parameter of `block` has a leading axis of `num_layers`, unrolled or not.
+
+    Args:
+        step: one layer.
+        block: an unbound-name child of the calling module; its parameters are those of all layers.
+        x_BLD: the first layer's input.
+        per_layer: a pytree with leading axis `num_layers`, or None.
+        remat: compute a layer's activations again in the backward pass instead of storing them.
+        unroll: one copy of the layer's program a layer. Compiles longer, and runs faster on a CPU, where a scan's
+            backward pass takes about twice as long. None: on a CPU only.
+    """
+    if unroll is None:
+        unroll = backend() == "cpu"
+    if remat:
+        # Inside a loop XLA can't merge the second computation with the first; unrolled, it would.
+        step = nn.remat(step, prevent_cse=unroll)
+    scan = nn.scan(
+        step,
+        variable_axes={"params": 0},
+        split_rngs={"params": True, "dropout": True},
+        length=num_layers,
+        unroll=num_layers if unroll else 1,
+    )
+    return scan(block, x_BLD, per_layer)
+
+
+class Stack(nn.Module):
+    """`num_layers` blocks and a final norm if the wiring has one: `layers/...`, `final_norm/...`."""
+
+    num_layers: int
+    make_block: Callable[..., Block]
+    make_final_norm: Callable[..., nn.Module] | None = None
+    remat: bool = False
+    unroll: bool | None = None
+
+    @nn.compact
+    def __call__(
+        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
+        """[B, L, D], and the layers' new keys and values [N, B, L, H, K] when a cache [N, ...] is given."""
+        x_BLD, fresh = run_layers(
+            lambda block, x, layer_cache: block(x, given, layer_cache),
+            self.make_block(name="layers"),
+            x_BLD,
+            cache,
+            num_layers=self.num_layers,
+            remat=self.remat,
+            unroll=self.unroll,
+        )
+        if self.make_final_norm is not None:
+            x_BLD = self.make_final_norm(name="final_norm")(x_BLD)
+        return x_BLD, fresh
