@@ -1,18 +1,24 @@
 """How every script starts: absl flags, one call, and one line in place of a traceback for a user's mistake."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
-from absl import app
+from absl import app, flags
+from ml_collections import config_flags
 
 from plmjax.errors import UserError
+
+# What absl and ml_collections raise for a flag or a configuration that can't be read.
+MISTAKES = (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError)
 
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main()`.
 
-    A `UserError` is printed as one line on standard error and ends the script with exit status 2; so does a positional
-    argument, which no script takes.
+    A `UserError` is printed as one line on standard error and ends the script with exit status 2; so do a flag or a
+    configuration that can't be read, and a positional argument, which no script takes.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -21,7 +27,53 @@ def run(main: Callable[[], None]) -> None:
                 raise UserError(f"Unexpected argument {argv[1]!r}: every option is a flag, see --help.")
             main()
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            _end(str(error))
+        except OSError as error:  # ml_collections says so only when a missing configuration is first read
+            if "Configuration is not available" not in str(error):
+                raise
+            _end(_reason(error))
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def define_config(default: str, description: str) -> flags.FlagHolder:
+    """The flag --config=FILE.py:VARIANT, with --config.SECTION.FIELD=VALUE for its fields.
+
+    ml_collections applies the fields given on the command line to the default while the flag is being defined.
+    """
+    try:
+        return config_flags.DEFINE_config_file("config", default, description)
+    except MISTAKES as error:
+        _end(_reason(error))
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except MISTAKES as error:
+        _end(_reason(error))
+
+
+def _end(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _reason(error: BaseException) -> str:
+    """One sentence for what absl or ml_collections raised."""
+    mistakes = [cause for cause in _chain(error) if isinstance(cause, UserError)]
+    if mistakes:
+        return str(mistakes[-1])  # the first that was raised; ml_collections wraps it in its traceback
+    text = str(error)
+    if missing := re.search(r"No such file or directory: '(.*?)'", text):
+        return f"There is no configuration file {missing[1]!r}: give the path of one, such as experiments/configs/bert.py:base."
+    if unknown := re.search(r"Field (\w+) not found on dataclass <class '[\w.]*?(\w+)'>", text):
+        return f"{unknown[2]} has no field {unknown[1]!r}: --print_config shows the fields that there are."
+    last = text.strip().splitlines()[-1].strip() if text.strip() else type(error).__name__
+    return f"{last.rstrip('.')}; see --help."
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

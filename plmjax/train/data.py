@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from plmjax.data.loader import Loader
+from plmjax.data.prepare import prepare
 from plmjax.data.store import Store
 from plmjax.errors import UserError
 from plmjax.train.config import Config, DataConfig

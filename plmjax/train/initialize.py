@@ -38,7 +38,7 @@ def source_params(source: str, tokenizer: str) -> dict[str, Any]:
 
         return load_huggingface(path).params
     params, manifest = load_params(path)
-    if manifest["tokenizer"] != tokenizer:
+    if manifest["tokenizer"] not in ("", tokenizer):
         raise UserError(
             f"The checkpoint in {source} has another tokenizer than the store: prepare the store with its tokenizer."
         )

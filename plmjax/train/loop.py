@@ -3,7 +3,7 @@
 import errno
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ class Result:
     unigram_entropy: float | None = None  # nats, of the validation targets
 
 
-def train(config: Config, workdir: str | Path, *, init_from: str = "") -> Result:
+def train(
+    config: Config, workdir: str | Path, *, init_from: str = "", devices: Sequence[jax.Device] | None = None
+) -> Result:
     """Trains as `config` says, resuming from what `workdir` holds.
 
     Args:
@@ -56,6 +58,7 @@ def train(config: Config, workdir: str | Path, *, init_from: str = "") -> Result
             the token store. Made if need be; several hosts share it.
         init_from: a plmjax working folder or step of one, or a Hugging Face directory, whose parameters a new run
             starts from. A run that resumes has no use for it.
+        devices: to train on, None: all.
 
     Returns:
         Result. The first SIGTERM or SIGINT ends the run after saving, with status "stopped".
@@ -68,8 +71,9 @@ def train(config: Config, workdir: str | Path, *, init_from: str = "") -> Result
         workdir.mkdir(parents=True, exist_ok=True)
         enable_compilation_cache(config.train.compilation_cache)
         store = first_process_first(lambda: open_store(config.data, workdir))
-        config = resolve(config, store.vocabulary, jax.device_count())
-        mesh = make_mesh(config.mesh)
+        devices = jax.devices() if devices is None else devices
+        config = resolve(config, store.vocabulary, len(devices))
+        mesh = make_mesh(config.mesh, devices)
         with jax.set_mesh(mesh):
             return _Run(config, workdir, store, mesh).go(init_from)
     except OSError as error:
@@ -107,6 +111,8 @@ class _Run:
                 if found.step >= self.config.train.steps:
                     return Result("complete", found.step, self.workdir, Path(found.path))
             start = found.step if found else 0
+            if jax.process_index() == 0:
+                self.store.tokenizer.save(self.workdir / "tokenizer")  # a checkpoint is read without the store
             self.reporter = Reporter(self.workdir, self.config, start, active=jax.process_index() == 0)
             try:
                 return self._train(found, init_from)
@@ -158,16 +164,16 @@ class _Run:
         self.step = step.lower(self.abstract, batch).compile()
         seconds = time.perf_counter() - began
         self.flops = 3.0 * forward_flops(lambda p, b: forward(p, b, **self.parts), self.abstract.params, batch)
-        self.peak = peak_flops(jax.devices()[0])
+        self.peak = peak_flops(self.mesh.devices.flat[0])
         mesh = ", ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
-        kind = jax.devices()[0].device_kind
+        kind = self.mesh.devices.flat[0].device_kind
         for line in (
             f"{config.name or 'run'} in {self.workdir}",
             f"model: {type(config.model).__name__}, {parameter_count(self.abstract.params):,} parameters; "
             f"objective: {type(config.objective).__name__}; optimizer: {config.optimizer.name}",
             f"step: {train.batch_size} examples x {train.length} tokens = {train.batch_size * train.length:,} tokens, "
             f"{si(self.flops)} FLOPs; epoch: {self.loader.steps_per_epoch:,.1f} steps; run: {train.steps:,} steps",
-            f"devices: {jax.device_count()} x {kind} ({mesh}), {jax.process_count()} process(es); "
+            f"devices: {self.mesh.size} x {kind} ({mesh}), {jax.process_count()} process(es); "
             f"compiled in {seconds:.1f} s"
             + ("" if self.peak else f"; the peak of {kind!r} is not known, so no MFU is given"),
         ):
@@ -248,7 +254,7 @@ class _Run:
             "param_norm": float(report["param_norm"]),
             "learning_rate": float(report["learning_rate"]),
             "nonfinite": int(report["nonfinite"]),
-            **self.interval.speed(self.flops, self.peak, jax.device_count()),
+            **self.interval.speed(self.flops, self.peak, self.mesh.size),
         }
         self.reporter.write(record)
         self.interval.clear()

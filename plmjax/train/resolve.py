@@ -11,13 +11,13 @@ from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import mesh_shape
 
 
-def resolve(config: Config, vocabulary: Any, device_count: int) -> Config:
+def resolve(config: Config, vocabulary: Any, device_count: int | None) -> Config:
     """A copy of `config` that can run: vocabulary rows, heads, decay steps and validation batch size filled in.
 
     Args:
         config: as read; it is not changed.
         vocabulary: the store's `Vocabulary`.
-        device_count: devices of all processes.
+        device_count: devices of all processes; None leaves the mesh unchecked.
 
     Raises:
         UserError: a value out of range, or two that do not fit, in one sentence.
@@ -26,7 +26,7 @@ def resolve(config: Config, vocabulary: Any, device_count: int) -> Config:
     check_numbers(config)
     make_optimizer(config.optimizer)
     make_schedule(config.optimizer, config.train.steps)
-    rows = _rows_over(config, device_count)
+    rows = 1 if device_count is None else _rows_over(config, device_count)
     _fill_model(config, vocabulary)
     kind = build(config.model).kind
     config.objective.check(config.model, kind, vocabulary, config.train.length)

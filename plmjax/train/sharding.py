@@ -5,6 +5,7 @@ A mesh has three axes. Rows of a batch are spread over `data` and `fsdp`; parame
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -34,7 +35,7 @@ RULES: tuple[tuple[str, tuple[Any, ...]], ...] = (
 )
 
 
-def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
+def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """The mesh over `devices` (all of them if None), its axes left to the compiler (`AxisType.Auto`).
 
     Raises:

@@ -140,7 +140,7 @@ def train_step(
         jax.random.fold_in(dropout_key, state.step),
         microbatches,
     )
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     finite = jnp.isfinite(norm) & jnp.isfinite(total)
     if clip_norm:
         factor = jnp.minimum(1.0, clip_norm / jnp.maximum(norm, 1e-12))
@@ -159,7 +159,7 @@ def train_step(
         "metrics": metrics,
         "loss": total,
         "grad_norm": norm,
-        "param_norm": optax.global_norm(params),
+        "param_norm": optax.tree.norm(params),
         "learning_rate": rate,
         "tokens": jnp.sum(batch["segments"] > 0, dtype=jnp.int32),
         "nonfinite": new.nonfinite,

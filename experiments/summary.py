@@ -1,0 +1,61 @@
+"""What experiments.pretrain says at the end of a run."""
+
+import json
+from typing import Any
+
+import jax
+
+from plmjax.train.config import Config
+from plmjax.train.loop import Result
+from plmjax.train.serialize import to_json
+
+PROMPT = "The function returns"
+NEW_TOKENS = 32
+
+
+def config_as_text(config: Config) -> str:
+    """The configuration as indented JSON."""
+    return json.dumps(to_json(config), indent=2)
+
+
+def describe_result(result: Result, steps: int) -> str:
+    """The last validation, a text that a decoder has continued, and where everything is."""
+    lines = [_headline(result, steps)]
+    if result.status == "finished":
+        lines += _sample(result)
+    lines.append(f"checkpoint: {result.checkpoint}")
+    for name, file in (("metrics", "metrics.jsonl"), ("plot", "loss.png")):
+        if (result.workdir / file).exists():
+            lines.append(f"{name}: {result.workdir / file}")
+    return "\n".join(lines)
+
+
+def _headline(result: Result, steps: int) -> str:
+    if result.status == "complete":
+        return f"The run is complete: it is at step {result.step:,} of {steps:,}. Raise --config.train.steps to go on."
+    if result.status == "stopped":
+        return f"Stopped at step {result.step:,} of {steps:,}: run the same command again to resume."
+    loss, entropy = result.validation.get("loss"), result.unigram_entropy
+    if loss is None or entropy is None:
+        return f"Finished {result.step:,} steps."
+    return (
+        f"Finished {result.step:,} steps: validation loss {loss:.4f} nats, unigram entropy of the validation targets "
+        f"{entropy:.4f}; the difference is {entropy - loss:.4f}."
+    )
+
+
+def _sample(result: Result) -> list[str]:
+    """A continued text, for a decoder."""
+    import plmjax
+    from plmjax.decode.sampling import Sampling
+    from plmjax.decode.text import continue_text
+    from plmjax.modules import Bound
+
+    pretrained: Any = plmjax.load(result.checkpoint)
+    if pretrained.module.kind != "decoder" or pretrained.tokenizer is None:
+        return []
+    network = Bound(pretrained.module, jax.device_put(pretrained.params))
+    [more] = continue_text(
+        network, pretrained.tokenizer, PROMPT, max_new_tokens=NEW_TOKENS, sampling=Sampling(temperature=0.8, top_k=40)
+    )
+    return [f"A text continued: {PROMPT}|{more}"]

@@ -1,0 +1,73 @@
+"""What an objective makes of the text, printed for people."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from plmjax.train.config import Config
+from plmjax.train.data import open_store, training_loader
+from plmjax.train.resolve import resolve
+from plmjax.train.step import NOISE_STREAM, corrupt_batch
+
+TOKEN_FIELDS = (("tokens", "segments"), ("decoder_tokens", "decoder_segments"), ("targets", "weights"))
+SCALARS_ASIDE = ("example_ids", "epochs")
+
+
+def dump_examples(config: Config, workdir: str | Path, count: int) -> str:
+    """The first `count` examples of the run as text: what the network reads, what it must say, and with what weight.
+
+    Tokens are shown as the tokenizer's pieces, padding left out; a target is followed by its weight unless that is 1, and by
+    its position where the objective predicts chosen ones.
+
+    Raises:
+        UserError: the configuration or the data does not allow the run.
+    """
+    store = open_store(config.data, Path(workdir).absolute())
+    config = resolve(config, store.vocabulary, None)
+    loader = training_loader(config, store, None)
+    noise_key = jax.random.fold_in(jax.random.key(config.train.seed), NOISE_STREAM)
+    objective = config.objective
+    corrupt = jax.jit(lambda raw: corrupt_batch(objective, store.vocabulary, noise_key, raw, static=objective.static))
+    blocks: list[str] = []
+    step = 0
+    while len(blocks) < count:
+        raw = loader.batch(step)
+        batch = jax.device_get(corrupt(raw))
+        for row in range(min(count - len(blocks), len(raw["example_ids"]))):
+            title = f"example {raw['example_ids'][row]}, epoch {raw['epochs'][row]}, step {step + 1}"
+            blocks.append(describe_example(title, {name: value[row] for name, value in batch.items()}, store.tokenizer))
+        step += 1
+    return "\n\n".join(blocks)
+
+
+def describe_example(title: str, example: dict[str, np.ndarray], tokenizer: Any) -> str:
+    """One corrupted example, a line a field."""
+    lines = [title]
+    for name, presence in TOKEN_FIELDS:
+        if name not in example:
+            continue
+        kept = np.flatnonzero(np.asarray(example.get(presence, np.ones_like(example[name]))) != 0)
+        words = [_piece(tokenizer, int(example[name][at])) for at in kept]
+        if name == "targets":
+            words = [word + _note(example, int(at)) for word, at in zip(words, kept, strict=True)]
+        lines.append(f"  {name} ({len(kept)}): {' '.join(words)}")
+    if "weights" in example:
+        weights = np.asarray(example["weights"], np.float64)
+        lines.append(f"  weights: sum {weights.sum():g} over {np.count_nonzero(weights)} of {weights.size} places")
+    for name, value in example.items():
+        if np.ndim(value) == 0 and name not in SCALARS_ASIDE:
+            lines.append(f"  {name}: {value}")
+    return "\n".join(lines)
+
+
+def _note(example: dict[str, np.ndarray], at: int) -> str:
+    place = f"@{int(example['masked_positions'][at])}" if "masked_positions" in example else ""
+    weight = float(example["weights"][at])
+    return place + ("" if weight == 1.0 else f"*{weight:g}")
+
+
+def _piece(tokenizer: Any, token: int) -> str:
+    """The piece of an id, specials by name."""
+    return tokenizer.special_names.get(token) or tokenizer.piece(token)
