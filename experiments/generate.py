@@ -1,0 +1,66 @@
+"""Fill a mask, continue a text, fill T5's sentinels: what a checkpoint makes of texts.
+
+  python -m experiments.generate --from=runs/gpt2 --prompt="The function returns"
+  python -m experiments.generate --from=BERT_DIR --prompt="Paris is the [MASK] of France."
+  python -m experiments.generate --from=T5_DIR --prompt="The <extra_id_0> walks in <extra_id_1> park"
+
+--from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face
+directory. An encoder shows the likeliest tokens for each [MASK] or <mask>, with probabilities; a
+decoder continues the text; an encoder-decoder fills <extra_id_0>, <extra_id_1>, ... or ___, and
+rewrites a text that has none of them. Each text is printed after "> ", with the result below it.
+"""
+
+from pathlib import Path
+
+import jax
+from absl import flags
+
+import plmjax
+from experiments import _main
+from plmjax.decode.respond import Request, read_texts, respond
+from plmjax.modules import Bound
+
+FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
+PROMPT = flags.DEFINE_multi_string("prompt", [], "A text; repeat the flag for several.")
+INPUT = flags.DEFINE_string("input", None, "A UTF-8 file with one text a line, instead of --prompt.")
+MAX_NEW_TOKENS = flags.DEFINE_integer(
+    "max_new_tokens", 64, "The most tokens to write for a text; it may end sooner.", lower_bound=1
+)
+TEMPERATURE = flags.DEFINE_float(
+    "temperature",
+    None,
+    "Divides the logits before drawing; 0 takes the likeliest token each time. Default: 1 for a "
+    "decoder or for several samples, otherwise 0.",
+    lower_bound=0,
+)
+TOP_K = flags.DEFINE_integer(
+    "top_k",
+    None,
+    "Draw from the k likeliest tokens only; for a mask, how many candidates to show (default 5).",
+    lower_bound=1,
+)
+TOP_P = flags.DEFINE_float(
+    "top_p", None, "Draw from the smallest set of tokens with this probability, over 0 and up to 1."
+)
+SEED = flags.DEFINE_integer("seed", 0, "The same seed draws the same texts.")
+NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "How many outputs to write for each text.", lower_bound=1)
+
+
+def main() -> None:
+    texts = read_texts(PROMPT.value, Path(INPUT.value) if INPUT.value else None)
+    pretrained = plmjax.load(FROM.value)
+    request = Request(
+        max_new_tokens=MAX_NEW_TOKENS.value,
+        temperature=TEMPERATURE.value,
+        top_k=TOP_K.value,
+        top_p=TOP_P.value,
+        seed=SEED.value,
+        samples=NUM_SAMPLES.value,
+    )
+    network = Bound(pretrained.module, jax.device_put(pretrained.params))
+    for block in respond(network, pretrained.tokenizer, texts, request):
+        print(block, end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    _main.run(main)

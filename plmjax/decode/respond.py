@@ -1,0 +1,111 @@
+"""What a checkpoint makes of texts, as lines to read: the part of `experiments.generate` that thinks.
+
+An encoder fills the masks of a text, a decoder continues it, an encoder-decoder fills its sentinels
+or blanks and rewrites a text without any.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from plmjax.data.tokenizers import Tokenizer
+from plmjax.decode.fill import blanks, fill_mask, fill_sentinels
+from plmjax.decode.sampling import Sampling
+from plmjax.decode.text import continue_text, rewrite_text
+from plmjax.errors import UserError
+from plmjax.modules import Bound
+
+CANDIDATES = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """How to respond. Numbers that a kind of network has no use for are ignored."""
+
+    max_new_tokens: int = 64  # the most tokens to write
+    temperature: float | None = None  # None: 1 for a decoder or for several samples, otherwise 0
+    top_k: int | None = None  # draw from the k likeliest; for a mask: candidates shown (None: 5)
+    top_p: float | None = None  # draw from the smallest set with this mass
+    seed: int = 0
+    samples: int = 1  # texts written for each text
+
+    def sampling(self, kind: str) -> Sampling:
+        """Raises a UserError where samples would all be the same, or a number is out of range."""
+        usual = 1.0 if kind == "decoder" or self.samples > 1 else 0.0
+        temperature = usual if self.temperature is None else self.temperature
+        if self.samples > 1 and temperature == 0:
+            raise UserError(f"At temperature 0 all {self.samples} samples are the same: raise the temperature.")
+        try:
+            return Sampling(temperature, self.top_k, self.top_p)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+def read_texts(prompts: Sequence[str], file: Path | None) -> list[str]:
+    """The prompts, or the lines of a file that are not blank.
+
+    Raises:
+        UserError: neither or both are given, or the file can't be read or has no text.
+    """
+    if bool(prompts) == (file is not None):
+        raise UserError("Give the texts by --prompt (repeat it for several) or by --input=FILE.")
+    if file is None:
+        return list(prompts)
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--input={file} can't be read as UTF-8 text: {error}.") from error
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise UserError(f"--input={file} has no text: write one text a line.")
+    return texts
+
+
+def respond(network: Bound, tokenizer: Tokenizer | None, texts: Sequence[str], request: Request) -> Iterator[str]:
+    """Yields a block of lines for each text: the text after `> `, then what was made of it.
+
+    Raises:
+        UserError: there is no tokenizer, or as `fill_mask`, `continue_text`, `fill_sentinels` and `rewrite_text` do.
+    """
+    if tokenizer is None:
+        raise UserError("The checkpoint has no tokenizer: put its tokenizer's files into the checkpoint's directory.")
+    if network.module.kind == "encoder":
+        for text in texts:
+            yield f"> {text}\n{_mask_lines(network, tokenizer, text, request)}"
+        return
+    repeated = [text for text in texts for _ in range(request.samples)]
+    outputs = iter(_write(network, tokenizer, repeated, request))
+    for text in texts:
+        yield "\n".join([f"> {text}", *itertools.islice(outputs, request.samples)])
+
+
+def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Request) -> list[str]:
+    """One output a text, by a decoder or an encoder-decoder."""
+    arguments: dict[str, Any] = {
+        "max_new_tokens": request.max_new_tokens,
+        "sampling": request.sampling(network.module.kind),
+        "seed": request.seed,
+    }
+    if network.module.kind == "decoder":
+        written = continue_text(network, tokenizer, texts, **arguments)
+        return [text + more for text, more in zip(texts, written, strict=True)]
+    has_blank = [bool(blanks(text)) for text in texts]
+    with_blanks = [text for text, has in zip(texts, has_blank, strict=True) if has]
+    without = [text for text, has in zip(texts, has_blank, strict=True) if not has]
+    filled = iter(fill_sentinels(network, tokenizer, with_blanks, **arguments))
+    rewritten = iter(rewrite_text(network, tokenizer, without, **arguments))
+    return [next(filled).text if has else next(rewritten) for has in has_blank]
+
+
+def _mask_lines(network: Bound, tokenizer: Tokenizer, text: str, request: Request) -> str:
+    lines = []
+    masks = fill_mask(network, tokenizer, text, request.top_k or CANDIDATES)
+    for number, candidates in enumerate(masks, start=1):
+        for rank, candidate in enumerate(candidates):
+            label = "" if rank else f"mask {number}"
+            lines.append(f"{label:8} {candidate.probability:7.2%}  {candidate.token.strip()}")
+    return "\n".join(lines)

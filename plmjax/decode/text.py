@@ -1,0 +1,166 @@
+"""Continuing and rewriting texts: strings in, strings out.
+
+Legend: B texts of a batch, L length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from plmjax.data.tokenizers import Tokenizer
+from plmjax.decode.continuation import continue_tokens, wrong_kind
+from plmjax.decode.sampling import Sampling
+from plmjax.modules import Bound
+
+
+def continue_text(
+    network: Bound,
+    tokenizer: Tokenizer,
+    texts: str | Sequence[str],
+    *,
+    max_new_tokens: int = 64,
+    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    seed: int = 0,
+    batch_size: int = 8,
+) -> list[str]:
+    """What a decoder writes after each text: the continuations alone, without the texts.
+
+    Text i draws from `fold_in(key(seed), i)`, whatever the batch size. A text without a token
+    starts from the vocabulary's BOS or EOS. Special tokens other than EOS are never written.
+
+    Raises:
+        UserError: the network is no decoder, or text and continuation exceed its positions.
+    """
+    if network.module.kind != "decoder":
+        remedy = "use a decoder such as GPT-2"
+        raise wrong_kind(network.module, "continue a text", remedy)
+    vocabulary = tokenizer.vocabulary
+    prompts = [_or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(_as_list(texts))]
+    outputs = continue_prompts(
+        network,
+        tokenizer,
+        prompts,
+        spoken=[] if vocabulary.eos is None else [vocabulary.eos],
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    return [_decode_after(tokenizer, prompt, tokens) for prompt, tokens in zip(prompts, outputs, strict=True)]
+
+
+def rewrite_text(
+    network: Bound,
+    tokenizer: Tokenizer,
+    texts: str | Sequence[str],
+    *,
+    max_new_tokens: int = 64,
+    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    seed: int = 0,
+    batch_size: int = 8,
+) -> list[str]:
+    """What an encoder-decoder writes for each text, such as a translation by a network trained on
+    that.
+
+    Text i draws from `fold_in(key(seed), i)`, whatever the batch size.
+
+    Raises:
+        UserError: the network is no encoder-decoder.
+    """
+    if network.module.kind != "encoder_decoder":
+        remedy = "use an encoder-decoder such as T5"
+        raise wrong_kind(network.module, "rewrite a text", remedy)
+    vocabulary = tokenizer.vocabulary
+    vocabulary.require("eos", "pad")
+    prompts = [[*tokens, vocabulary.eos] for tokens in tokenizer.encode_batch(_as_list(texts))]
+    outputs = continue_prompts(
+        network,
+        tokenizer,
+        prompts,
+        spoken=[vocabulary.eos],
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    return [tokenizer.decode(tokens) for tokens in outputs]
+
+
+def continue_prompts(
+    network: Bound,
+    tokenizer: Tokenizer,
+    prompts: list[list[int]],
+    *,
+    spoken: Sequence[int],
+    max_new_tokens: int,
+    sampling: Sampling,
+    seed: int,
+    batch_size: int,
+) -> list[list[int]]:
+    """The new ids of each prompt, without its EOS; of the special tokens only those in `spoken` are
+    drawn.
+
+    Prompt i draws from `fold_in(key(seed), i)`. Every batch has the same number of rows, so that
+    they share a
+    compilation: the last one is filled up with its last prompt.
+    """
+    vocabulary = tokenizer.vocabulary
+    special = np.flatnonzero(vocabulary.is_special).tolist()
+    row_key = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))
+    batch_size = min(batch_size, len(prompts)) or 1
+    outputs: list[list[int]] = []
+    for first in range(0, len(prompts), batch_size):
+        numbers = np.minimum(np.arange(first, first + batch_size), len(prompts) - 1)
+        tokens_BL, segments_BL = _rectangle([prompts[i] for i in numbers])
+        tokens_BN, lengths_B = continue_tokens(
+            network,
+            tokens_BL,
+            segments_BL,
+            max_new_tokens=max_new_tokens,
+            key=row_key(jnp.asarray(numbers)),
+            sampling=sampling,
+            eos=vocabulary.eos,
+            pad=vocabulary.padding,
+            start=vocabulary.padding,
+            size=vocabulary.size,
+            forbidden=[i for i in special if i not in spoken],
+        )
+        outputs += [
+            _until(tokens_N[:length].tolist(), vocabulary.eos)
+            for tokens_N, length in zip(tokens_BN, lengths_B, strict=True)
+        ]
+    return outputs[: len(prompts)]
+
+
+def _rectangle(prompts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and segments, int32 [B, L], padded on the right."""
+    lengths_B = np.asarray([len(prompt) for prompt in prompts])
+    longest = int(lengths_B.max())
+    tokens_BL = np.asarray([prompt + [0] * (longest - len(prompt)) for prompt in prompts], np.int32)
+    return tokens_BL, (np.arange(longest)[None] < lengths_B[:, None]).astype(np.int32)
+
+
+def _as_list(texts: str | Sequence[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+def _or_start(tokens: list[int], tokenizer: Tokenizer) -> list[int]:
+    vocabulary = tokenizer.vocabulary
+    start = vocabulary.bos if vocabulary.bos is not None else vocabulary.eos
+    if tokens or start is None:
+        return tokens
+    return [start]
+
+
+def _until(tokens: list[int], eos: int | None) -> list[int]:
+    return tokens[: tokens.index(eos)] if eos in tokens else tokens
+
+
+def _decode_after(tokenizer: Tokenizer, prompt: list[int], new: list[int]) -> str:
+    """The text of `new` as it follows `prompt`: decoded alone it would lose its first space."""
+    before, whole = tokenizer.decode(prompt), tokenizer.decode(prompt + new)
+    return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(new)
