@@ -1,4 +1,7 @@
-"""Batches as a pure function of (seed, step): the same on any number of hosts, resumed from one integer."""
+"""Batches as a pure function of (seed, step): the same on any number of hosts, resumed from one integer.
+
+The only module of the data room that imports JAX, which Grain does; it takes no device.
+"""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,5 +1,6 @@
 """Where each window lies in the token stream, worked out once and kept beside the store."""
 
+import contextlib
 import hashlib
 import os
 import uuid
@@ -38,5 +39,6 @@ def cached_plan(split: Split, description: str, build: Callable[[], np.ndarray])
             np.save(file, plan)
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return plan

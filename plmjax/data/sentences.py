@@ -7,6 +7,7 @@ from plmjax.errors import UserError
 
 Splitter = Callable[[str], list[str]]
 LINES = "newline"
+WITHOUT_BLANKS = frozenset({"bo", "dz", "ja", "km", "lo", "my", "th", "wuu", "yue", "zh"})
 
 
 def splitter(language: str) -> Splitter:
@@ -37,8 +38,19 @@ def split_lines(paragraph: str) -> list[str]:
 
 
 def split_sentences(language: str, paragraph: str) -> list[str]:
-    """The sentences that `sentencex` finds. Line breaks in the paragraph are blanks: hard-wrapped text is common."""
+    """The sentences that `sentencex` finds. Line breaks in the paragraph are blanks: hard-wrapped text is common.
+
+    A border without a blank ("said he!--Then") is kept in languages written without blanks alone, so that sentences
+    joined by a blank are the paragraph again.
+    """
     import sentencex
 
-    sentences = (sentence.strip() for sentence in sentencex.segment(language, " ".join(paragraph.split())))
-    return [sentence for sentence in sentences if sentence]
+    sentences: list[str] = []
+    parted = True
+    for sentence in sentencex.segment(language, " ".join(paragraph.split())):
+        if parted or sentence[:1] == " ":
+            sentences.append(sentence)
+        else:
+            sentences[-1] += sentence
+        parted = language in WITHOUT_BLANKS or sentence[-1:] == " "
+    return [stripped for sentence in sentences if (stripped := sentence.strip())]

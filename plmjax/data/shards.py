@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def finished(unit: Unit, recipe: Recipe) -> dict[str, dict[str, int]] | None:
     try:
         with np.load(recipe.path(unit.number)) as shard:
             return _named_counts(shard) if str(shard["digest"]) == unit.digest else None
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 

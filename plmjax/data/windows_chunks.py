@@ -52,7 +52,7 @@ class ChunkWindows(Windows):
         self._tokens = split.tokens
         self._stride = length - config.overlap
         self._separators = int(config.separator)
-        self._eos = vocabulary.eos if config.separator else self.padding
+        self._eos = self.padding if vocabulary.eos is None else vocabulary.eos
         # Where each document starts in the stream with separators.
         self._starts = np.asarray(split.document_starts) + self._separators * np.arange(split.documents + 1)
         total = int(self._starts[-1])
