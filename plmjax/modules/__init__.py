@@ -1,8 +1,8 @@
 """Networks. Outside this folder they are built by `build` and called through `Bound`, and no one knows Linen.
 
-    module = build(config)                      # any family's config
-    params = module.init(key)["params"]         # plain nested dict of float32 arrays
-    states = Bound(module, params).encode(tokens_BL, segments_BL=segments_BL)
+module = build(config)                      # any family's config
+params = module.init(key)["params"]         # plain nested dict of float32 arrays
+states = Bound(module, params).encode(tokens_BL, segments_BL=segments_BL)
 """
 
 from collections.abc import Callable
@@ -51,7 +51,9 @@ def build(config: Any) -> nn.Module:
     """
     name = family_of(config)
     if config.vocab_size < 1:
-        raise UserError(f"the {name} config's vocab_size is {config.vocab_size}; set it to the vocabulary's padded size")
+        raise UserError(
+            f"the {name} config's vocab_size is {config.vocab_size}; set it to the vocabulary's padded size"
+        )
     return FAMILIES[name].module(config)
 
 

@@ -20,8 +20,8 @@ Kernel = Literal["xla", "cudnn", "pallas"]
 class KeysValues(NamedTuple):
     """What queries attend to, each [B, T, H, K]."""
 
-    key_BTHK: Array
-    value_BTHK: Array
+    key: Array
+    value: Array
 
 
 def backend() -> str:
@@ -147,9 +147,7 @@ def _attend_pallas(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scal
         segments = SegmentIds(q=mask.comparable_queries(), kv=mask.key_segments_BT)
 
     def flash(q_BHLK: Array, k_BHTK: Array, v_BHTK: Array, segments: SegmentIds | None) -> Array:
-        return flash_attention(
-            q_BHLK, k_BHTK, v_BHTK, segment_ids=segments, causal=mask.causal, sm_scale=scale
-        )
+        return flash_attention(q_BHLK, k_BHTK, v_BHTK, segment_ids=segments, causal=mask.causal, sm_scale=scale)
 
     heads_first = [jnp.swapaxes(x, 1, 2) for x in (q_BLHK, k_BTHK, v_BTHK)]
     out_BHLK = _over_mesh(flash)(*heads_first, segments)
@@ -168,9 +166,7 @@ def _over_mesh(kernel: Callable[..., Array]) -> Callable[..., Array]:
     heads = "tensor" if "tensor" in mesh.axis_names else None
     split = jax.sharding.PartitionSpec(batch, heads)
     by_batch = jax.sharding.PartitionSpec(batch)
-    return jax.shard_map(
-        kernel, in_specs=(split, split, split, by_batch), out_specs=split, check_vma=False
-    )
+    return jax.shard_map(kernel, in_specs=(split, split, split, by_batch), out_specs=split, check_vma=False)
 
 
 def width_of_head(d_model: int, num_heads: int) -> int:
@@ -216,9 +212,7 @@ class Attention(nn.Module):
         """What `x_BTD` gives to attend to."""
         return KeysValues(self.key(x_BTD), self.value(x_BTD))
 
-    def __call__(
-        self, x_BLD: Array, given: KeysValues, mask: Mask, bias_HLT: Array | None = None
-    ) -> Array:
+    def __call__(self, x_BLD: Array, given: KeysValues, mask: Mask, bias_HLT: Array | None = None) -> Array:
         """x_BLD attends to `given`: [B, L, D]."""
         dropout = self.weights_dropout if self.weights_dropout.active() else None
         mixed_BLHK = attend(self.query(x_BLD), *given, mask, bias_HLT, self.scale, dropout)

@@ -104,9 +104,7 @@ class Bert(nn.Module):
                     out_init=init,
                     dtype=dtype,
                 ),
-                make_mlp=partial(
-                    MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype
-                ),
+                make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
                 make_norm=partial(LayerNorm, c.norm_eps, dtype),
                 dropout=c.dropout,
             ),
@@ -178,7 +176,10 @@ class Bert(nn.Module):
 _BASE = BertConfig()
 _LARGE = replace(_BASE, num_layers=24, num_heads=16, d_model=1024, d_ff=4096)
 _ROBERTA: dict[str, Any] = {
-    "position_offset": 2, "token_type_vocab": 0, "activation": "gelu", "norm_eps": 1e-5,
+    "position_offset": 2,
+    "token_type_vocab": 0,
+    "activation": "gelu",
+    "norm_eps": 1e-5,
 }
 
 # Vocabulary rows of the released models: BERT uncased 30,522, cased 28,996; RoBERTa 50,265.
@@ -187,9 +188,7 @@ VARIANTS: dict[str, BertConfig] = {
     "mini": replace(_BASE, num_layers=4, num_heads=4, d_model=256, d_ff=1024),  # Turc et al. 2019
     "base": _BASE,  # Devlin et al. 2018, Sec. 3: 110M
     "large": _LARGE,  # 340M
-    "roberta_tiny": replace(
-        _BASE, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64, **_ROBERTA
-    ),
+    "roberta_tiny": replace(_BASE, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64, **_ROBERTA),
     "roberta_base": replace(_BASE, **_ROBERTA),  # Liu et al. 2019, Sec. 5: 125M
     "roberta_large": replace(_LARGE, **_ROBERTA),  # 355M
 }

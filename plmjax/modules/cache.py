@@ -20,9 +20,7 @@ from plmjax.modules.transformer import LayerCache
 Cache = dict[str, Array]
 
 
-def empty_cache(
-    num_layers: int, batch: int, length: int, num_heads: int, head_width: int, dtype: Any
-) -> Cache:
+def empty_cache(num_layers: int, batch: int, length: int, num_heads: int, head_width: int, dtype: Any) -> Cache:
     """A cache for `length` tokens in all, with none in it."""
     shape = (num_layers, batch, length, num_heads, head_width)
     return {
@@ -49,9 +47,7 @@ def append_segments(cache: Cache, segments_BL: Array) -> tuple[Cache, Mask]:
     """
     tokens, columns = segments_BL.shape[1], cache["segments"].shape[1]
     if tokens > columns:
-        raise ValueError(
-            f"{tokens} tokens do not fit in a cache of length {columns}; make it with a greater length"
-        )
+        raise ValueError(f"{tokens} tokens do not fit in a cache of length {columns}; make it with a greater length")
     start = cache["index"]
     segments_BL = segments_BL.astype(jnp.int32)
     segments_BT = lax.dynamic_update_slice_in_dim(cache["segments"], segments_BL, start, axis=1)
@@ -63,6 +59,6 @@ def append_keys_values(cache: Cache, fresh: KeysValues) -> Cache:
     start = cache["index"]
     written = {
         name: lax.dynamic_update_slice_in_dim(cache[name], new.astype(cache[name].dtype), start, axis=2)
-        for name, new in (("key", fresh.key_BTHK), ("value", fresh.value_BTHK))
+        for name, new in (("key", fresh.key), ("value", fresh.value))
     }
-    return cache | written | {"index": start + fresh.key_BTHK.shape[2]}
+    return cache | written | {"index": start + fresh.key.shape[2]}

@@ -52,9 +52,7 @@ class GPTEmbeddings(nn.Module):
         c = self.config
         dtype = jnp.dtype(c.dtype)
         self.tokens = Embed(c.vocab_size, c.d_model, normal(c.init_std), dtype)
-        self.positions = LearnedPositions(
-            c.max_positions, c.d_model, normal(c.position_init_std), dtype=dtype
-        )
+        self.positions = LearnedPositions(c.max_positions, c.d_model, normal(c.position_init_std), dtype=dtype)
         self.dropout = Dropout(c.dropout)
 
     def __call__(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
@@ -98,9 +96,7 @@ class GPT(nn.Module):
                     out_init=writing,
                     dtype=dtype,
                 ),
-                make_mlp=partial(
-                    MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=writing, dtype=dtype
-                ),
+                make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=writing, dtype=dtype),
                 make_norm=make_norm,
                 dropout=c.dropout,
             ),
@@ -165,8 +161,15 @@ VARIANTS: dict[str, GPTConfig] = {
     "tiny": replace(_SMALL, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64),
     "mini": replace(_SMALL, num_layers=4, num_heads=4, d_model=256, d_ff=1024, max_positions=512),
     "gpt1_tiny": replace(
-        _SMALL, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64,
-        norm="post", position_init_std=0.02, residual_init_scale=1.0,
+        _SMALL,
+        num_layers=2,
+        num_heads=2,
+        d_model=32,
+        d_ff=64,
+        max_positions=64,
+        norm="post",
+        position_init_std=0.02,
+        residual_init_scale=1.0,
     ),
     # Radford et al. 2018, Sec. 4.1: 117M
     "gpt1": replace(_SMALL, max_positions=512, norm="post", position_init_std=0.02, residual_init_scale=1.0),

@@ -41,9 +41,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 def activation(name: str) -> Callable[[Array], Array]:
     """The elementwise function `name`; ValueError when there is none."""
     if name not in ACTIVATIONS:
-        raise ValueError(
-            f"activation {name!r} is not known; use one of {', '.join(sorted(ACTIVATIONS))}"
-        )
+        raise ValueError(f"activation {name!r} is not known; use one of {', '.join(sorted(ACTIVATIONS))}")
     return ACTIVATIONS[name]
 
 

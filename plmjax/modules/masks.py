@@ -42,8 +42,9 @@ class Mask:
         return cls(segments_BL, segments_BL, None, causal)
 
     @classmethod
-    def across(cls, queries_BLD: Array, query_segments_BL: Array | None, keys_BTD: Array,
-               key_segments_BT: Array | None) -> "Mask":
+    def across(
+        cls, queries_BLD: Array, query_segments_BL: Array | None, keys_BTD: Array, key_segments_BT: Array | None
+    ) -> "Mask":
         """Cross-attention; one side's None means all ones there, both None means that everything is seen."""
         if query_segments_BL is None and key_segments_BT is None:
             return cls()

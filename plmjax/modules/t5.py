@@ -3,7 +3,7 @@
 Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,7 +18,14 @@ from plmjax.modules.layers import Dropout, Embed, RMSNorm, fan_in_truncated_norm
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import RelativeBias
 from plmjax.modules.transformer import (
-    MLP, Block, CrossBlock, GatedMLP, Given, LayerCache, PreNorm, run_layers,
+    MLP,
+    Block,
+    CrossBlock,
+    GatedMLP,
+    Given,
+    LayerCache,
+    PreNorm,
+    run_layers,
 )
 
 
@@ -39,7 +46,9 @@ class T5Config:
     relative_buckets: int = 32
     relative_max_distance: int = 128
     norm_eps: float = 1e-6
-    dropout: float = 0.1  # everywhere: embeddings, attention weights, hidden units, layers' outputs; 1.1 pre-trains with 0
+    dropout: float = (
+        0.1  # everywhere: embeddings, attention weights, hidden units, layers' outputs; 1.1 pre-trains with 0
+    )
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -97,32 +106,24 @@ class T5Stack(nn.Module):
         self.final_norm = norm()
         self.dropout = Dropout(c.dropout, _LENGTH_AXIS)
 
-    def __call__(
-        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
-    ) -> tuple[Array, KeysValues | None]:
+    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and the new keys and values when a cache is given."""
         length = x_BLD.shape[1]
-        keys = length if cache is None else cache.own.key_BTHK.shape[2]
+        keys = length if cache is None else cache.own.key.shape[2]
         start = 0 if cache is None else given.mask.query_start
-        given = given._replace(bias_HLT=self.relative_bias(length, keys, start))
-        x_BLD, fresh = self._run(
-            lambda block, x, layer_cache: block(x, given, layer_cache), self.dropout(x_BLD), cache
-        )
+        given = given._replace(bias=self.relative_bias(length, keys, start))
+        x_BLD, fresh = self._run(lambda block, x, layer_cache: block(x, given, layer_cache), self.dropout(x_BLD), cache)
         return self.dropout(self.final_norm(x_BLD)), fresh
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
         """What every layer's cross-attention reads of the memory, [N, B, S, H, K]."""
-        _, stacked = self._run(
-            lambda block, x, _: (x, block.memory_keys_values(memory_BSD)), memory_BSD, None
-        )
+        _, stacked = self._run(lambda block, x, _: (x, block.memory_keys_values(memory_BSD)), memory_BSD, None)
         return stacked
 
     def _run(self, step: Any, x: Array, per_layer: Any) -> tuple[Array, Any]:
         c = self.config
         depth = c.num_decoder_layers if self.is_decoder else c.num_layers
-        return run_layers(
-            step, self.layers, x, per_layer, num_layers=depth, remat=c.remat, unroll=c.unroll
-        )
+        return run_layers(step, self.layers, x, per_layer, num_layers=depth, remat=c.remat, unroll=c.unroll)
 
 
 class T5(nn.Module):
@@ -144,9 +145,7 @@ class T5(nn.Module):
         tokens_BL = jnp.zeros((1, 1), jnp.int32)
         self.token_head(self.decode(tokens_BL, self.encode(tokens_BL)))
 
-    def encode(
-        self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None
-    ) -> Array:
+    def encode(self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None) -> Array:
         """The memory [B, L, D] in `dtype` of int32 [B, L] inputs.
 
         `positions_BL` is not read: distances are between array indices, which within a segment is the same.
@@ -196,11 +195,9 @@ class T5(nn.Module):
         if memory_segments_BS is None:
             memory_segments_BS = jnp.ones(memory_BSD.shape[:2], jnp.int32)
         memory = self.decoder.memory_keys_values(memory_BSD)
-        return empty_cache(
-            c.num_decoder_layers, batch, length, c.num_heads, c.d_kv, jnp.dtype(c.dtype)
-        ) | {
-            "memory_key": memory.key_BTHK,
-            "memory_value": memory.value_BTHK,
+        return empty_cache(c.num_decoder_layers, batch, length, c.num_heads, c.d_kv, jnp.dtype(c.dtype)) | {
+            "memory_key": memory.key,
+            "memory_value": memory.value,
             "memory_segments": memory_segments_BS,
         }
 

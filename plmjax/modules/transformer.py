@@ -6,7 +6,6 @@ Legend: B batch, L length, T memory length, D model width, F feed-forward width,
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
@@ -89,8 +88,8 @@ class Given(NamedTuple):
     """What every block of a stack reads besides its input."""
 
     mask: Mask
-    bias_HLT: Array | None = None
-    memory_BTD: Array | None = None
+    bias: Array | None = None
+    memory: Array | None = None
     memory_mask: Mask = Mask()
 
 
@@ -118,25 +117,21 @@ class Block(nn.Module):
         self.mlp_norm = self.make_norm()
         self.residual_dropout = Dropout(self.dropout, self.dropout_axis)
 
-    def __call__(
-        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
-    ) -> tuple[Array, KeysValues | None]:
+    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
         """The block's value [B, L, D] and, when a cache is given, the keys and values of these L tokens."""
         x_BLD, fresh = self.look_at_itself(x_BLD, given, cache)
         return self.feed_forward(x_BLD), fresh
 
-    def look_at_itself(
-        self, x_BLD: Array, given: Given, cache: LayerCache | None
-    ) -> tuple[Array, KeysValues | None]:
+    def look_at_itself(self, x_BLD: Array, given: Given, cache: LayerCache | None) -> tuple[Array, KeysValues | None]:
         """Self-attention, over the cache's tokens too."""
         y_BLD = self.wiring.inward(self.attention_norm, x_BLD)
         seen = fresh = self.attention.keys_values(y_BLD)
         if cache is not None:
             start = given.mask.query_start
             seen = KeysValues(
-                *(lax.dynamic_update_slice_in_dim(*pair, start, axis=1) for pair in zip(cache.own, fresh))
+                *(lax.dynamic_update_slice_in_dim(*pair, start, axis=1) for pair in zip(cache.own, fresh, strict=True))
             )
-        y_BLD = self.attention(y_BLD, seen, given.mask, given.bias_HLT)
+        y_BLD = self.attention(y_BLD, seen, given.mask, given.bias)
         x_BLD = self.wiring.outward(self.attention_norm, x_BLD, self.residual_dropout(y_BLD))
         return x_BLD, None if cache is None else fresh
 
@@ -154,16 +149,14 @@ class CrossBlock(Block):
         self.cross_attention = self.make_attention()
         self.cross_norm = self.make_norm()
 
-    def __call__(
-        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
-    ) -> tuple[Array, KeysValues | None]:
+    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
         """As Block's."""
         x_BLD, fresh = self.look_at_itself(x_BLD, given, cache)
         return self.feed_forward(self.look_at_memory(x_BLD, given, cache)), fresh
 
     def look_at_memory(self, x_BLD: Array, given: Given, cache: LayerCache | None) -> Array:
         """Cross-attention, with the cache's keys and values where there are some."""
-        memory = self.memory_keys_values(given.memory_BTD) if cache is None else cache.memory
+        memory = self.memory_keys_values(given.memory) if cache is None else cache.memory
         y_BLD = self.wiring.inward(self.cross_norm, x_BLD)
         y_BLD = self.cross_attention(y_BLD, memory, given.memory_mask)
         return self.wiring.outward(self.cross_norm, x_BLD, self.residual_dropout(y_BLD))
@@ -221,9 +214,7 @@ class Stack(nn.Module):
     unroll: bool | None = None
 
     @nn.compact
-    def __call__(
-        self, x_BLD: Array, given: Given, cache: LayerCache | None = None
-    ) -> tuple[Array, KeysValues | None]:
+    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and the layers' new keys and values [N, B, L, H, K] when a cache [N, ...] is given."""
         x_BLD, fresh = run_layers(
             lambda block, x, layer_cache: block(x, given, layer_cache),
