@@ -1,3 +1,16 @@
 """plmjax: classic pre-trained language models in JAX, from text files to a compared, exported checkpoint."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+
+# Loaded at first use: `import plmjax` alone starts neither JAX nor the tokenizers.
+_LAZY = {"load", "load_huggingface", "save_huggingface", "Pretrained"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'plmjax' has no attribute {name!r}")
+    from plmjax import interop
+
+    return getattr(interop, name)

@@ -121,10 +121,8 @@ def write_config(config: T5Config, special: Mapping[str, int]) -> JSON:
 def states(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Array]:
     """The decoder's states [B, L, D] and the memory [B, S, D]."""
     mask = inputs.get("attention_mask")
-    memory_BSD = network.encode(inputs["input_ids"], segments_BL=mask)
-    x_BLD = network.decode(
-        inputs["decoder_input_ids"], memory_BSD, mask, segments_BL=inputs.get("decoder_attention_mask")
-    )
+    memory_BSD = network.encode(inputs["input_ids"], None, mask)
+    x_BLD = network.decode(inputs["decoder_input_ids"], memory_BSD, mask, None, inputs.get("decoder_attention_mask"))
     return x_BLD, memory_BSD
 
 
@@ -136,7 +134,7 @@ def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -
 
 def encoder(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """The encoder's states."""
-    return {"last_hidden_state": network.encode(inputs["input_ids"], segments_BL=inputs.get("attention_mask"))}
+    return {"last_hidden_state": network.encode(inputs["input_ids"], None, inputs.get("attention_mask"))}
 
 
 def conditional_generation(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
