@@ -66,7 +66,8 @@ def _reason(error: BaseException) -> str:
         return str(mistakes[-1])  # the first that was raised; ml_collections wraps it in its traceback
     text = str(error)
     if missing := re.search(r"No such file or directory: '(.*?)'", text):
-        return f"There is no configuration file {missing[1]!r}: give the path of one, such as experiments/configs/bert.py:base."
+        example = "experiments/configs/bert.py:base"
+        return f"There is no configuration file {missing[1]!r}: give the path of one, such as {example}."
     if unknown := re.search(r"Field (\w+) not found on dataclass <class '[\w.]*?(\w+)'>", text):
         return f"{unknown[2]} has no field {unknown[1]!r}: --print_config shows the fields that there are."
     last = text.strip().splitlines()[-1].strip() if text.strip() else type(error).__name__

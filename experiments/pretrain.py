@@ -10,8 +10,8 @@ A configuration is a file under experiments/configs, a variant after the colon, 
 command again resumes the run in it, or says that it is complete.
 
 On SIGTERM or Ctrl-C the run is saved and the exit status is 75: start it again, for instance with
-`until python -m experiments.pretrain ...; do [ $? -eq 75 ] || break; done`. A mistake in flags, configuration or data is
-one line and exit status 2.
+`until python -m experiments.pretrain ...; do [ $? -eq 75 ] || break; done`. A mistake in flags, configuration or data
+is one line and exit status 2.
 """
 
 import sys

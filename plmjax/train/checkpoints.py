@@ -82,7 +82,7 @@ class Checkpointer:
         if (
             jax.default_backend() == "cpu"
         ):  # where "leaving the device" copies nothing, and the next step reuses the memory
-            state = jax.tree.map(jnp.copy, state)
+            state = _copy(state)
         params, rest = nested(state.params), nested({"step": state.step, "rest": _rest(state)})
         manifest = manifest | {
             "format": FORMAT,
@@ -157,6 +157,11 @@ class Checkpointer:
         return UserError(
             f"Could not save step {step} to {self.directory}: {reason}; {left}, and running again resumes from it."
         )
+
+
+@jax.jit
+def _copy(state: State) -> State:
+    return jax.tree.map(jnp.copy, state)
 
 
 def commit(target: epath.Path, manifest: dict[str, Any]) -> None:

@@ -1,0 +1,160 @@
+"""The whole loop on a tiny network: it learns, logs, resumes to the bit, and says in one sentence what it cannot do."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from plmjax.errors import UserError
+from plmjax.losses.weighted import Weighted
+from plmjax.objectives import CausalLM
+from plmjax.train import loop
+from plmjax.train.checkpoints import load_params
+from plmjax.train.loop import train
+from plmjax.train.reporting import read_records
+from plmjax.train.sharding import path_string
+from tests.train.kit import make_store, tiny_config
+
+ONE = jax.devices()[:1]
+TIMES = ("tokens_per_second", "step_seconds", "input_wait", "mfu", "seconds")
+
+
+def flat_params(workdir: Path) -> dict[str, np.ndarray]:
+    params, _ = load_params(workdir)
+    return {path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def assert_same_params(first: Path, second: Path) -> None:
+    one, two = flat_params(first), flat_params(second)
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def timeless(workdir: Path) -> list[dict]:
+    return [{k: v for k, v in r.items() if k not in TIMES} for r in read_records(workdir / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 12 steps on one device, never interrupted."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    result = train(tiny_config(tiny_store), workdir, devices=ONE)
+    assert (result.status, result.step) == ("finished", 12)
+    return workdir
+
+
+def test_learns_and_writes_what_it_promises(finished: Path) -> None:
+    records = list(read_records(finished / "metrics.jsonl"))
+    lines = [r for r in records if r["split"] == "train"]
+    assert [r["step"] for r in lines] == [4, 8, 12]
+    assert [r["step"] for r in records if r["split"] == "validation"] == [8, 12]
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.05
+    assert {"causal_lm_accuracy", "grad_norm", "learning_rate", "epoch", "input_wait", "mfu"} <= lines[0].keys()
+    assert 0 < records[-1]["unigram_entropy"] < np.log(340)
+    assert (finished / "loss.png").stat().st_size > 1000
+    assert sorted(p.name for p in (finished / "checkpoints").iterdir()) == ["10", "12"]
+
+
+def test_a_complete_run_is_left_alone(finished: Path, tiny_store: Path) -> None:
+    before = (finished / "metrics.jsonl").read_bytes()
+    result = train(tiny_config(tiny_store), finished, devices=ONE)
+    assert (result.status, result.step) == ("complete", 12)
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(
+    finished: Path, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = loop._Run._take
+
+    def stop_at_seven(self: loop._Run, stream: object) -> dict:
+        taken.append(1)
+        if len(taken) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return take(self, stream)
+
+    taken: list[int] = []
+    monkeypatch.setattr(loop._Run, "_take", stop_at_seven)
+    first = train(tiny_config(tiny_store), tmp_path, devices=ONE)
+    assert (first.status, first.step) == ("stopped", 6)
+    # What a killed run leaves behind: lines beyond its checkpoint and half a line.
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"split": "train", "step": 8, "loss": 1}\n{"split": "tr')
+    second = train(tiny_config(tiny_store), tmp_path, devices=ONE)
+    assert (second.status, second.step) == ("finished", 12)
+    assert_same_params(finished, tmp_path)
+    assert timeless(finished) == timeless(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"train__batch_size": 16}, "train.batch_size = 8, but 16"),
+        ({"optimizer__learning_rate": 0.5}, "optimizer.learning_rate = 0.01, but 0.5"),
+        ({"model__d_ff": 64}, "model.d_ff = 32, but 64"),
+        ({"objective__z_loss": 0.1}, "objective.z_loss = 0.0, but 0.1"),
+    ],
+)
+def test_another_configuration_is_refused(finished: Path, tiny_store: Path, changes: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        train(tiny_config(tiny_store, **changes), finished, devices=ONE)
+
+
+def test_another_store_is_refused(finished: Path, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "store", seed=1)
+    with pytest.raises(UserError, match="another tokenizer"):
+        train(tiny_config(other), finished, devices=ONE)
+
+
+def test_non_finite_gradients_end_the_run(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = CausalLM.losses
+
+    def infinite(self: CausalLM, network: object, batch: dict, vocabulary: object, train: bool) -> tuple:
+        terms, metrics = losses(self, network, batch, vocabulary, train)
+        poison = jax.numpy.where(train, jax.numpy.inf, 1.0)
+        return {name: Weighted(term.sum * poison, term.weight) for name, term in terms.items()}, metrics
+
+    monkeypatch.setattr(CausalLM, "losses", infinite)
+    with pytest.raises(UserError, match=r"not finite 3 times in a row, lastly in step 3"):
+        train(tiny_config(tiny_store, train__max_nonfinite=3), tmp_path, devices=ONE)
+    written = json.loads((tmp_path / "nonfinite.json").read_text())
+    assert written["step"] == 3
+    assert len(written["example_ids"]) == 8
+
+
+def test_no_store(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no token store"):
+        train(tiny_config(tmp_path / "nowhere"), tmp_path / "run", devices=ONE)
+
+
+def test_compiles_nothing_after_the_first_steps(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[int] = []
+    before: list[int] = []
+
+    def listen(event: str, seconds: float, **_: object) -> None:
+        if "backend_compile" in event:
+            compiled.append(1)
+
+    take = loop._Run._take
+
+    def count(self: loop._Run, stream: object) -> dict:
+        before.append(len(compiled))
+        return take(self, stream)
+
+    monkeypatch.setattr(loop._Run, "_take", count)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        train(tiny_config(tiny_store, train__eval_every=1, checkpoint__every_steps=1), tmp_path, devices=ONE)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert before[0] > 0
+    assert before[2] == before[-1] == len(compiled), "something was compiled again during training"
