@@ -92,11 +92,13 @@ def prepare(options: PrepareOptions, directory: str | Path, progress: bool = Tru
     """
     options.check()
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    with _locked(directory):
-        if (directory / MANIFEST_FILE).is_file():
-            return _existing(options, directory)
-        return _make(options, directory, progress)
+    manifest = directory / MANIFEST_FILE
+    if not manifest.is_file():
+        directory.mkdir(parents=True, exist_ok=True)
+        with _locked(directory):
+            if not manifest.is_file():  # else another process has made it meanwhile
+                return _make(options, directory, progress)
+    return _existing(options, directory)
 
 
 def _existing(options: PrepareOptions, directory: Path) -> Store:

@@ -295,3 +295,13 @@ def test_script_prints_what_it_made(input_file, tmp_path):
     )
     assert failed.returncode == 2
     assert failed.stderr.strip().split("\n")[-1].startswith("error: The store") and "Traceback" not in failed.stderr
+
+
+def test_shard_belongs_to_its_text(tokenizer, tmp_path):
+    recipe = shards.Recipe("en", 0.0, tmp_path)
+    unit = shards.Unit(0, None, [Document("a", ["The river runs."])])
+    assert shards.finished(unit, recipe) is None
+    counts = shards.encode(unit, recipe, tokenizer)
+    assert shards.finished(unit, recipe) == counts
+    assert shards.finished(unit._replace(documents=[Document("a", ["The river."])]), recipe) is None
+    assert shards.finished(unit._replace(split="validation"), recipe) is None
