@@ -51,9 +51,7 @@ def build(config: Any) -> nn.Module:
     """
     name = family_of(config)
     if config.vocab_size < 1:
-        raise UserError(
-            f"the {name} config's vocab_size is {config.vocab_size}; set it to the vocabulary's padded size"
-        )
+        raise UserError(f"the {name} config's vocab_size is {config.vocab_size}; set it to the rows of its token table")
     return FAMILIES[name].module(config)
 
 

@@ -43,8 +43,8 @@ def choose_kernel(
 ) -> Kernel:
     """Which kernel computes an attention: a function of what is known before any number is.
 
-    The flash kernels never write the [L, T] weights, so they can neither drop some out nor (at a price worth paying) take a learned
-    bias; a cache's queries start at an index known only at run time, which both lack.
+    The flash kernels never write the [L, T] weights, so they can't drop some out; a learned bias they would take (and
+    its gradient give) only as a [B, H, L, T] array; a cache's queries start at an index known only at run time.
     """
     if bias or dropout or cached:
         return "xla"
@@ -126,7 +126,7 @@ def _attend_xla(
 
 def _attend_cudnn(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scale: float) -> Array:
     """cuDNN's flash attention through jax.nn; causality is the kernel's own, segments become a boolean mask."""
-    segments_only = Mask(mask.query_segments_BL, mask.key_segments_BT)
+    segments_only = Mask(mask.query_segments, mask.key_segments)
     return jax.nn.dot_product_attention(
         q_BLHK,
         k_BTHK,
@@ -143,8 +143,8 @@ def _attend_pallas(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scal
     from jax.experimental.pallas.ops.tpu.flash_attention import SegmentIds, flash_attention
 
     segments = None
-    if mask.query_segments_BL is not None:
-        segments = SegmentIds(q=mask.comparable_queries(), kv=mask.key_segments_BT)
+    if mask.query_segments is not None:
+        segments = SegmentIds(q=mask.comparable_queries(), kv=mask.key_segments)
 
     def flash(q_BHLK: Array, k_BHTK: Array, v_BHTK: Array, segments: SegmentIds | None) -> Array:
         return flash_attention(q_BHLK, k_BHTK, v_BHTK, segment_ids=segments, causal=mask.causal, sm_scale=scale)

@@ -42,8 +42,8 @@ def layer_cache(cache: Cache) -> LayerCache:
 def append_segments(cache: Cache, segments_BL: Array) -> tuple[Cache, Mask]:
     """The cache with the new tokens' segments written, and the causal mask from these tokens to all.
 
-    `index` moves on in `append_keys_values`, after the layers. Raises ValueError when there are more tokens than columns; whether
-    the columns that are left suffice is the caller's to know, for `index` is a number of the run.
+    `index` moves on in `append_keys_values`, after the layers. Raises ValueError when there are more tokens than
+    columns. Whether the columns that are left suffice is the caller's to know, for `index` is a number of the run.
     """
     tokens, columns = segments_BL.shape[1], cache["segments"].shape[1]
     if tokens > columns:

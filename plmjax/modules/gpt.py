@@ -116,7 +116,7 @@ class GPT(nn.Module):
         segments_BL: Array | None = None,
         cache: Cache | None = None,
     ) -> Array | tuple[Array, Cache]:
-        """States [B, L, D] in `dtype` of int32 [B, L] inputs; with a cache, the states and the cache with these tokens appended.
+        """States [B, L, D] in `dtype` of int32 [B, L] inputs; with a cache also the cache, these tokens appended.
 
         Args:
             tokens_BL: token ids. A token sees itself and what precedes it in its segment, in the cache too.

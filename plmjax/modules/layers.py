@@ -89,7 +89,7 @@ class LayerNorm(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """T5's norm: the last axis over its root mean square, with a learned `scale` [D]; no mean is taken, no bias added."""
+    """The last axis over its root mean square, with a learned `scale` [D]; no mean is taken, no bias added (T5)."""
 
     epsilon: float
     dtype: Any = jnp.float32

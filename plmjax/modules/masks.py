@@ -18,7 +18,7 @@ MASK_FLOOR = -1e20
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["query_segments_BL", "key_segments_BT", "query_start"],
+    data_fields=["query_segments", "key_segments", "query_start"],
     meta_fields=["causal"],
 )
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Mask:
     """A query sees a key of its own segment, if `causal` no later than itself; segment 0 is padding and sees nothing.
 
     Attributes:
-        query_segments_BL, key_segments_BT: int32, or both None when all is one segment.
+        query_segments [B, L], key_segments [B, T]: int32, or both None when all is one segment.
         query_start: index of the first query among the keys (int32 scalar), or None for 0.
         causal: whether a query sees only keys whose index is not over its own.
     """
 
-    query_segments_BL: Array | None = None
-    key_segments_BT: Array | None = None
+    query_segments: Array | None = None
+    key_segments: Array | None = None
     query_start: Array | None = None
     causal: bool = False
 
@@ -55,14 +55,14 @@ class Mask:
         return cls(query_segments_BL, key_segments_BT)
 
     def comparable_queries(self) -> Array:
-        """`query_segments_BL` with padding as -1, which is no key's segment: equality alone then decides."""
-        return jnp.where(self.query_segments_BL > 0, self.query_segments_BL, -1)
+        """`query_segments` with padding as -1, which is no key's segment: equality alone then decides."""
+        return jnp.where(self.query_segments > 0, self.query_segments, -1)
 
     def materialize(self, queries: int, keys: int) -> Array | None:
         """bool [B or 1, 1, L, T], True where the key is seen; None when everything is."""
         seen = None
-        if self.query_segments_BL is not None:
-            seen = self.comparable_queries()[:, None, :, None] == self.key_segments_BT[:, None, None, :]
+        if self.query_segments is not None:
+            seen = self.comparable_queries()[:, None, :, None] == self.key_segments[:, None, None, :]
         if self.causal:
             start = 0 if self.query_start is None else self.query_start
             query_index_L1 = jnp.arange(queries, dtype=jnp.int32)[:, None] + start
@@ -72,6 +72,6 @@ class Mask:
 
     def live_rows(self, queries: int, keys: int) -> Array | None:
         """bool [B, L], True where a query sees at least one key; None when all do."""
-        if self.query_segments_BL is None:
+        if self.query_segments is None:
             return None
         return jnp.any(self.materialize(queries, keys), axis=(1, 3))

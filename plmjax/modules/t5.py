@@ -46,9 +46,7 @@ class T5Config:
     relative_buckets: int = 32
     relative_max_distance: int = 128
     norm_eps: float = 1e-6
-    dropout: float = (
-        0.1  # everywhere: embeddings, attention weights, hidden units, layers' outputs; 1.1 pre-trains with 0
-    )
+    dropout: float = 0.1  # on embeddings, attention weights, hidden units and outputs; 1.1 pre-trains with 0
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
