@@ -15,9 +15,9 @@ from pathlib import Path
 import jax
 from absl import flags
 
-import plmjax
 from experiments import _main
 from plmjax.decode.respond import Request, read_texts, respond
+from plmjax.interop import load
 from plmjax.modules import Bound
 
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
@@ -48,7 +48,7 @@ NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "How many outputs to write 
 
 def main() -> None:
     texts = read_texts(PROMPT.value, Path(INPUT.value) if INPUT.value else None)
-    pretrained = plmjax.load(FROM.value)
+    pretrained = load(FROM.value)
     request = Request(
         max_new_tokens=MAX_NEW_TOKENS.value,
         temperature=TEMPERATURE.value,

@@ -13,11 +13,13 @@ import pytest
 
 from plmjax.data.tokenizers import Tokenizer
 from plmjax.data.vocabulary import make_vocabulary
+from plmjax.decode import Sampling
 from plmjax.modules import FAMILIES, Bound, build
 
 SPECIALS = {"pad": 0, "eos": 1, "unk": 2, "cls": 3, "sep": 4, "mask": 5}
 SENTINELS = (99, 98, 97)
 SIZE, ROWS = 100, 128
+SAMPLED = Sampling(temperature=1.5, top_k=60, top_p=0.97)  # one setting everywhere, so that compilations are shared
 
 
 class WordTokenizer(Tokenizer):
@@ -62,7 +64,7 @@ def tiny(family: str, variant: str, **changes: Any) -> Bound:
     def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
         if path[-1].key == "scale":
             return jnp.ones(leaf.shape)
-        std = 2 * leaf.shape[-2] ** -0.5 if path[-1].key == "kernel" else 1.0
+        std = {"bias": 0.1, "embedding": 1.0}.get(path[-1].key) or 2 * leaf.shape[-2] ** -0.5
         return jnp.asarray(generator.normal(0, std, leaf.shape), jnp.float32)
 
     return Bound(module, jax.tree_util.tree_map_with_path(draw, shapes))

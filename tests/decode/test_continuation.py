@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +12,15 @@ import numpy as np
 import pytest
 
 from plmjax.decode import continuation as c
-from plmjax.decode.sampling import GREEDY, Sampling
+from plmjax.decode.sampling import GREEDY
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
-from .conftest import SIZE, rectangle
+from .conftest import SAMPLED, SIZE, rectangle
 
 PROMPTS = [[10, 20, 30], [40, 50, 60, 70, 80, 90, 15], [9]]
 NEW = 12
 START = 0
-SAMPLED = Sampling(temperature=1.5, top_k=60, top_p=0.97)
 
 
 def run(network: Bound, prompts: list[list[int]], left: bool = False, **settings: Any) -> c.Continuation:
@@ -28,6 +28,7 @@ def run(network: Bound, prompts: list[list[int]], left: bool = False, **settings
     return c.continue_tokens(network, *rectangle(prompts, left), **settings)
 
 
+@functools.cache
 def without_cache(network: Bound) -> Callable[[list[int], list[int]], np.ndarray]:
     """A function that gives the scores [SIZE] of the token after a prompt and what was written so far."""
     module, params = network.module, network.params

@@ -1,5 +1,7 @@
 """Masks and sentinels: the texts' parts, and the networks' answers against a computation by hand."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -37,14 +39,13 @@ def test_spans_go_into_the_text_and_nothing_else_changes() -> None:
 def test_a_mask_gets_the_networks_probabilities(bert: Bound, words: WordTokenizer) -> None:
     first, second = fill.fill_mask(bert, words, "w10 [MASK] w30  <mask>", top_k=4)
     tokens_1L = np.asarray([[3, 10, 5, 30, 5, 4]])  # CLS, the text, SEP
-    logits_LV = np.asarray(bert.token_logits(bert.encode(tokens_1L)))[0, :, :SIZE]
+    logits_LV = np.asarray(jax.jit(lambda tokens: bert.token_logits(bert.encode(tokens)))(tokens_1L))[0, :, :SIZE]
     for place, candidates in ((2, first), (4, second)):
         probabilities_V = np.exp(logits_LV[place] - logits_LV[place].max())
         probabilities_V /= probabilities_V.sum()
         best = np.argsort(-probabilities_V)[:4]
         assert [candidate.token for candidate in candidates] == [words.piece(token) for token in best]
         np.testing.assert_allclose([c.probability for c in candidates], probabilities_V[best], rtol=1e-3)
-    assert len(fill.fill_mask(bert, words, "[MASK]", top_k=1000)[0]) == SIZE
 
 
 def test_texts_without_a_mask_or_too_long_are_refused(bert: Bound, gpt2: Bound, words: WordTokenizer) -> None:
@@ -57,7 +58,15 @@ def test_texts_without_a_mask_or_too_long_are_refused(bert: Bound, gpt2: Bound, 
         fill.fill_mask(gpt2, words, "[MASK]")
 
 
+def fond_of_sentinels(network: Bound) -> Bound:
+    """The network with larger scores for sentinels."""
+    head = network.params["token_head"]
+    table_VD = jnp.asarray(head["embedding"]).at[jnp.asarray(SENTINELS)].multiply(4.0)
+    return Bound(network.module, network.params | {"token_head": head | {"embedding": table_VD}})
+
+
 def test_sentinels_are_filled_with_what_the_network_writes(t5: Bound, words: WordTokenizer) -> None:
+    t5 = fond_of_sentinels(t5)
     text = "w10 <extra_id_0> w20 w30 <extra_id_1>"
     [filled] = fill.fill_sentinels(t5, words, text, max_new_tokens=12)
     tokens_BL = np.asarray([[10, 99, 20, 30, 98, 1]])
@@ -65,6 +74,7 @@ def test_sentinels_are_filled_with_what_the_network_writes(t5: Bound, words: Wor
     output = continue_tokens(t5, tokens_BL, max_new_tokens=12, eos=1, start=0, size=SIZE, forbidden=forbidden)
     spans = fill.read_spans([i for i in output.tokens[0].tolist() if i != 1], SENTINELS)
     assert filled == fill.assemble(text, {number: words.decode(span) for number, span in spans.items()})
+    assert filled.spans != (None, None)
     assert fill.fill_sentinels(t5, words, ["w10 ___ w20 w30 ____"], max_new_tokens=12)[0].spans == filled.spans
 
 

@@ -15,9 +15,10 @@ def kept(logits_1V: jax.Array) -> list[int]:
     return np.flatnonzero(np.isfinite(np.asarray(logits_1V)[0])).tolist()
 
 
-def frequencies(settings: s.Sampling, logits_1V: jax.Array, allowed_V: np.ndarray, draws: int) -> np.ndarray:
+def frequencies(settings: s.Sampling, logits_1V: jax.Array, allowed_V: np.ndarray, draws: int = 20_000) -> np.ndarray:
     rows = jnp.broadcast_to(logits_1V, (draws, logits_1V.shape[-1]))
-    tokens = s.draw(jax.random.split(jax.random.key(7), draws), rows, settings, allowed_V)
+    keys = jax.random.split(jax.random.key(7), draws)
+    tokens = jax.jit(lambda keys, rows: s.draw(keys, rows, settings, allowed_V))(keys, rows)
     assert tokens.dtype == jnp.int32
     return np.bincount(np.asarray(tokens), minlength=logits_1V.shape[-1])
 
@@ -37,7 +38,7 @@ def frequencies(settings: s.Sampling, logits_1V: jax.Array, allowed_V: np.ndarra
 )
 def test_frequencies_follow_the_distribution(settings: s.Sampling, expected_V: np.ndarray) -> None:
     draws = 20_000
-    counts_V = frequencies(settings, LOGITS_1V, np.ones(6, bool), draws)
+    counts_V = frequencies(settings, LOGITS_1V, np.ones(6, bool))
     expected_V = draws * expected_V / expected_V.sum()
     possible_V = expected_V > 0
     assert counts_V[~possible_V].sum() == 0
@@ -82,24 +83,25 @@ def test_top_k_keeps_ties_with_the_kth() -> None:
 def test_forbidden_and_padding_ids_are_never_drawn() -> None:
     allowed_V = s.allowed_tokens(rows=6, size=5, forbidden=[1, 3])
     assert allowed_V.tolist() == [True, False, True, False, True, False]
-    counts_V = frequencies(s.Sampling(temperature=50.0), LOGITS_1V, allowed_V, 2000)
+    counts_V = frequencies(s.Sampling(temperature=50.0), LOGITS_1V, allowed_V)
     assert (counts_V > 0).tolist() == allowed_V.tolist()
     # top-k and top-p count what may be drawn only
-    counts_V = frequencies(s.Sampling(top_k=2), LOGITS_1V, allowed_V, 2000)
+    counts_V = frequencies(s.Sampling(top_k=2), LOGITS_1V, allowed_V)
     assert np.flatnonzero(counts_V).tolist() == [0, 4]
-    assert frequencies(s.GREEDY, LOGITS_1V, allowed_V, 3).tolist() == [0, 0, 0, 0, 3, 0]
+    assert frequencies(s.GREEDY, LOGITS_1V, allowed_V).tolist() == [0, 0, 0, 0, 20_000, 0]
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
-    assert frequencies(s.Sampling(temperature=0.0, top_k=4), LOGITS_1V, np.ones(6, bool), 5).argmax() == 1
+    assert frequencies(s.Sampling(temperature=0.0, top_k=4), LOGITS_1V, np.ones(6, bool)).tolist()[1] == 20_000
 
 
 def test_a_row_is_drawn_the_same_whatever_its_neighbours() -> None:
     keys = jax.random.split(jax.random.key(0), 4)
     logits_BV = jax.random.normal(jax.random.key(1), (4, 50))
     settings, allowed_V = s.Sampling(top_k=20, top_p=0.9), np.ones(50, bool)
-    together = s.draw(keys, logits_BV, settings, allowed_V)
-    alone = [int(s.draw(keys[i : i + 1], logits_BV[i : i + 1], settings, allowed_V)[0]) for i in range(4)]
+    draw = jax.jit(lambda keys, logits_BV: s.draw(keys, logits_BV, settings, allowed_V))
+    together = draw(keys, logits_BV)
+    alone = [int(draw(keys[i : i + 1], logits_BV[i : i + 1])[0]) for i in range(4)]
     assert together.tolist() == alone
 
 

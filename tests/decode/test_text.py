@@ -6,32 +6,32 @@ from pathlib import Path
 
 import pytest
 
-from plmjax.decode import Sampling, continue_text, rewrite_text
+from plmjax.decode import GREEDY, continue_text, fill_sentinels, rewrite_text
 from plmjax.decode.respond import Request, read_texts, respond
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
-from .conftest import WordTokenizer
+from .conftest import SAMPLED, WordTokenizer
 
 TEXTS = ["w10 w20", "w30", "w10 w20 w40 w50"]
 
 
 def test_continuations_do_not_depend_on_the_batch_size(gpt2: Bound, words: WordTokenizer) -> None:
-    sampling = Sampling(1.5)
-    written = continue_text(gpt2, words, TEXTS, max_new_tokens=8, sampling=sampling, batch_size=2)
-    assert written == continue_text(gpt2, words, TEXTS, max_new_tokens=8, sampling=sampling, batch_size=3)
+    written = continue_text(gpt2, words, TEXTS, max_new_tokens=8, sampling=SAMPLED, batch_size=2)
+    assert written == continue_text(gpt2, words, TEXTS, max_new_tokens=8, sampling=SAMPLED, batch_size=3)
     assert len(set(written)) == 3
     for text in written:
-        # the text's own words are left out, the blank before the first new one is kept, no special token is written
-        assert text.startswith(" w") or not text
+        # the text's own words are left out, the blank before the first new one stays, no special token is written
+        assert text.startswith(" w")
         assert all(word.startswith("w") for word in text.split())
-    assert continue_text(gpt2, words, TEXTS[0], max_new_tokens=8, sampling=sampling, batch_size=2) == written[:1]
-    assert continue_text(gpt2, words, []) == []
 
 
-def test_an_empty_text_starts_from_eos(gpt2: Bound, words: WordTokenizer) -> None:
-    [text] = continue_text(gpt2, words, "", max_new_tokens=8)
-    assert text
+def test_a_text_may_be_alone_or_empty(gpt2: Bound, words: WordTokenizer) -> None:
+    settings = {"max_new_tokens": 8, "sampling": SAMPLED}
+    assert continue_text(gpt2, words, [], **settings) == []
+    assert continue_text(gpt2, words, TEXTS[0], **settings) == continue_text(gpt2, words, TEXTS, **settings)[:1]
+    [from_eos] = continue_text(gpt2, words, "", **settings)
+    assert from_eos
 
 
 def test_each_kind_does_what_it_can(gpt2: Bound, t5: Bound, words: WordTokenizer) -> None:
@@ -50,23 +50,20 @@ def test_an_encoder_shows_candidates(bert: Bound, words: WordTokenizer) -> None:
     assert "%" in lines[2]
 
 
-def test_a_decoder_continues_each_text_as_often_as_asked(gpt2: Bound, words: WordTokenizer) -> None:
-    blocks = list(respond(gpt2, words, TEXTS[:2], Request(max_new_tokens=8, samples=2)))
-    assert [block.split("\n")[0] for block in blocks] == ["> w10 w20", "> w30"]
-    for text, block in zip(TEXTS, blocks, strict=False):
-        outputs = block.split("\n")[1:]
-        assert len(set(outputs)) == 2
-        assert all(output.startswith(text) for output in outputs)
+def test_a_decoder_continues_a_text_as_often_as_asked(gpt2: Bound, words: WordTokenizer) -> None:
+    request = Request(8, SAMPLED.temperature, SAMPLED.top_k, SAMPLED.top_p, samples=3)
+    [block] = respond(gpt2, words, TEXTS[:1], request)
+    first, *outputs = block.split("\n")
+    assert first == "> w10 w20"
+    assert len(set(outputs)) == 3
+    assert all(output.startswith("w10 w20 w") for output in outputs)
 
 
 def test_an_encoder_decoder_fills_blanks_and_rewrites_the_rest(t5: Bound, words: WordTokenizer) -> None:
-    texts = ["w10 ___ w20", "w30", "w40 <extra_id_0>"]
-    blocks = list(respond(t5, words, texts, Request(max_new_tokens=8)))
-    assert [block.split("\n")[0] for block in blocks] == [f"> {text}" for text in texts]
-    outputs = [block.split("\n", 1)[1] for block in blocks]
-    assert outputs[0].startswith("w10 ") and outputs[0].endswith(" w20")
-    assert outputs[1] == rewrite_text(t5, words, "w30", max_new_tokens=8, sampling=Sampling(0.0))[0]
-    assert outputs[2].startswith("w40 ")
+    texts = ["w10 ___ w20", "w30"]
+    filled, rewritten = respond(t5, words, texts, Request(max_new_tokens=8))
+    assert filled == "> w10 ___ w20\n" + fill_sentinels(t5, words, texts[0], max_new_tokens=8)[0].text
+    assert rewritten == "> w30\n" + rewrite_text(t5, words, "w30", max_new_tokens=8, sampling=GREEDY)[0]
 
 
 def test_requests_that_make_no_sense_are_refused(gpt2: Bound, words: WordTokenizer) -> None:
