@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from plmjax.errors import UserError
@@ -22,6 +22,8 @@ def run(main: Callable[[], None]) -> None:
     """
 
     def guarded(argv: list[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # absl starts scripts at INFO, where libraries tell their every step
         try:
             if len(argv) > 1:
                 raise UserError(f"Unexpected argument {argv[1]!r}: every option is a flag, see --help.")
