@@ -11,7 +11,7 @@ ENGLISH = DataConfig(store="runs/english")  # what the README's `experiments.pre
 
 def builtin() -> DataConfig:
     """The built-in corpus, made ready in the working folder at the first run."""
-    return DataConfig(prepare=PrepareOptions(sources=("builtin",), vocab_size=2048))
+    return DataConfig(prepare=PrepareOptions(sources=("builtin",), vocab_size=2048, model_type="bpe"))
 
 
 def pick(variants: dict[str, Callable[[], Config]], variant: str) -> Config:
