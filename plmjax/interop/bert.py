@@ -98,11 +98,13 @@ def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
     refuse(given, "add_cross_attention", False)
     c = (ROBERTA_DEFAULTS if roberta else BERT_DEFAULTS) | given
     offset = c["pad_token_id"] + 1 if roberta else 0
-    present = {
-        "token": any(name.startswith((f"{BERT_TOKEN_HEAD}.", f"{ROBERTA_TOKEN_HEAD}.")) for name in names),
-        "pool": any(name.startswith("pooler.") for name in names),
-        "sentence": any(name.startswith(f"{SENTENCE_HEAD}.") for name in names),
-    }
+    heads = []
+    if any(name.startswith((f"{BERT_TOKEN_HEAD}.", f"{ROBERTA_TOKEN_HEAD}.")) for name in names):
+        heads.append("token")
+    if any(name.startswith(f"{SENTENCE_HEAD}.") for name in names):
+        heads.append("sentence")  # which brings the pooler
+    elif any(name.startswith("pooler.") for name in names):
+        heads.append("pool")
     return BertConfig(
         vocab_size=c["vocab_size"],
         max_positions=c["max_position_embeddings"] - offset,
@@ -117,7 +119,7 @@ def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
         dropout=c["hidden_dropout_prob"],
         attention_dropout=c["attention_probs_dropout_prob"],
         init_std=c["initializer_range"],
-        heads=tuple(name for name, there in present.items() if there),
+        heads=tuple(heads),
     )
 
 

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from plmjax.data.tokenizers import Tokenizer, load_tokenizer
 from plmjax.errors import UserError
 from plmjax.interop.families import BY_CLASS, family_named
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.pretrained import Pretrained
-from plmjax.interop.tables import Entry, export_params, import_params
+from plmjax.interop.tables import Entry, export_params, flatten, import_params
 from plmjax.interop.tensors import read_tensors, write_tensors
 from plmjax.interop.tokenizer_files import has_tokenizer, save_tokenizer
+from plmjax.modules import build
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +47,8 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     special = dict(family.special) | {name: given[name] for name in SPECIAL_IDS if isinstance(given.get(name), int)}
     special = {name: token for name, token in special.items() if token < config.vocab_size}
     table = [_without_prefix(entry, family) for entry in family.table(config, architecture, special)]
-    params = import_params(table, tensors, family.ignored, str(directory))
-    written = {**family.write_config(config, special)}
+    params = import_params(table, tensors, _shapes(config), family.ignored, str(directory))
+    written = family.write_config(config, special)
     extras = {key: value for key, value in given.items() if key not in WRITTEN and key not in written}
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     return Pretrained(config, params, architecture, tokenizer, special, extras)
@@ -107,6 +110,13 @@ def _architecture(given: JSON, family: Family, names: set[str], directory: Path)
     elif chosen != stated:
         log.warning("%s names %s; by its tensors it is read as %s.", directory, stated or "no class", chosen)
     return chosen
+
+
+def _shapes(config: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of the network; nothing is computed."""
+    module = build(config)
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0))["params"])
+    return {path: leaf.shape for path, leaf in flatten(shapes).items()}
 
 
 def _trunk_name(name: str, family: Family) -> str:

@@ -112,17 +112,20 @@ def layer_norm(path: str, name: str, layers: int = 0) -> list[Entry]:
     ]
 
 
-def import_params(table: Sequence[Entry], tensors: dict[str, np.ndarray], ignored: str, where: str) -> dict[str, Any]:
+def import_params(
+    table: Sequence[Entry], tensors: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], ignored: str, where: str
+) -> dict[str, Any]:
     """Our parameters, a nested dict of float32 numpy arrays, from their tensors.
 
     Args:
         table: the names of both sides, theirs as `tensors` spells them.
         tensors: theirs.
+        shapes: the shape that the network gives each of our paths, layers included.
         ignored: pattern of the names that hold nothing learned.
         where: the directory, for messages.
 
     Raises:
-        UserError: names the tensors that are missing or unknown, or two that should be tied and differ.
+        UserError: names the tensors that are missing or unknown, one of another shape, or two that should be tied and differ.
     """
     used: set[str] = set()
     flat: dict[str, np.ndarray] = {}
@@ -136,7 +139,7 @@ def import_params(table: Sequence[Entry], tensors: dict[str, np.ndarray], ignore
                 missing.append(names[0])
                 continue
             _check_tied(found, tensors, where)
-            layers.append(entry.transform.into(tensors[found[0]]))
+            layers.append(_converted(entry, found[0], tensors[found[0]], shapes, where))
         if not missing:
             for path, *parts in zip(entry.paths, *layers, strict=True):
                 flat[path] = np.stack(parts) if entry.layers else parts[0]
@@ -185,6 +188,17 @@ def _spelled(entry: Entry) -> Iterable[tuple[str, ...]]:
     """The name and its aliases, for each layer."""
     names = (entry.name, *entry.aliases)
     return [tuple(name.format(i) for name in names) for i in range(entry.layers or 1)]
+
+
+def _converted(
+    entry: Entry, name: str, tensor: np.ndarray, shapes: dict[str, tuple[int, ...]], where: str
+) -> Arrays:
+    """Ours of one of their tensors, whose shape must be the one that goes back from ours."""
+    wanted = [shapes[path][1 if entry.layers else 0 :] for path in entry.paths]
+    needed = entry.transform.back([np.broadcast_to(np.float32(0), shape) for shape in wanted]).shape
+    if tensor.shape != needed:
+        raise UserError(f"The tensor {name} in {where} is {list(tensor.shape)}, but its config.json asks for {list(needed)}.")
+    return entry.transform.into(tensor)
 
 
 def _listed(names: list[str]) -> str:

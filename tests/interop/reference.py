@@ -31,6 +31,14 @@ T5 = {
 T5_1_1 = T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 
 
+def corpus() -> list[str]:
+    """600 sentences of made-up words, enough to train a vocabulary of a few hundred pieces on."""
+    rng = np.random.default_rng(0)
+    syllables = [a + b for a in "bdfgklmnprstv" for b in "aeiou"]
+    words = ["".join(rng.choice(syllables, rng.integers(1, 5))) for _ in range(800)]
+    return [f"The cat, {' '.join(rng.choice(words, 12))}; it's {number}." for number in range(600)]
+
+
 @dataclass(frozen=True)
 class Case:
     """A class, its configuration, and the outputs to compare."""
