@@ -25,7 +25,7 @@ def _chunks() -> Chunks:
 class SpanCorruption:
     """Span corruption with spans (T5's Sec. 3.3.4, and T5 1.1) or i.i.d. noise (the baseline of T5's ablations).
 
-    A run of `spans` noise reads a raw text of such a length that the corrupted inputs fill `train.length` to the token
+    Noise of `spans` reads a raw text of such a length that the corrupted inputs fill `train.length` to the token
     (568 for 512), and has targets of one length (114). With `iid` noise the raw text is one token shorter than the
     inputs, which leaves room for EOS, and targets are cut or filled to `targets_length`.
 
@@ -51,13 +51,15 @@ class SpanCorruption:
         return ("token",)
 
     def lengths(self, inputs_length: int) -> spans.SpanLengths:
-        """(raw tokens that the window reads, length of the targets) for inputs of `inputs_length`, EOS included."""
+        """(raw tokens that the window reads, length of the targets) for inputs of `inputs_length`, EOS included.
+
+        At densities of .5 and more the inputs may come out one token shorter: no raw length fits to the token.
+        """
         if self.noise == "iid":
-            raw, targets = inputs_length - 1, spans.iid_targets_length(inputs_length, self.density)
+            raw = inputs_length - 1
         else:  # a rolled mask may cut a run in two, which costs a sentinel more on either side
-            raw, targets = spans.span_lengths(inputs_length - self.random_roll, self.density, self.mean_span)
-            targets += self.random_roll
-        return spans.SpanLengths(raw, self.targets_length or targets)
+            raw = spans.span_lengths(inputs_length - self.random_roll, self.density, self.mean_span).raw
+        return spans.SpanLengths(raw, self._encoded(raw)[1])
 
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
@@ -118,18 +120,16 @@ class SpanCorruption:
         }
 
     def _encoded(self, raw: int) -> tuple[int, int]:
-        """(inputs, targets) lengths that belong to `raw` tokens of text: the inverse of `lengths`."""
+        """(inputs, targets) lengths for `raw` tokens of text."""
         if self.noise == "iid":
-            return raw + 1, self.lengths(raw + 1).targets
+            return raw + 1, self.targets_length or spans.iid_targets_length(raw + 1, self.density)
         noise, count = spans.span_counts(raw, self.density, self.mean_span)
-        targets = noise + count + 1 + self.random_roll
-        return raw - noise + count + 1 + self.random_roll, self.targets_length or targets
+        sentinels = count + self.random_roll
+        return raw - noise + sentinels + 1, self.targets_length or noise + sentinels + 1
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        memory = network.encode(batch["tokens"], positions=batch["positions"], segments=batch["segments"])
-        x_BLD = network.decode(
-            batch["decoder_tokens"], memory, memory_segments=batch["segments"], segments=batch["decoder_segments"]
-        )
+        memory_BLD = network.encode(batch["tokens"], batch["positions"], batch["segments"])
+        x_BLD = network.decode(batch["decoder_tokens"], memory_BLD, batch["segments"], None, batch["decoder_segments"])
         head = network.token_head(x_BLD)
         z_loss = self.z_loss if train else 0.0
         loss = cross_entropy(

@@ -59,6 +59,15 @@ def test_iid_targets_have_192_places_at_512():
     assert spans.iid_targets_length(512, 0.5) == 512
 
 
+@pytest.mark.parametrize("length", [48, 128, 512])
+def test_iid_targets_seldom_need_more_than_their_room(length):
+    mask = np.random.default_rng(0).random((DRAWS, length - 1)) < 0.15
+    needed = mask.sum(1) + run_starts(~mask).sum(1) + 1
+    assert (needed > spans.iid_targets_length(length, 0.15)).mean() < 0.005
+    # The formula for their spread, of which the room is three.
+    assert abs(needed.mean() - ((length - 1) * (0.15 + 0.1275) + 2)) < 1
+
+
 @functools.partial(jax.jit, static_argnames=("items", "count"))
 def parts_of(keys, items, count):
     """Splits with more room than needed, as a text shorter than the window has."""
@@ -216,5 +225,7 @@ def test_runs_past_the_limit_stay_clean():
 
 
 def test_the_same_key_gives_the_same():
-    keys = jax.random.split(jax.random.key(1), 10)
-    np.testing.assert_array_equal(masks(keys, 568), masks(keys, 568))
+    keys = jax.random.split(jax.random.key(3), 50)
+    first, second = (masks(keys, 33, length=40, mean_span=2.0) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first, axis=0)) > 40
