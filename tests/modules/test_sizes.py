@@ -1,0 +1,118 @@
+"""The papers' sizes, to the parameter, without making one; and the names and shapes that checkpoints rely on."""
+
+import json
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import pytest
+
+from plmjax.modules import FAMILIES, build
+from tests.modules.networks import paths
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+def shapes(family, variant, **fields):
+    config = replace(FAMILIES[family].variants[variant], **fields)
+    tree = jax.eval_shape(build(config).init, jax.random.key(0))["params"]
+    return {path: list(x.shape) for path, x in paths(tree).items()}
+
+
+def count(family, variant, **fields):
+    return sum(math.prod(shape) for shape in shapes(family, variant, **fields).values())
+
+
+PRETRAINING = ("token", "sentence")
+BERT = {"vocab_size": 30522, "heads": PRETRAINING}
+ROBERTA = {"vocab_size": 50265, "token_type_vocab": 1}
+GPT2 = {"vocab_size": 50257}
+T5 = {"vocab_size": 32128}
+
+
+@pytest.mark.parametrize(
+    ("family", "variant", "fields", "exact"),
+    [
+        # BertForPreTraining, RobertaForMaskedLM (with its one row of token types), GPT2LMHeadModel,
+        # OpenAIGPTLMHeadModel, T5ForConditionalGeneration of the released checkpoints.
+        ("bert", "base", BERT, 110_106_428),
+        ("bert", "large", BERT, 336_226_108),
+        ("bert", "roberta_base", ROBERTA, 124_697_433),
+        ("bert", "roberta_large", ROBERTA, 355_412_057),
+        ("gpt", "gpt1", {"vocab_size": 40478}, 116_534_784),
+        ("gpt", "gpt2_small", GPT2, 124_439_808),
+        ("gpt", "gpt2_medium", GPT2, 354_823_168),
+        ("gpt", "gpt2_large", GPT2, 774_030_080),
+        ("gpt", "gpt2_xl", GPT2, 1_557_611_200),
+        ("t5", "small", T5, 60_506_624),
+        ("t5", "base", T5, 222_903_552),
+        ("t5", "large", T5, 737_668_096),
+        ("t5", "3b", T5, 2_851_598_336),
+        ("t5", "11b", T5, 11_307_321_344),
+        ("t5", "small_v1_1", T5, 76_961_152),
+        ("t5", "base_v1_1", T5, 247_577_856),
+        ("t5", "large_v1_1", T5, 783_150_080),
+        ("t5", "xl_v1_1", T5, 2_849_757_184),
+        ("t5", "xxl_v1_1", T5, 11_135_332_352),
+    ],
+)
+def test_released_sizes_to_the_parameter(family, variant, fields, exact):
+    assert count(family, variant, **fields) == exact
+
+
+@pytest.mark.parametrize(
+    ("family", "variant", "fields", "paper", "tolerance"),
+    [
+        # The papers round, and seem to count the encoder with its pooler but not all the heads: 2%.
+        ("bert", "base", BERT, 110e6, 0.02),
+        ("bert", "large", BERT, 340e6, 0.02),
+        ("bert", "roberta_base", {"vocab_size": 50265}, 125e6, 0.02),
+        ("bert", "roberta_large", {"vocab_size": 50265}, 355e6, 0.02),
+        ("gpt", "gpt1", {"vocab_size": 40478}, 117e6, 0.01),
+        # The README of the released code corrects the paper's 117M and 345M.
+        ("gpt", "gpt2_small", GPT2, 124e6, 0.01),
+        ("gpt", "gpt2_medium", GPT2, 355e6, 0.01),
+        ("gpt", "gpt2_large", GPT2, 774e6, 0.01),
+        ("gpt", "gpt2_xl", GPT2, 1542e6, 0.015),
+        # One significant digit for the smallest; 770M counts something more for large: 5%.
+        ("t5", "small", T5, 60e6, 0.02),
+        ("t5", "base", T5, 220e6, 0.02),
+        ("t5", "large", T5, 770e6, 0.05),
+        ("t5", "3b", T5, 2.8e9, 0.02),
+        ("t5", "11b", T5, 11e9, 0.03),
+    ],
+)
+def test_sizes_are_the_papers(family, variant, fields, paper, tolerance):
+    assert abs(count(family, variant, **fields) / paper - 1) < tolerance
+
+
+def test_padding_the_vocabulary_adds_rows_alone():
+    assert count("gpt", "gpt2_small", vocab_size=50304) - count("gpt", "gpt2_small", vocab_size=50257) == 47 * 768
+
+
+PICTURED = {
+    "bert": {"base": {"heads": PRETRAINING}, "roberta_base": {}},
+    "gpt": {"gpt1": {}, "gpt2_small": {}},
+    "t5": {"small": {}, "small_v1_1": {}},
+}
+
+
+@pytest.mark.parametrize("family", PICTURED)
+def test_names_and_shapes_of_parameters(family):
+    now = {variant: shapes(family, variant, vocab_size=1280, **fields) for variant, fields in PICTURED[family].items()}
+    golden = GOLDENS / f"{family}.json"
+    if os.environ.get("PLMJAX_WRITE_GOLDENS"):
+        lines = json.dumps(now, indent=1, sort_keys=True)
+        golden.write_text(lines + "\n")
+    assert now == json.loads(golden.read_text()), (
+        f"the parameters of {family} have other names or shapes than {golden.name} says, so no older checkpoint loads;"
+        " if that is meant, run this test with PLMJAX_WRITE_GOLDENS=1 and say so in CHANGELOG.md"
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_variant_builds(family):
+    for variant in FAMILIES[family].variants:
+        assert count(family, variant, vocab_size=128) > 0
