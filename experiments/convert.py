@@ -3,10 +3,10 @@
   python -m experiments.convert --from_hf=BERT_DIR --to=runs/bert_from_hf
   python -m experiments.convert --from=runs/bert --to_hf=exported/bert
 
---from_hf reads a directory with config.json and model.safetensors or pytorch_model.bin (bert, roberta, openai-gpt, gpt2,
-t5); what --to writes serves `plmjax.load` and `experiments.pretrain --init_from`. --from takes a working folder of
-experiments.pretrain or one step of it; what --to_hf writes serves `transformers`. The result is loaded again and tried on
-a sentence.
+--from_hf reads a directory with config.json and model.safetensors or pytorch_model.bin (bert, roberta, openai-gpt,
+gpt2, t5); what --to writes serves `plmjax.load` and `experiments.pretrain --init_from`. --from takes a working folder
+of experiments.pretrain or one step of it; what --to_hf writes serves `transformers`. The result is loaded again and
+tried on a sentence.
 """
 
 from absl import flags, logging

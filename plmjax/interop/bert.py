@@ -215,7 +215,7 @@ BERT = Family(
         "BertForNextSentencePrediction": next_sentence,
         "BertForPreTraining": pretraining,
     },
-    inputs=INPUTS,
+    inputs=lambda architecture: INPUTS,
     ignored=IGNORED,
     read_config=partial(read_config, roberta=False),
     write_config=partial(write_config, roberta=False),
@@ -229,7 +229,7 @@ ROBERTA = Family(
     prefix="roberta.",
     bare="RobertaModel",
     forward={"RobertaModel": bare, "RobertaForMaskedLM": masked_lm},
-    inputs=INPUTS,
+    inputs=lambda architecture: INPUTS,
     ignored=IGNORED,
     read_config=partial(read_config, roberta=True),
     write_config=partial(write_config, roberta=True),
@@ -243,7 +243,9 @@ ROBERTA = Family(
 def architecture(config: Any) -> str:
     """The class that holds all heads of one of our configs."""
     heads = set(config.heads)
-    if "sentence" in heads:  # RoBERTa's classes have no such head: BERT's hold it, their position table without our offset
+    if (
+        "sentence" in heads
+    ):  # RoBERTa's classes have no such head: BERT's hold it, their position table without our offset
         return "BertForPreTraining" if "token" in heads else "BertForNextSentencePrediction"
     family = "Roberta" if config.position_offset else "Bert"
     return f"{family}ForMaskedLM" if "token" in heads else f"{family}Model"

@@ -13,6 +13,7 @@ from plmjax.interop.tables import flatten
 
 SENTENCE = "The man went to the"
 SHOWN = 5
+MASKED = ("BertForMaskedLM", "BertForPreTraining", "RobertaForMaskedLM")
 
 
 def convert(
@@ -48,31 +49,36 @@ def convert(
 
 
 def sanity(pretrained: Pretrained) -> Iterator[str]:
-    """The likeliest tokens of a mask, or after a few words, as a person would judge them; nothing without a tokenizer or head."""
-    tokenizer = pretrained.tokenizer
-    if tokenizer is None:
+    """The likeliest tokens after a few words, for a person to judge; nothing without a tokenizer or a token head."""
+    tokenizer, question = pretrained.tokenizer, _question(pretrained)
+    if tokenizer is None or question is None:
         return
-    vocabulary, words = tokenizer.vocabulary, tokenizer.encode(SENTENCE)
-    if not words or max(words) >= pretrained.config.vocab_size:
-        return
-    if pretrained.architecture in ("GPT2LMHeadModel", "OpenAIGPTLMHeadModel"):
-        logits_V, shown = pretrained(input_ids=[words])["logits"][0, -1], f"{SENTENCE} ..."
-    elif pretrained.architecture == "T5ForConditionalGeneration" and vocabulary.sentinels and vocabulary.eos is not None:
-        first = vocabulary.sentinels[0]
-        ids = [[*words, first, vocabulary.eos]]
-        logits_V = pretrained(input_ids=ids, decoder_input_ids=[[vocabulary.padding, first]])["logits"][0, -1]
-        shown = f"{SENTENCE} {tokenizer.special_names[first]}"
-    elif vocabulary.mask is not None and "token" in getattr(pretrained.config, "heads", ()):
+    text, inputs, place = question
+    outputs = pretrained(**inputs)
+    name = "prediction_logits" if "prediction_logits" in outputs else "logits"
+    scores = outputs[name][0, place, : tokenizer.vocabulary.size]
+    chances = np.exp(scores - scores.max())
+    chances /= chances.sum()
+    yield text
+    for token in np.argsort(-chances)[:SHOWN]:
+        yield f"  {chances[token]:.3f}  {tokenizer.decode([int(token)], skip_special=False)}"
+
+
+def _question(pretrained: Pretrained) -> tuple[str, dict[str, list[list[int]]], int] | None:
+    """A text with a gap, the inputs that ask for it, and the position of the answer."""
+    tokenizer, architecture = pretrained.tokenizer, pretrained.architecture
+    if tokenizer is None or tokenizer.vocabulary.size > pretrained.config.vocab_size:
+        return None
+    vocabulary, names, words = tokenizer.vocabulary, tokenizer.special_names, tokenizer.encode(SENTENCE)
+    if not words:
+        return None
+    if architecture in ("GPT2LMHeadModel", "OpenAIGPTLMHeadModel"):
+        return f"{SENTENCE} ...", {"input_ids": [words]}, -1
+    if architecture == "T5ForConditionalGeneration" and vocabulary.sentinels and vocabulary.eos is not None:
+        gap = vocabulary.sentinels[0]
+        inputs = {"input_ids": [[*words, gap, vocabulary.eos]], "decoder_input_ids": [[vocabulary.padding, gap]]}
+        return f"{SENTENCE} {names[gap]}", inputs, -1
+    if architecture in MASKED and vocabulary.mask is not None:
         ids = [i for i in (vocabulary.opening, *words, vocabulary.mask, vocabulary.closing) if i is not None]
-        outputs = pretrained(input_ids=[ids])
-        logits = outputs.get("logits", outputs.get("prediction_logits"))
-        if logits is None or logits.ndim != 3:
-            return
-        logits_V, shown = logits[0, ids.index(vocabulary.mask)], f"{SENTENCE} {tokenizer.special_names[vocabulary.mask]}"
-    else:
-        return
-    logits_V = logits_V[: vocabulary.size]
-    probabilities = np.exp(logits_V - logits_V.max()) / np.exp(logits_V - logits_V.max()).sum()
-    yield f"{shown}"
-    for token in np.argsort(-logits_V)[:SHOWN]:
-        yield f"  {probabilities[token]:.3f}  {tokenizer.decode([int(token)], skip_special=False)}"
+        return f"{SENTENCE} {names[vocabulary.mask]}", {"input_ids": [ids]}, ids.index(vocabulary.mask)
+    return None

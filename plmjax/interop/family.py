@@ -33,7 +33,7 @@ class Family:
         prefix: before the trunk's names in every class but the bare model.
         bare: the bare model's class.
         forward: for each class, (network, inputs under their names, special ids) -> outputs under their names.
-        inputs: the names that the classes take.
+        inputs: class -> the names that it takes.
         ignored: pattern of tensors that hold nothing learned.
         read_config: (config.json, names of the tensors) -> our config.
         write_config: (our config, special ids) -> the fields of config.json.
@@ -47,7 +47,7 @@ class Family:
     prefix: str
     bare: str
     forward: Mapping[str, Callable[[Bound, dict[str, Any], Mapping[str, int]], Outputs]]
-    inputs: tuple[str, ...]
+    inputs: Callable[[str], tuple[str, ...]]
     ignored: str
     read_config: Callable[[JSON, set[str]], Any]
     write_config: Callable[[Any, Mapping[str, int]], JSON]
@@ -62,7 +62,9 @@ def refuse(given: JSON, field_name: str, *accepted: Any) -> None:
     value = given.get(field_name, accepted[0])
     if value not in accepted:
         allowed = " or ".join(repr(one) for one in accepted)
-        raise UserError(f"config.json has {field_name} = {value!r}, which plmjax's network does not do: it must be {allowed}.")
+        raise UserError(
+            f"config.json has {field_name} = {value!r}, which plmjax's network does not do: it must be {allowed}."
+        )
 
 
 def activation(name: str, field_name: str) -> str:
@@ -76,5 +78,7 @@ def activation(name: str, field_name: str) -> str:
 def their_activation(name: str) -> str:
     """Their name of our activation; UserError for one that they lack."""
     if name not in THEIR_ACTIVATIONS:
-        raise UserError(f"The network's activation {name!r} has no name in Hugging Face's configurations: it can't be exported.")
+        raise UserError(
+            f"The network's activation {name!r} has no name in Hugging Face's configurations: it can't be exported."
+        )
     return THEIR_ACTIVATIONS[name]

@@ -1,4 +1,7 @@
-"""GPT-1 (openai-gpt) and GPT-2. Their dense kernels are Conv1D's, [in, out]. Legend: H heads, K head width, N layers."""
+"""GPT-1 (openai-gpt) and GPT-2. Their dense kernels are Conv1D's, [in, out].
+
+Legend: H heads, K head width, N layers.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -126,7 +129,8 @@ def write_gpt1_config(config: GPTConfig, special: Mapping[str, int]) -> JSON:
     """config.json of our config; UserError for sizes that GPT-1's class can't have."""
     if config.d_ff != 4 * config.d_model:
         raise UserError(
-            f"Hugging Face's GPT-1 has a feed-forward width of 4 * {config.d_model}, this network has {config.d_ff}: it can't be exported."
+            f"Hugging Face's GPT-1 has a feed-forward width of 4 * {config.d_model}, this network has {config.d_ff}: "
+            "it can't be exported."
         )
     names = {ours: theirs for theirs, ours in GPT1_ACTIVATIONS.items()}
     if config.activation not in names:
@@ -161,7 +165,7 @@ GPT2 = Family(
     prefix="transformer.",
     bare="GPT2Model",
     forward={"GPT2Model": bare, "GPT2LMHeadModel": causal_lm},
-    inputs=INPUTS,
+    inputs=lambda architecture: INPUTS,
     ignored=r"h\.\d+\.attn\.(bias|masked_bias)",
     read_config=read_gpt2_config,
     write_config=write_gpt2_config,
@@ -174,7 +178,7 @@ GPT1 = Family(
     prefix="transformer.",
     bare="OpenAIGPTModel",
     forward={"OpenAIGPTModel": bare, "OpenAIGPTLMHeadModel": causal_lm},
-    inputs=INPUTS,
+    inputs=lambda architecture: INPUTS,
     ignored=r"(h\.\d+\.attn\.bias|position_ids)",
     read_config=read_gpt1_config,
     write_config=write_gpt1_config,

@@ -10,7 +10,7 @@ import jax
 
 from plmjax.data.tokenizers import Tokenizer, load_tokenizer
 from plmjax.errors import UserError
-from plmjax.interop.families import BY_CLASS, family_named
+from plmjax.interop.families import family_named
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import Entry, export_params, flatten, import_params
@@ -55,10 +55,10 @@ def load_huggingface(directory: str | Path) -> Pretrained:
 
 
 def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
-    """Writes what `transformers` loads, with the same outputs: config.json, model.safetensors, the tokenizer's files and,
-    for what generates, generation_config.json.
+    """Writes what `transformers` loads, with the same outputs.
 
-    Every head is written, those too that the class in config.json does not have.
+    That is config.json, model.safetensors, the tokenizer's files and, for what generates, generation_config.json. Every
+    head is written, those too that the class in config.json does not have.
 
     Raises:
         UserError: the network has a setting that the class can't have.
@@ -72,7 +72,11 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     if pretrained.architecture == family.bare:
         tensors = {_trunk_name(name, family): value for name, value in tensors.items()}
     # null where there is no such token: the class's default may lie outside the vocabulary.
-    ids = {name: pretrained.special.get(name) for name in SPECIAL_IDS if name in family.special or name in pretrained.special}
+    ids = {
+        name: pretrained.special.get(name)
+        for name in SPECIAL_IDS
+        if name in family.special or name in pretrained.special
+    }
     directory.mkdir(parents=True, exist_ok=True)
     write_tensors(tensors, directory)
     whole = {
@@ -101,8 +105,8 @@ def special_of(tokenizer: Tokenizer | None, family: Family) -> Mapping[str, int]
 
 
 def _architecture(given: JSON, family: Family, names: set[str], directory: Path) -> str:
-    stated = next(iter(given.get("architectures") or []), None)
-    if stated in family.forward and stated != family.bare:
+    stated: str | None = next(iter(given.get("architectures") or []), None)
+    if stated is not None and stated in family.forward and stated != family.bare:
         return stated
     chosen = family.choose(names, stated if stated == family.bare else None)
     if stated not in (None, family.bare):
@@ -145,8 +149,3 @@ def _read_json(path: Path) -> JSON:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(dict(content), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def known_classes() -> tuple[str, ...]:
-    """The classes of `transformers` that are read and written."""
-    return tuple(BY_CLASS)

@@ -32,7 +32,9 @@ def load(directory: str | Path) -> Pretrained:
     """
     path = Path(directory).expanduser()
     if not path.exists():
-        raise UserError(f"There is no checkpoint at {path}: give a working folder, one of its steps or a Hugging Face directory.")
+        raise UserError(
+            f"There is no checkpoint at {path}: give a working folder, one of its steps or a Hugging Face directory."
+        )
     if (path / CONFIG).is_file() and not (path / "checkpoints").exists():
         return load_huggingface(path)
     params, manifest = load_params(path)
@@ -76,7 +78,7 @@ def save(pretrained: Pretrained, directory: str | Path) -> None:
 
 
 def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any, dict[str, Any]]:
-    """The config and parameters with no rows of the vocabulary from `size` on, when the surplus is no more than padding."""
+    """The config and parameters without the rows of the vocabulary from `size` on."""
     rows = config.vocab_size
     if not size < rows:
         return config, params
@@ -88,7 +90,7 @@ def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any,
 
 
 def _find_tokenizer(step: Path, manifest: dict[str, Any]) -> Tokenizer | None:
-    """The tokenizer with the checkpoint's fingerprint, from beside the checkpoints or from the store it was trained on."""
+    """The tokenizer with the checkpoint's fingerprint: beside the checkpoints, or in the store of the run."""
     workdir = step.parent.parent
     store = (manifest["config"].get("data") or {}).get("store") or workdir / "store"
     for candidate in (workdir / TOKENIZER, workdir / "store" / TOKENIZER, Path(store).expanduser() / TOKENIZER):

@@ -13,13 +13,10 @@ import numpy as np
 from flax import linen as nn
 
 from plmjax.data.tokenizers import Tokenizer
-from plmjax.errors import UserError
 from plmjax.interop.families import BY_CLASS
 from plmjax.interop.family import Family
+from plmjax.interop.inputs import checked_inputs
 from plmjax.modules import Bound, build
-
-MASKS = ("attention_mask", "decoder_attention_mask")
-TOKENS = ("input_ids", "decoder_input_ids")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +57,19 @@ class Pretrained:
                 attention_mask and decoder_attention_mask (0 at padding, on either side), token_type_ids, position_ids.
 
         Returns:
-            float32 arrays under Hugging Face's names. At padding, and in what is pooled from it, the numbers mean nothing.
+            float32 arrays under Hugging Face's names. At padding, and in what is pooled from it, the numbers mean
+            nothing.
 
         Raises:
             UserError: an input that this class does not take, lacks or has no room for.
         """
-        arrays = self._checked(inputs)
+        arrays = checked_inputs(inputs, self.architecture, self.family.inputs(self.architecture), self.config)
         outputs = self._forward(self._device_params, arrays)
         return {name: np.asarray(value, np.float32) for name, value in outputs.items()}
 
-    def generate(self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int = 20, **options: Any) -> np.ndarray:
+    def generate(
+        self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int = 20, **options: Any
+    ) -> np.ndarray:
         """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result."""
         from plmjax.decode import generate
 
@@ -77,8 +77,13 @@ class Pretrained:
         special = {name: self.special[name] for name in names if name in self.special}
         if self.module.kind != "encoder_decoder":
             special.pop("decoder_start_token_id", None)
+        network: Any = self
         return generate(
-            self, np.asarray(input_ids, np.int32), attention_mask, max_new_tokens=max_new_tokens, **(special | options)
+            network,
+            np.asarray(input_ids, np.int32),
+            attention_mask,
+            max_new_tokens=max_new_tokens,
+            **(special | options),
         )
 
     @cached_property
@@ -89,45 +94,3 @@ class Pretrained:
     def _forward(self) -> Any:
         run = self.family.forward[self.architecture]
         return jax.jit(lambda params, arrays: run(Bound(self.module, params), arrays, self.special))
-
-    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        allowed = self.family.inputs
-        if self.module.kind == "encoder_decoder" and "encoder_last_hidden_state" not in self._output_names:
-            allowed = tuple(name for name in allowed if not name.startswith("decoder_"))
-        for name in inputs:
-            if name not in allowed:
-                raise UserError(f"{self.architecture} takes no input {name!r}: it takes {', '.join(allowed)}.")
-        for name in TOKENS:
-            if name in allowed and inputs.get(name) is None:
-                raise UserError(f"{self.architecture} needs the input {name!r}, int [batch, length].")
-        arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
-        return {name: self._checked_one(name, value, arrays) for name, value in arrays.items()}
-
-    @property
-    def _output_names(self) -> tuple[str, ...]:
-        return ("last_hidden_state",) if self.architecture == "T5EncoderModel" else ("encoder_last_hidden_state",)
-
-    def _checked_one(self, name: str, value: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        tokens = arrays["decoder_input_ids" if name.startswith("decoder_") else "input_ids"]
-        if value.dtype.kind not in "biu" or value.ndim != 2 or (value.shape != tokens.shape and value.shape != (1, tokens.shape[1])):
-            raise UserError(
-                f"The input {name!r} is {value.dtype}{list(value.shape)}, where integers of shape {list(tokens.shape)} are needed."
-            )
-        if name in MASKS:
-            return np.broadcast_to(value != 0, tokens.shape).astype(np.int32)
-        limit = self._limit(name)
-        if limit is not None and value.size and not 0 <= value.min() <= value.max() < limit:
-            raise UserError(f"The input {name!r} holds {value.min()} to {value.max()}, outside 0 to {limit - 1}.")
-        longest = getattr(self.config, "max_positions", None)
-        if longest is not None and value.shape[1] > longest:
-            raise UserError(f"{name} is {value.shape[1]} tokens long, and the network has {longest} positions: shorten it.")
-        return np.broadcast_to(value, tokens.shape).astype(np.int32)
-
-    def _limit(self, name: str) -> int | None:
-        """The number of rows that the ids of an input look up."""
-        c = self.config
-        if name in TOKENS:
-            return c.vocab_size
-        if name == "token_type_ids":
-            return max(1, c.token_type_vocab)
-        return c.max_positions + getattr(c, "position_offset", 0)

@@ -16,6 +16,8 @@ DEFAULTS: JSON = {
     "layer_norm_epsilon": 1e-6, "feed_forward_proj": "relu", "tie_word_embeddings": True,
 }  # fmt: skip
 ENCODER_ONLY = "T5EncoderModel"
+ENCODER_INPUTS = ("input_ids", "attention_mask")
+DECODER_INPUTS = ("decoder_input_ids", "decoder_attention_mask")
 
 
 def stack(config: T5Config, name: str) -> list[Entry]:
@@ -56,10 +58,13 @@ def _kernel(path: str, name: str, transform: Transform, layers: int) -> Entry:
 
 def table(config: T5Config, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """T5's names."""
-    aliases = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+    aliases: tuple[str, ...] = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
     if config.tied:
         aliases += ("lm_head.weight",)
-    entries = [Entry(("embeddings/tokens/embedding",), "shared.weight", SAME, aliases=aliases), *stack(config, "encoder")]
+    entries = [
+        Entry(("embeddings/tokens/embedding",), "shared.weight", SAME, aliases=aliases),
+        *stack(config, "encoder"),
+    ]
     if architecture != ENCODER_ONLY:
         entries += stack(config, "decoder")
     if architecture == "T5ForConditionalGeneration" and not config.tied:
@@ -74,7 +79,11 @@ def read_config(given: JSON, names: set[str]) -> T5Config:
     projection = c["feed_forward_proj"]
     gated = projection.startswith("gated-")
     # Theirs takes "gated-gelu" for the tanh form, as the 1.1 checkpoints were trained.
-    act = "gelu_tanh" if projection == "gated-gelu" else activation(projection.removeprefix("gated-"), "feed_forward_proj")
+    act = (
+        "gelu_tanh"
+        if projection == "gated-gelu"
+        else activation(projection.removeprefix("gated-"), "feed_forward_proj")
+    )
     return T5Config(
         vocab_size=c["vocab_size"],
         num_layers=c["num_layers"],
@@ -98,7 +107,9 @@ def write_config(config: T5Config, special: Mapping[str, int]) -> JSON:
     projection = their_activation(config.activation)
     if config.gated:
         if projection == "gelu":
-            raise UserError("Hugging Face's gated T5 has no exact GELU, only the tanh form: the network can't be exported.")
+            raise UserError(
+                "Hugging Face's gated T5 has no exact GELU, only the tanh form: the network can't be exported."
+            )
         projection = "gated-gelu" if projection == "gelu_new" else f"gated-{projection}"
     return {
         "vocab_size": config.vocab_size,
@@ -144,7 +155,7 @@ def conditional_generation(network: Bound, inputs: dict[str, Array], special: Ma
 
 
 def choose(names: set[str], stated: str | None) -> str:
-    """The class that the tensors make up; a tied head leaves no tensor, and is taken to be there unless T5Model is stated."""
+    """The class that the tensors make up; a tied head leaves none, and is there unless T5Model is stated."""
     if stated and "lm_head.weight" not in names:
         return stated
     has_decoder = any(name.startswith("decoder.block.") for name in names)
@@ -160,7 +171,7 @@ T5 = Family(
         ENCODER_ONLY: encoder,
         "T5ForConditionalGeneration": conditional_generation,
     },
-    inputs=("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask"),
+    inputs=lambda architecture: ENCODER_INPUTS if architecture == ENCODER_ONLY else ENCODER_INPUTS + DECODER_INPUTS,
     # Early checkpoints carry relative biases of the cross-attention, which nothing reads.
     ignored=r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
     read_config=read_config,

@@ -125,7 +125,8 @@ def import_params(
         where: the directory, for messages.
 
     Raises:
-        UserError: names the tensors that are missing or unknown, one of another shape, or two that should be tied and differ.
+        UserError: names the tensors that are missing or unknown, one of another shape, or two that should be tied and
+            differ.
     """
     used: set[str] = set()
     flat: dict[str, np.ndarray] = {}
@@ -145,10 +146,13 @@ def import_params(
                 flat[path] = np.stack(parts) if entry.layers else parts[0]
     unknown = sorted(name for name in tensors if name not in used and not re.fullmatch(ignored, name))
     if missing:
-        raise UserError(f"{where} lacks {_listed(missing)}, which its config.json asks for: fetch it again or correct the config.")
+        raise UserError(
+            f"{where} lacks {_listed(missing)}, which its config.json asks for: fetch it again or correct the config."
+        )
     if unknown:
         raise UserError(
-            f"{where} holds {_listed(unknown)}, which the network of its config.json has no place for: load a pre-training checkpoint."
+            f"{where} holds {_listed(unknown)}, which the network of its config.json has no place for: "
+            "load a pre-training checkpoint."
         )
     return nest({path: np.ascontiguousarray(value, np.float32) for path, value in flat.items()})
 
@@ -190,14 +194,14 @@ def _spelled(entry: Entry) -> Iterable[tuple[str, ...]]:
     return [tuple(name.format(i) for name in names) for i in range(entry.layers or 1)]
 
 
-def _converted(
-    entry: Entry, name: str, tensor: np.ndarray, shapes: dict[str, tuple[int, ...]], where: str
-) -> Arrays:
+def _converted(entry: Entry, name: str, tensor: np.ndarray, shapes: dict[str, tuple[int, ...]], where: str) -> Arrays:
     """Ours of one of their tensors, whose shape must be the one that goes back from ours."""
     wanted = [shapes[path][1 if entry.layers else 0 :] for path in entry.paths]
     needed = entry.transform.back([np.broadcast_to(np.float32(0), shape) for shape in wanted]).shape
     if tensor.shape != needed:
-        raise UserError(f"The tensor {name} in {where} is {list(tensor.shape)}, but its config.json asks for {list(needed)}.")
+        raise UserError(
+            f"The tensor {name} in {where} is {list(tensor.shape)}, but its config.json asks for {list(needed)}."
+        )
     return entry.transform.into(tensor)
 
 
@@ -210,5 +214,6 @@ def _check_tied(names: list[str], tensors: dict[str, np.ndarray], where: str) ->
     for name in names[1:]:
         if not np.array_equal(tensors[names[0]], tensors[name]):
             raise UserError(
-                f"{where} has different numbers in {names[0]} and {name}, which this network shares: untied tables can't be loaded."
+                f"{where} has different numbers in {names[0]} and {name}, which this network shares: "
+                "untied tables can't be loaded."
             )

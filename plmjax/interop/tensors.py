@@ -35,7 +35,9 @@ def read_tensors(directory: Path) -> dict[str, np.ndarray]:
             for file in files:
                 tensors |= reader(file)
             return {key: _float32(value) for key, value in tensors.items()}
-    raise UserError(f"{directory} holds no weights: neither {SAFETENSORS} nor {TORCH} nor the index of their shards is there.")
+    raise UserError(
+        f"{directory} holds no weights: neither {SAFETENSORS} nor {TORCH} nor the index of their shards is there."
+    )
 
 
 def write_tensors(tensors: dict[str, np.ndarray], directory: Path) -> None:

@@ -23,8 +23,9 @@ def has_tokenizer(directory: Path) -> bool:
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longest: int | None) -> None:
-    """Writes tokenizer.json, the files of its kind (spiece.model, vocab.txt, vocab.json with merges.txt) and the names of
-    the special tokens.
+    """Writes tokenizer.json, the files of the tokenizer's kind and the names of the special tokens.
+
+    The kind's files are spiece.model, vocab.txt, or vocab.json with merges.txt.
 
     Args:
         tokenizer: any of plmjax.data.
@@ -42,12 +43,18 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longe
     else:
         backend = tokenizers.Tokenizer.from_file(str(directory / TOKENIZER_JSON))
         backend.model.save(str(directory))
-        (directory / METADATA_FILE).unlink()  # its fingerprint is that of the tokenizer.json without special tokens round a text
+        (
+            directory / METADATA_FILE
+        ).unlink()  # its fingerprint is that of the tokenizer.json without special tokens round a text
     if backend.post_processor is None:
         backend.post_processor = _wrapping(tokenizer, model_type)
     backend.save(str(directory / TOKENIZER_JSON))
     names = _names(tokenizer, model_type)
-    config = {"tokenizer_class": _class(tokenizer, backend, model_type), "model_max_length": longest or ENDLESS, **names}
+    config = {
+        "tokenizer_class": _class(tokenizer, backend, model_type),
+        "model_max_length": longest or ENDLESS,
+        **names,
+    }
     config |= _extra_settings(tokenizer, backend)
     _write(directory / TOKENIZER_CONFIG, config)
     _write(directory / SPECIAL_MAP, names)

@@ -1,8 +1,8 @@
 """Reads `pytorch_model.bin` without PyTorch and without running anything that the file says.
 
-A state dict is a pickle of tensors that refer to storages. The unpickler here knows dictionaries, numbers, strings, storage
-types and the two functions that rebuild a tensor, and refuses every other global, so a file can name no code to run. Both of
-torch.save's formats are read: the zip archive (since 1.6) and the older sequence of pickles.
+A state dict is a pickle of tensors that refer to storages. The unpickler here knows dictionaries, numbers, strings,
+storage types and the two functions that rebuild a tensor, and refuses every other global, so a file can name no code to
+run. Both of torch.save's formats are read: the zip archive (since 1.6) and the older sequence of pickles.
 """
 
 import io
@@ -111,7 +111,8 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     except (pickle.UnpicklingError, zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, AttributeError,
             IndexError, ImportError, struct.error) as error:  # fmt: skip
         raise UserError(
-            f"{path} is not a plain dictionary of tensors as torch.save writes it ({error}); save the model as model.safetensors."
+            f"{path} is not a plain dictionary of tensors as torch.save writes it ({error}); "
+            "save the model as model.safetensors."
         ) from error
 
 

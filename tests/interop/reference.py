@@ -1,4 +1,4 @@
-"""Random two-layer models of `transformers`, the inputs and losses to compare on, and where the two sides may differ."""
+"""Random two-layer models of `transformers`, the inputs and losses to compare on, and how far they may differ."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,8 +25,9 @@ ROBERTA = BERT | {"max_position_embeddings": 19, "type_vocab_size": 1, "pad_toke
 GPT = {"vocab_size": VOCABULARY, "n_positions": 17, "n_embd": 36, "n_layer": 2, "n_head": 3}
 GPT2 = GPT | {"n_inner": 53, "bos_token_id": 2, "eos_token_id": 2}
 T5 = {
-    "vocab_size": VOCABULARY, "d_model": 36, "d_kv": 10, "d_ff": 53, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 3,
-    "relative_attention_num_buckets": 8, "relative_attention_max_distance": 10, "decoder_start_token_id": 0,
+    "vocab_size": VOCABULARY, "d_model": 36, "d_kv": 10, "d_ff": 53, "num_layers": 2, "num_decoder_layers": 3,
+    "num_heads": 3, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 10,
+    "decoder_start_token_id": 0,
 }  # fmt: skip
 T5_1_1 = T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 
@@ -60,7 +61,12 @@ CASES = [
     Case("BertForMaskedLM", BERT | {"hidden_act": "gelu_new"}, name="BertForMaskedLM-gelu_new"),
     Case("BertLMHeadModel", BERT),
     Case("BertForNextSentencePrediction", BERT, pooled=("logits",)),
-    Case("BertForPreTraining", BERT, ("prediction_logits", "seq_relationship_logits"), pooled=("seq_relationship_logits",)),
+    Case(
+        "BertForPreTraining",
+        BERT,
+        ("prediction_logits", "seq_relationship_logits"),
+        pooled=("seq_relationship_logits",),
+    ),
     Case("RobertaModel", ROBERTA, (STATE, "pooler_output"), pooled=("pooler_output",)),
     Case("RobertaForMaskedLM", ROBERTA),
     Case("GPT2Model", GPT2, (STATE,)),
@@ -115,7 +121,7 @@ def inputs_of(case: Case, side: str) -> dict[str, np.ndarray]:
 
 
 def meaningful(case: Case, name: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """bool, where an output is of something else than padding: [B] for what is pooled of the first token, else [B, L]."""
+    """bool, where an output is of no padding: [B] for what is pooled of the first token, else [B, L]."""
     if name in case.pooled:
         return inputs["attention_mask"][:, 0] == 1
     decoder = "decoder_attention_mask" in inputs and name != MEMORY
@@ -180,14 +186,16 @@ def torch_loss(outputs: Any, targets: dict[str, dict[str, np.ndarray]]) -> Any:
 
 
 def gradients_by_their_names(pretrained: Pretrained) -> Callable[..., dict[str, np.ndarray]]:
-    """(inputs, targets) -> the gradient of `standard_loss` by our parameters, under Hugging Face's names; compiled once."""
+    """(inputs, targets) -> the gradient of `standard_loss` by our parameters under Hugging Face's names."""
     run = pretrained.family.forward[pretrained.architecture]
 
     def loss(params: Any, arrays: Any, targets: Any) -> jax.Array:
         outputs = run(Bound(pretrained.module, params), arrays, pretrained.special)
         return standard_loss(outputs, targets, jax.nn.log_softmax)
 
-    gradient = jax.jit(jax.grad(loss))
+    gradient = jax.jit(
+        jax.grad(loss), compiler_options={"xla_backend_optimization_level": 0}
+    )  # compiles in half the time
     table = pretrained.family.table(pretrained.config, pretrained.architecture, pretrained.special)
 
     def compute(inputs: dict[str, np.ndarray], targets: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

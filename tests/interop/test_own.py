@@ -104,7 +104,8 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", [{}, {"from_hf": "x"}, {"from_hf": "x", "to_hf": "y"}, {"from_hf": "a", "to": "b", "source": "c", "to_hf": "d"}]
+    "flags",
+    [{}, {"from_hf": "x"}, {"from_hf": "x", "to_hf": "y"}, {"from_hf": "a", "to": "b", "source": "c", "to_hf": "d"}],
 )
 def test_conversion_goes_one_way(flags: dict[str, str]) -> None:
     with pytest.raises(UserError, match="either --from_hf and --to"):
@@ -112,7 +113,13 @@ def test_conversion_goes_one_way(flags: dict[str, str]) -> None:
 
 
 def test_script_prints_one_line_for_a_mistake(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "experiments.convert", f"--from={tmp_path / 'missing'}", f"--to_hf={tmp_path / 'out'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.convert",
+        f"--from={tmp_path / 'missing'}",
+        f"--to_hf={tmp_path / 'out'}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: There is no checkpoint")

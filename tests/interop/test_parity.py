@@ -102,14 +102,18 @@ def test_loss_is_the_class_own(pair: Pair) -> None:
 
 
 def test_round_trips(pair: Pair, tmp_path: Path) -> None:
-    """Theirs -> ours -> theirs and ours -> theirs -> ours, to the bit; and transformers computes the same from the files."""
+    """Theirs -> ours -> theirs -> ours, to the bit; and transformers computes the same from the files."""
     save_huggingface(pair.ours, tmp_path)
     before, after = load_file(pair.directory / "model.safetensors"), load_file(tmp_path / "model.safetensors")
     assert before.keys() == after.keys()
     for name, value in before.items():
         np.testing.assert_array_equal(value, after[name], err_msg=name, strict=True)
     again = load_huggingface(tmp_path)
-    assert (again.config, again.architecture, again.special) == (pair.ours.config, pair.ours.architecture, pair.ours.special)
+    assert (again.config, again.architecture, again.special) == (
+        pair.ours.config,
+        pair.ours.architecture,
+        pair.ours.special,
+    )
     ours, theirs = flatten(pair.ours.params), flatten(again.params)
     assert ours.keys() == theirs.keys()
     for path, value in ours.items():
@@ -131,6 +135,8 @@ def test_every_parameter_is_mapped(pair: Pair) -> None:
     given = {path: value.shape for path, value in flatten(pair.ours.params).items()}
     absent = {path for path in needed if path not in given}
     # The bare T5 classes have no untied head, and its encoder no decoder.
-    allowed = {"T5Model": ("token_head/",), "T5EncoderModel": ("token_head/", "decoder/")}.get(pair.case.architecture, ())
+    allowed = {"T5Model": ("token_head/",), "T5EncoderModel": ("token_head/", "decoder/")}.get(
+        pair.case.architecture, ()
+    )
     assert all(path.startswith(allowed) if allowed else False for path in absent)
     assert given == {path: shape for path, shape in needed.items() if path in given}

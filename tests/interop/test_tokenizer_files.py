@@ -17,14 +17,16 @@ TEXTS = [
     "tabs\tand\nline breaks",
     "",
     "a",
-    "the-cat's \"mat\" (1,234.50)",
+    'the-cat\'s "mat" (1,234.50)',
 ]
 CORPUS = corpus()
 
 
 @pytest.fixture(scope="module", params=["unigram", "bpe"])
 def sentencepiece(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    return train_sentencepiece(CORPUS, tmp_path_factory.mktemp("sp"), vocab_size=380, model_type=request.param, sentinels=5)
+    return train_sentencepiece(
+        CORPUS, tmp_path_factory.mktemp("sp"), vocab_size=380, model_type=request.param, sentinels=5
+    )
 
 
 def assert_same_ids(ours: Tokenizer, theirs) -> None:
@@ -39,7 +41,11 @@ def test_sentencepiece(sentencepiece: Tokenizer, model_type: str, tmp_path: Path
     vocabulary = sentencepiece.vocabulary
     assert_same_ids(sentencepiece, theirs)
     assert len(theirs) == vocabulary.size
-    assert (theirs.pad_token_id, theirs.eos_token_id, theirs.mask_token_id) == (vocabulary.pad, vocabulary.eos, vocabulary.mask)
+    assert (theirs.pad_token_id, theirs.eos_token_id, theirs.mask_token_id) == (
+        vocabulary.pad,
+        vocabulary.eos,
+        vocabulary.mask,
+    )
     assert theirs.convert_tokens_to_ids("<extra_id_0>") == vocabulary.sentinels[0] == vocabulary.size - 1
     text = "The cat <extra_id_0> on <extra_id_1> mat."
     assert theirs(text, add_special_tokens=False)["input_ids"] == sentencepiece.encode(text, special=True)
