@@ -125,9 +125,11 @@ def fill_sentinels(
             a text, a text has no blank, or mixes both spellings.
     """
     vocabulary = tokenizer.vocabulary
-    if network.module.kind != "encoder_decoder" or not vocabulary.sentinels:
+    if network.module.kind != "encoder_decoder":
         remedy = "use an encoder-decoder that was pre-trained with them, such as T5"
         raise wrong_kind(network.module, "fill sentinels", remedy)
+    if not vocabulary.sentinels:
+        raise UserError("The checkpoint's tokenizer has no <extra_id_N> sentinels: use one that was trained with them.")
     vocabulary.require("eos", "pad")
     texts = [texts] if isinstance(texts, str) else texts
     outputs = continue_prompts(
