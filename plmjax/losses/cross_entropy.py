@@ -23,6 +23,9 @@ from plmjax.losses.weighted import Weighted
 CHUNK_ELEMENTS = 2**24
 """Logits that a device holds at once by default: 64 MiB of float32, 512 positions of a vocabulary of 32k."""
 
+CHUNK_ELEMENTS_CPU = 2**20
+"""The same on a CPU, whose caches like chunks small: a third of the time of one whole batch of 2,048 positions by 8k."""
+
 ROW_AXES = ("data", "fsdp")
 """Axes of a mesh that hold different rows of a batch, by their names in plmjax.train.sharding."""
 
@@ -61,8 +64,9 @@ def default_chunk(batch: int, length: int, rows: int) -> int:
     batch: product of the leading axes; length: the axis that is cut; rows: V. The whole mesh that is set counts, since
     batch and vocabulary lie spread over it.
     """
+    elements = CHUNK_ELEMENTS_CPU if jax.default_backend() == "cpu" else CHUNK_ELEMENTS
     devices = max(1, jax.sharding.get_abstract_mesh().size)
-    most = max(1, CHUNK_ELEMENTS * devices // (batch * rows))
+    most = max(1, elements * devices // (batch * rows))
     return math.ceil(length / math.ceil(length / most))
 
 
