@@ -67,11 +67,20 @@ def tiny() -> Config:
 def mini() -> Config:
     return Config(
         name="gpt2_mini",
-        model=replace(VARIANTS["mini"], num_layers=4, num_heads=4, d_model=256, d_ff=1024, max_positions=256),
+        model=replace(
+            VARIANTS["mini"],
+            num_layers=4,
+            num_heads=4,
+            d_model=128,
+            d_ff=512,
+            max_positions=256,
+            dropout=0.0,
+            attention_dropout=0.0,
+        ),
         objective=CausalLM(),
         data=replace(ENGLISH),
-        train=TrainConfig(steps=4_000, batch_size=16, length=128, log_every=50, eval_every=500),
-        optimizer=replace(ADAM, learning_rate=1e-3, warmup_steps=200),
+        train=TrainConfig(steps=6_000, batch_size=8, length=128, log_every=50, eval_every=500),
+        optimizer=replace(ADAM, learning_rate=2e-3, warmup_steps=200),
     )
 
 
