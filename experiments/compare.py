@@ -1,0 +1,120 @@
+"""Runs beside each other: a table and one picture of their loss curves.
+
+    python -m experiments.compare --runs=runs/bert_mini,runs/gpt2_mini --picture=runs/minis.png
+
+Losses are those of the main token loss on the validation split, in nats a predicted token; the unigram entropy is that of
+the same targets, the loss of a network that knows only how frequent each token is.
+"""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import _main
+from plmjax.errors import UserError
+from plmjax.train.checkpoints import latest
+from plmjax.train.reporting import read_records, si
+
+RUNS = flags.DEFINE_list("runs", None, "Working folders of experiments.pretrain, parted by commas.", required=True)
+PICTURE = flags.DEFINE_string("picture", "", "Draw the curves into this PNG file; empty: no picture.")
+
+MARGIN = 0.05  # nats under the unigram entropy at which a run counts as having left it
+
+
+@dataclass(slots=True)
+class Run:
+    """What the table and the picture show of one run.
+
+    Attributes:
+        name: of its folder.
+        tokens: read by its last validated step.
+        speed: median tokens a second.
+        curve: (tokens, validation loss in nats) at each validation.
+        entropy: unigram entropy of the validation targets, in nats.
+        accuracy: of the last validation.
+    """
+
+    name: str
+    tokens: int
+    speed: float
+    curve: list[tuple[int, float]]
+    entropy: float
+    accuracy: float
+
+    def left_at(self) -> int | None:
+        """Tokens after which the validation loss was first MARGIN under the unigram entropy."""
+        return next((tokens for tokens, loss in self.curve if loss < self.entropy - MARGIN), None)
+
+
+def read_run(workdir: Path) -> Run:
+    """Raises UserError where the folder holds no run with a checkpoint and a validation."""
+    checkpoint = latest(workdir / "checkpoints")
+    records = list(read_records(workdir / "metrics.jsonl"))
+    validations = [record for record in records if record["split"] == "validation"]
+    if checkpoint is None or not validations:
+        raise UserError(f"{workdir} has no validated run: --runs takes working folders of experiments.pretrain.")
+    train = checkpoint.manifest["config"]["train"]
+    per_step = train["batch_size"] * train["length"]
+    loss = main_loss(validations[-1])
+    return Run(
+        name=workdir.name,
+        tokens=validations[-1]["step"] * per_step,
+        speed=statistics.median(r["tokens_per_second"] for r in records if r["split"] == "train"),
+        curve=[(record["step"] * per_step, record[loss]) for record in validations],
+        entropy=validations[-1]["unigram_entropy"],
+        accuracy=validations[-1][f"{loss}_accuracy"],
+    )
+
+
+def main_loss(record: dict[str, Any]) -> str:
+    """The name of the first loss that has an accuracy: objectives name the loss of their tokens first."""
+    return next(name for name in record if f"{name}_accuracy" in record)
+
+
+def table(runs: list[Run]) -> str:
+    """A Markdown table, a run a row."""
+    lines = [
+        "| run | tokens | tokens/s | validation loss | unigram entropy | under it | accuracy | left it after |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        loss, left = run.curve[-1][1], run.left_at()
+        lines.append(
+            f"| {run.name} | {si(run.tokens)} | {si(run.speed)} | {loss:.3f} | {run.entropy:.3f} | {run.entropy - loss:.3f} "
+            f"| {run.accuracy:.1%} | {'not yet' if left is None else si(left)} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(runs: list[Run], path: Path) -> None:
+    """Validation loss less the unigram entropy, over tokens, a curve a run: 0 is where nothing but frequency is known."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for run in runs:
+        tokens, losses = zip(*run.curve, strict=True)
+        axes.plot(tokens, [loss - run.entropy for loss in losses], marker="o", markersize=2.5, label=run.name)
+    axes.axhline(0.0, color="#555555", linestyle="--", linewidth=1, label="unigram entropy of the targets")
+    axes.set(xlabel="tokens", ylabel="validation loss less unigram entropy (nats)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main() -> None:
+    runs = [read_run(Path(name)) for name in RUNS.value]
+    print(table(runs))
+    if PICTURE.value:
+        draw(runs, Path(PICTURE.value))
+        print(f"picture: {PICTURE.value}")
+
+
+if __name__ == "__main__":
+    _main.run(main)
