@@ -121,8 +121,7 @@ def random_parts(key: jax.Array, items: jax.Array, count: jax.Array, *, length: 
 def merge_runs(
     tokens_L: jax.Array, mask_L: jax.Array, real: jax.Array, sentinels_S: jax.Array, *, eos: int, length: int
 ) -> jax.Array:
-    """int32 [T]: the text with its j-th run of masked tokens replaced by the j-th sentinel, then EOS, then -1 as
-    filling.
+    """int32 [T]: the text with its j-th run of masked tokens replaced by the j-th sentinel, then EOS, then -1s.
 
     tokens_L: int32 whose first `real` entries count; mask_L: bool. Text that does not fit T = `length` is cut before
     EOS, which always stands at the end (an empty text is all filling). With the noise mask this gives T5's inputs; with
