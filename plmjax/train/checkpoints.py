@@ -1,13 +1,15 @@
 """Checkpoints that survive a kill, a full disk and a change of machine.
 
 WORKDIR/checkpoints/<step>/ holds `params/` and `rest/` (Orbax) and, written last, `manifest.json`: what made the run,
-the shapes of all tensors, and the size and CRC-32 of every file. A step without a manifest is unfinished, one whose files
-differ from it is damaged; both are passed over for the newest good one. Writing runs beside training.
+the shapes of all tensors, and the size and CRC-32 of every file. A step without a manifest is unfinished, one whose
+files differ from it is damaged; both are passed over for the newest good one. Writing runs beside training.
 """
 
 import json
 import logging
+import shutil
 import threading
+import time
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SMALLEST_ROOM = 1 << 16  # bytes; a disk with less is full
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ class Checkpointer:
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread: threading.Thread | None = None
         self._failure: tuple[int, BaseException] | None = None
+        logging.getLogger("absl").addFilter(_quiet_orbax)
         if jax.process_index() == 0:
             self.directory.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(self.directory)
@@ -145,18 +149,13 @@ class Checkpointer:
                 path.rmtree()
 
     def _explained(self, step: int, error: BaseException) -> UserError:
+        full = _is_full(self.directory, error)
         if jax.process_index() == 0:
             _remove_unfinished(self.directory)
         good = latest(self.directory)
-        text = " ".join(str(error).split())
-        full = any(
-            sign in text for sign in ("No space left", "Errno 28", "ENOSPC", "RESOURCE_EXHAUSTED", "File too large")
-        )
-        reason = "the disk is full" if full else f"{type(error).__name__}: {text[:300]}"
-        left = f"the checkpoint of step {good.step} is intact" if good else "there is no earlier checkpoint"
-        return UserError(
-            f"Could not save step {step} to {self.directory}: {reason}; {left}, and running again resumes from it."
-        )
+        reason = "the disk is full" if full else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        left = f"step {good.step} is intact, and running again resumes from it" if good else "no step was saved before"
+        return UserError(f"Could not save step {step} to {self.directory}: {reason}; {left}.")
 
 
 @jax.jit
@@ -267,7 +266,7 @@ def find(path: str | epath.Path) -> Checkpoint:
     found = latest(path / "checkpoints") or latest(path)
     if found is None:
         raise UserError(
-            f"There is no complete checkpoint in {path}: give a working folder of experiments.pretrain or one step of it."
+            f"There is no complete checkpoint in {path}: give a working folder of experiments.pretrain or a step of it."
         )
     return found
 
@@ -291,12 +290,13 @@ def compare(saved: dict[str, list[Any]], wanted: dict[str, list[Any]], path: epa
         else:
             what = f"its {tensor} is {_shape(saved[name])}, this run's is {_shape(wanted[name])}"
         raise UserError(
-            f"The checkpoint {path} is of another model or optimizer: {what}; use its configuration or another --workdir."
+            f"The checkpoint {path} is of another model or optimizer: {what}; use its configuration or another "
+            "--workdir."
         )
 
 
 def nested(tree: Any) -> dict[str, Any]:
-    """Any pytree as nested dicts of its leaves, by the keys of their paths, so that the files do not depend on its classes."""
+    """Any pytree as nested dicts of its leaves, by the keys of their paths: files do not depend on its classes."""
     return _unflatten({path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)})
 
 
@@ -350,7 +350,34 @@ def _remove_unfinished(directory: epath.Path) -> None:
     for path in directory.iterdir():
         step_without = path.name.isdigit() and not (path / MANIFEST).exists()
         if path.is_dir() and (step_without or ".orbax-checkpoint-tmp" in path.name):
+            _remove(path)
+
+
+def _remove(path: epath.Path, attempts: int = 20) -> None:
+    """Deletes a folder in which threads of a failed save may still be at work; what stays is unfinished all the same."""
+    for _ in range(attempts):
+        try:
             path.rmtree()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _is_full(directory: epath.Path, error: BaseException) -> bool:
+    """Whether a save failed for want of room. What one of the writing threads says need not be the cause, so look too."""
+    try:
+        full = shutil.disk_usage(directory).free < SMALLEST_ROOM
+    except OSError:  # not a local disk
+        full = False
+    return full or any(sign in str(error) for sign in ("No space left", "os_error_code='28'", "Disk quota exceeded"))
+
+
+def _quiet_orbax(record: logging.LogRecord) -> bool:
+    """Keeps Orbax from printing the tracebacks of its threads: `wait` raises what they met, explained."""
+    return "orbax" not in record.pathname or record.levelno < logging.ERROR
 
 
 def _barrier(name: str) -> None:

@@ -37,7 +37,9 @@ def make_store(directory: Path, seed: int = 0) -> Path:
     """A store of some thousand tokens in two splits."""
     tokenizer = train_sentencepiece(sentences(600, seed), directory / "tokenizer", vocab_size=320, sentinels=20)
     for split, documents in (("train", 60), ("validation", 12)):
-        text = [sentences(8, 1000 * seed + number + (500 if split == "validation" else 0)) for number in range(documents)]
+        text = [
+            sentences(8, 1000 * seed + number + (500 if split == "validation" else 0)) for number in range(documents)
+        ]
         encoded = [[tokenizer.encode(sentence) for sentence in document] for document in text]
         lengths = [len(tokens) for document in encoded for tokens in document]
         arrays = {
@@ -80,22 +82,24 @@ def tiny_config(store: Path | str, **changes: Any) -> Config:
     return config
 
 
-def start_run(workdir: Path, store: Path, changes: dict[str, Any], code: str = "", devices: int = 1) -> subprocess.Popen[str]:
-    """`train` in a new Python process, after `code`, which may patch things."""
+def start_run(
+    workdir: Path, store: Path, changes: dict[str, Any], code: str = "", devices: int = 1
+) -> subprocess.Popen[str]:
+    """`train` in a new Python process, after `code`, which may patch things; it prints "RESULT status step"."""
     script = (
-        "import jax, json, sys, logging\n"
+        "import json, logging\n"
         "logging.basicConfig()\n"
+        f"{code}\n"
         "from tests.train.kit import tiny_config\n"
         "from plmjax.train.loop import train\n"
-        f"{code}\n"
-        f"result = train(tiny_config({str(store)!r}, **json.loads({json.dumps(changes)!r})), {str(workdir)!r})\n"
+        f"result = train(tiny_config({str(store)!r}, **json.loads({json.dumps(json.dumps(changes))})), {str(workdir)!r})\n"
         "print('RESULT', result.status, result.step, flush=True)\n"
     )
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
         "PYTHONPATH": str(REPOSITORY),
     }
-    return subprocess.Popen(
-        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )  # fmt: skip
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, env=environment, **output)

@@ -111,9 +111,7 @@ def test_another_store_is_refused(finished: Path, tmp_path: Path) -> None:
         train(tiny_config(other), finished, devices=ONE)
 
 
-def test_non_finite_gradients_end_the_run(
-    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_non_finite_gradients_end_the_run(tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = CausalLM.losses
 
     def infinite(self: CausalLM, network: object, batch: dict, vocabulary: object, train: bool) -> tuple:
