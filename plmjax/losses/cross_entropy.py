@@ -24,7 +24,7 @@ CHUNK_ELEMENTS = 2**24
 """Logits that a device holds at once by default: 64 MiB of float32, 512 positions of a vocabulary of 32k."""
 
 CHUNK_ELEMENTS_CPU = 2**20
-"""The same on a CPU, whose caches like chunks small: a third of the time of one whole batch of 2,048 positions by 8k."""
+"""The same on a CPU, whose caches like small chunks: a third of the time of one chunk for 2,048 positions by 8k."""
 
 ROW_AXES = ("data", "fsdp")
 """Axes of a mesh that hold different rows of a batch, by their names in plmjax.train.sharding."""
@@ -147,8 +147,8 @@ def _visit(options, h_BLE, table_VE, bias_V, targets_BL, weights_BL, *, differen
     visit = functools.partial(_visit_rows, options, differentiate=differentiate)
     axes = _row_axes(h_BLE.shape[0])
     if axes:
-        # Left to itself, the compiler would add up the table's gradient over the devices after each chunk (or bring all rows
-        # to each part of the table). So each device goes over its own rows alone, and the sums are exchanged once.
+        # Left to itself, the compiler would add up the table's gradient over the devices after each chunk (or bring all
+        # rows to each part of the table). So each device goes over its own rows alone, and sums are exchanged once.
         rows, whole = P(axes), P()
         visit = jax.shard_map(
             functools.partial(visit, axes=axes),
