@@ -55,10 +55,19 @@ def tiny() -> Config:
 def mini() -> Config:
     return Config(
         name="t5_mini",
-        model=replace(VARIANTS["small"], num_layers=3, num_decoder_layers=3, num_heads=4, d_model=192, d_kv=48, d_ff=768, dropout=0.0),
+        model=replace(
+            VARIANTS["small"],
+            num_layers=2,
+            num_decoder_layers=2,
+            num_heads=4,
+            d_model=128,
+            d_kv=32,
+            d_ff=512,
+            dropout=0.0,
+        ),
         objective=SpanCorruption(),
         data=replace(ENGLISH),
-        train=TrainConfig(steps=5_000, batch_size=16, length=128, log_every=50, eval_every=500),
+        train=TrainConfig(steps=4_000, batch_size=16, length=128, log_every=50, eval_every=250),
         optimizer=replace(ADAFACTOR, warmup_steps=1000),
     )
 
