@@ -35,9 +35,10 @@ def adafactor(
 ) -> optax.GradientTransformation:
     """The direction that, times the learning rate, is taken off the parameters. No momentum, no weight decay.
 
-    Second moments decay by 1 - (count + 1)^-decay_exponent; a matrix whose both sides are at least `smallest_factored`
-    keeps only their row and column means. The update is scaled down to root mean square `clip_threshold`, then multiplied
-    by the parameter's root mean square (at least `parameter_floor`). In a scanned stack each layer is its own matrix.
+    Second moments decay by 1 - (count + 1)^-decay_exponent; a matrix whose both sides are at least
+    `smallest_factored` keeps only their row and column means. The update is scaled down to root mean square
+    `clip_threshold`, then multiplied by the parameter's root mean square (at least `parameter_floor`). In a scanned
+    stack each layer is its own matrix.
     """
 
     def init(params: Any) -> AdafactorState:

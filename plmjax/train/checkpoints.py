@@ -137,7 +137,7 @@ class Checkpointer:
             if jax.process_index() == 0:
                 commit(target, manifest)
                 self._prune()
-        except BaseException as error:  # noqa: BLE001: raised again, explained, by the next `wait`
+        except BaseException as error:  # raised again, explained, by the next `wait`
             self._failure = int(manifest["step"]), error
 
     def _prune(self) -> None:
@@ -354,7 +354,7 @@ def _remove_unfinished(directory: epath.Path) -> None:
 
 
 def _remove(path: epath.Path, attempts: int = 20) -> None:
-    """Deletes a folder in which threads of a failed save may still be at work; what stays is unfinished all the same."""
+    """Deletes a folder where threads of a failed save may still be at work; what stays is unfinished all the same."""
     for _ in range(attempts):
         try:
             path.rmtree()
@@ -367,7 +367,7 @@ def _remove(path: epath.Path, attempts: int = 20) -> None:
 
 
 def _is_full(directory: epath.Path, error: BaseException) -> bool:
-    """Whether a save failed for want of room. What one of the writing threads says need not be the cause, so look too."""
+    """Whether a save failed for want of room; what one of several writing threads says need not be the cause."""
     try:
         full = shutil.disk_usage(directory).free < SMALLEST_ROOM
     except OSError:  # not a local disk

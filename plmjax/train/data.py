@@ -27,17 +27,15 @@ def open_store(config: DataConfig, workdir: Path) -> Store:
     """The store, built first where it does not exist and the configuration says from what.
 
     Raises:
-        UserError: it does not exist and cannot be built.
+        UserError: it does not exist and cannot be built, or was made with other options.
     """
     path = store_path(config, workdir)
-    if not (path / "manifest.json").exists():
-        if config.prepare is None:
-            raise UserError(
-                f"There is no token store in {path}: set data.store to one, or make it with experiments.prepare."
-            )
-        from plmjax.data.prepare import prepare
-
-        prepare(config.prepare, path)
+    if config.prepare is not None:
+        return prepare(config.prepare, path)
+    if not path.exists():
+        raise UserError(
+            f"There is no token store in {path}: set data.store to one, or make it with experiments.prepare."
+        )
     return Store.open(path)
 
 
@@ -59,8 +57,8 @@ def _loader(
     windows = config.objective.windows(store.split(split), store.vocabulary, config.train.length, seed)
     if len(windows) == 0:
         raise UserError(
-            f"The {split} split of the store is too small for one example of {config.train.length} tokens: prepare more "
-            "text or lower train.length."
+            f"The {split} split of the store is too small for one example of {config.train.length} tokens: prepare "
+            "more text or lower train.length."
         )
     return Loader(windows, size, seed, shuffle=shuffle, rows=rows)
 

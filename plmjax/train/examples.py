@@ -16,10 +16,10 @@ SCALARS_ASIDE = ("example_ids", "epochs")
 
 
 def dump_examples(config: Config, workdir: str | Path, count: int) -> str:
-    """The first `count` examples of the run as text: what the network reads, what it must say, and with what weight.
+    """The first `count` examples of the run as text: what the network reads and must say, and with what weight.
 
-    Tokens are shown as the tokenizer's pieces, padding left out; a target is followed by its weight unless that is 1, and by
-    its position where the objective predicts chosen ones.
+    Tokens are shown as the tokenizer's pieces, padding left out; a target is followed by its position where the
+    objective predicts chosen ones, and by its weight unless that is 1.
 
     Raises:
         UserError: the configuration or the data does not allow the run.

@@ -99,8 +99,8 @@ def _size(numbers: Any) -> float:
 def peak_flops(device: jax.Device) -> float | None:
     """FLOPs a second that the device can reach at best; None if it is not known.
 
-    On a CPU it is measured with matrix products for 0.1 s on all cores, and divided by the process's devices, which share
-    them.
+    On a CPU it is measured with matrix products for 0.1 s on all cores, and divided by the process's devices, which
+    share them.
     """
     if device.platform == "cpu":
         return _measured() / jax.local_device_count()

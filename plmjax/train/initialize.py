@@ -76,8 +76,8 @@ def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tupl
         value = _rows_fitted(name, given.pop(name), leaf, vocabulary_size)
         if value.shape != leaf.shape:
             raise UserError(
-                f"--init_from's tensor {name!r} is {list(value.shape)}, but config.model needs {list(leaf.shape)}: make "
-                "them agree."
+                f"--init_from's tensor {name!r} is {list(value.shape)}, but config.model needs {list(leaf.shape)}: "
+                "make them agree."
             )
         value = np.asarray(value, leaf.dtype)
         return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: value[index])

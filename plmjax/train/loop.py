@@ -266,8 +266,8 @@ class _Run:
         if jax.process_index() == 0:
             path.write_text(json.dumps({"step": step, "in_a_row": in_a_row, "example_ids": ids}))
         raise UserError(
-            f"The gradient was not finite {in_a_row} times in a row, lastly in step {step}, whose example ids are in {path}: "
-            "lower optimizer.learning_rate or set optimizer.clip_norm, and start again."
+            f"The gradient was not finite {in_a_row} times in a row, lastly in step {step}, whose example ids are in "
+            f"{path}: lower optimizer.learning_rate or set optimizer.clip_norm, and start again."
         )
 
     def _validation_batches(self) -> Iterator[dict[str, jax.Array]]:
@@ -281,7 +281,8 @@ class _Run:
         self.reporter.plot()
 
     def _save(self, state: State) -> None:
-        self.checkpointer.save(state, self.manifest | {"interval": self.interval.sums})
+        interval = {name: list(pair) for name, pair in self.interval.sums.items()}  # it is written later
+        self.checkpointer.save(state, self.manifest | {"interval": interval})
         self.saved_at = time.monotonic()
 
     def _result(self, status: str, step: int) -> Result:

@@ -84,6 +84,6 @@ def check_same_run(saved: dict[str, Any], current: dict[str, Any], workdir: Any)
     if difference is not None:
         path, old, new = difference
         raise UserError(
-            f"The run in {workdir} has {path} = {old!r}, but {new!r} is asked for now: restore the value, or start a new "
-            "run in another --workdir."
+            f"The run in {workdir} has {path} = {old!r}, but {new!r} is asked for now: restore the value, or start a "
+            "new run in another --workdir."
         )

@@ -35,8 +35,8 @@ def resolve(config: Config, vocabulary: Any, device_count: int | None) -> Config
         config.train.eval_batch_size = config.train.batch_size // config.train.microbatches
     if config.train.eval_batch_size % rows:
         raise UserError(
-            f"train.eval_batch_size is {config.train.eval_batch_size}, which does not divide over the {rows} devices of "
-            "the mesh's data and fsdp axes: choose a multiple."
+            f"train.eval_batch_size is {config.train.eval_batch_size}, which does not divide over the {rows} devices "
+            "of the mesh's data and fsdp axes: choose a multiple."
         )
     return config
 
@@ -83,8 +83,8 @@ def check_numbers(config: Config) -> None:
     decay = config.optimizer.decay_steps or config.train.steps
     if config.optimizer.schedule in ("linear", "cosine") and config.optimizer.warmup_steps > decay:
         raise UserError(
-            f"optimizer.warmup_steps is {config.optimizer.warmup_steps}, but the rate must have decayed by step {decay}: "
-            "warm up for fewer steps."
+            f"optimizer.warmup_steps is {config.optimizer.warmup_steps}, but the rate must have decayed by step "
+            f"{decay}: warm up for fewer steps."
         )
 
 
@@ -98,8 +98,8 @@ def _rows_over(config: Config, device_count: int) -> int:
         )
     if (size // parts) % (data * fsdp):
         raise UserError(
-            f"A microbatch has {size // parts} examples, which do not divide over the {data * fsdp} devices of the mesh's "
-            f"data and fsdp axes: make train.batch_size a multiple of {parts * data * fsdp}."
+            f"A microbatch has {size // parts} examples, which do not divide over the {data * fsdp} devices of the "
+            f"mesh's data and fsdp axes: make train.batch_size a multiple of {parts * data * fsdp}."
         )
     return data * fsdp
 

@@ -92,7 +92,8 @@ def start_run(
         f"{code}\n"
         "from tests.train.kit import tiny_config\n"
         "from plmjax.train.loop import train\n"
-        f"result = train(tiny_config({str(store)!r}, **json.loads({json.dumps(json.dumps(changes))})), {str(workdir)!r})\n"
+        f"config = tiny_config({str(store)!r}, **json.loads({json.dumps(json.dumps(changes))}))\n"
+        f"result = train(config, {str(workdir)!r})\n"
         "print('RESULT', result.status, result.step, flush=True)\n"
     )
     environment = os.environ | {

@@ -181,12 +181,15 @@ def test_no_room_for_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda s: make_state(1, width=32), r"its tensor 'encoder/layers/mlp/up/bias' is float32\[2,64\], this run's is float32\[2,32\]"),
-        (lambda s: state_of({**s.params, "pooler": {"kernel": jnp.ones((2, 2))}}, OPTIMIZER), "lacks the tensor 'pooler/kernel'"),
-        (lambda s: state_of({"encoder": s.params["encoder"]}, OPTIMIZER), "has the tensor 'embeddings/tokens/embedding'"),
+        (lambda s: make_state(1, width=32), r"'encoder/layers/mlp/up/bias' is float32\[2,64\], .* float32\[2,32\]"),
+        (
+            lambda s: state_of(s.params | {"pooler": {"kernel": jnp.ones(2)}}, OPTIMIZER),
+            "lacks the tensor 'pooler/kernel'",
+        ),
+        (lambda s: state_of({"encoder": s.params["encoder"]}, OPTIMIZER), "has the tensor 'embeddings/tokens"),
         (lambda s: state_of(s.params, optax.trace(0.9)), "another model or optimizer"),
     ],
-)  # fmt: skip
+)
 def test_another_model_is_refused(tmp_path: Path, change: object, sentence: str) -> None:
     saved(tmp_path, 1)
     other = change(make_state(1))

@@ -67,10 +67,14 @@ class Setup:
         schedule = make_schedule(OptimizerConfig(learning_rate=1e-2, warmup_steps=4, schedule="constant"), 10)
         with jax.set_mesh(mesh):
             abstract = abstract_state(self.parts["module"], self.optimizer, 0, mesh)
-            step = jit_train_step(
-                mesh, abstract, **self.parts, optimizer=self.optimizer, schedule=schedule, clip_norm=1.0, microbatches=1,
-                seed=0,
-            )  # fmt: skip
+            options = {
+                "optimizer": self.optimizer,
+                "schedule": schedule,
+                "clip_norm": 1.0,
+                "microbatches": 1,
+                "seed": 0,
+            }
+            step = jit_train_step(mesh, abstract, **self.parts, **options)
 
             def call(state: State, batch: dict) -> tuple[State, dict]:
                 with jax.set_mesh(mesh):
