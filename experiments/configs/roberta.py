@@ -60,8 +60,8 @@ def mini() -> Config:
         ),
         objective=MaskedLM(),
         data=replace(ENGLISH),
-        train=TrainConfig(steps=16_000, batch_size=8, length=64, log_every=100, eval_every=500),
-        optimizer=replace(ADAM, learning_rate=1.5e-3, warmup_steps=500, clip_norm=1.0),
+        train=TrainConfig(steps=3_000, batch_size=32, length=64, log_every=50, eval_every=250),
+        optimizer=replace(ADAM, learning_rate=1.5e-3, warmup_steps=200, clip_norm=1.0),
     )
 
 
