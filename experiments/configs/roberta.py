@@ -60,7 +60,7 @@ def mini() -> Config:
         ),
         objective=MaskedLM(),
         data=replace(ENGLISH),
-        train=TrainConfig(steps=3_000, batch_size=32, length=64, log_every=50, eval_every=250),
+        train=TrainConfig(steps=2_000, batch_size=32, length=64, log_every=50, eval_every=250),
         optimizer=replace(ADAM, learning_rate=1.5e-3, warmup_steps=200, clip_norm=1.0),
     )
 

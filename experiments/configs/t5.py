@@ -67,7 +67,7 @@ def mini() -> Config:
         ),
         objective=SpanCorruption(),
         data=replace(ENGLISH),
-        train=TrainConfig(steps=4_000, batch_size=16, length=128, log_every=50, eval_every=250),
+        train=TrainConfig(steps=1_500, batch_size=16, length=128, log_every=50, eval_every=250),
         optimizer=replace(ADAFACTOR, warmup_steps=1000),
     )
 
