@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.modules import build
+from plmjax.modules import build, family_of
 from plmjax.train.config import Config
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.schedules import make_schedule
@@ -23,6 +23,7 @@ def resolve(config: Config, vocabulary: Any, device_count: int | None) -> Config
         UserError: a value out of range, or two that do not fit, in one sentence.
     """
     config = copy.deepcopy(config)
+    family_of(config.model)  # refuses what is no network's configuration
     check_numbers(config)
     make_optimizer(config.optimizer)
     make_schedule(config.optimizer, config.train.steps)
