@@ -2,8 +2,8 @@
 
     python -m experiments.compare --runs=runs/bert_mini,runs/gpt2_mini --picture=runs/minis.png
 
-Losses are those of the main token loss on the validation split, in nats a predicted token; the unigram entropy is that of
-the same targets, the loss of a network that knows only how frequent each token is.
+Losses are those of the main token loss on the validation split, in nats a predicted token; the unigram entropy is that
+of the same targets, the loss of a network that knows only how frequent each token is.
 """
 
 import statistics
@@ -82,15 +82,14 @@ def table(runs: list[Run]) -> str:
     ]
     for run in runs:
         loss, left = run.curve[-1][1], run.left_at()
-        lines.append(
-            f"| {run.name} | {si(run.tokens)} | {si(run.speed)} | {loss:.3f} | {run.entropy:.3f} | {run.entropy - loss:.3f} "
-            f"| {run.accuracy:.1%} | {'not yet' if left is None else si(left)} |"
-        )
+        cells = [run.name, si(run.tokens), si(run.speed), f"{loss:.3f}", f"{run.entropy:.3f}"]
+        cells += [f"{run.entropy - loss:.3f}", f"{run.accuracy:.1%}", "not yet" if left is None else si(left)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def draw(runs: list[Run], path: Path) -> None:
-    """Validation loss less the unigram entropy, over tokens, a curve a run: 0 is where nothing but frequency is known."""
+    """Validation loss less the unigram entropy, over tokens, a curve a run; 0: only frequencies are known."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -4,17 +4,17 @@
 
 | variant   | what it is | hardware, time | validation loss |
 |---|---|---|---|
-| tiny      | the built-in corpus, to see it run | @TINY@ |
+| tiny      | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
 | mini      | 3 M words of English, see the README | @MINI@ |
-| base      | the paper's, first phase: length 128, 900,000 of 1,000,000 steps of 256 | TPU v3-32 or 8 A100; not measured | not measured |
-| base_512  | second phase: length 512, the last 100,000 steps, `--init_from` the first | as base; not measured | not measured |
+| base      | the paper's first phase: 900,000 steps of 256 x 128 | TPU v3-32; not measured | not measured |
+| base_512  | the second: 100,000 steps at 512, `--init_from` the first | as base; not measured | not measured |
 | large     | as base, 24 layers of 1024 | TPU v3-128; not measured | not measured |
 | large_512 | as base_512 | as large; not measured | not measured |
 
 The paper trains 90% of the steps at length 128 and 10% at 512, under one learning rate that falls linearly to 0 at step
-1,000,000; the second phase goes on with that line. AdamW without bias correction, decay 0.01, clipping at 1 (released code).
-The released data repeated ten prepared pairings and masks (`window.duplicates=10`, `static=True`); here pairs are prepared
-ten times as well, and masks are drawn anew in each epoch.
+1,000,000; the second phase goes on with that line. AdamW without bias correction, decay 0.01, clipping at 1 (released
+code). The released data repeated ten prepared pairings and masks (`window.duplicates=10`, `static=True`); here pairs are
+prepared ten times as well, and masks are drawn anew in each epoch.
 """
 
 from dataclasses import replace
@@ -42,7 +42,9 @@ def paper(size: str, length: int) -> Config:
         name=f"bert_{size}" if first else f"bert_{size}_512",
         model=replace(VARIANTS[size], dtype="bfloat16"),
         objective=BertPretraining(window=SegmentPair(duplicates=10)),
-        train=TrainConfig(steps=900_000 if first else 100_000, batch_size=256, length=length, log_every=100, eval_every=10_000),
+        train=TrainConfig(
+            steps=900_000 if first else 100_000, batch_size=256, length=length, log_every=100, eval_every=10_000
+        ),
         optimizer=replace(
             ADAM,
             learning_rate=1e-4 if first else 1e-5,
