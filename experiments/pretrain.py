@@ -23,6 +23,7 @@ from absl import flags
 from experiments import _main
 from experiments.summary import config_as_text, describe_result
 from plmjax.train import distributed
+from plmjax.train.backend import use_deterministic_kernels
 from plmjax.train.examples import dump_examples
 from plmjax.train.loop import EXIT_STOPPED, train
 
@@ -40,6 +41,9 @@ INIT_FROM = flags.DEFINE_string(
 DUMP_EXAMPLES = flags.DEFINE_integer(
     "dump_examples", 0, "Print so many examples as the network gets them, and end.", lower_bound=0
 )
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "On GPUs: the same bits in every run, somewhat slower. CPUs and TPUs give them anyway."
+)
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the configuration as JSON, and end.")
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "Several hosts: HOST:PORT of the first. Not needed on TPU pods and under Slurm: --processes=-1."
@@ -54,6 +58,8 @@ def main() -> None:
     if PRINT_CONFIG.value:
         print(config_as_text(config))
         return
+    if DETERMINISTIC.value:
+        use_deterministic_kernels()
     if PROCESSES.value != 1:
         distributed.start(COORDINATOR.value, PROCESSES.value, PROCESS_ID.value)
     if DUMP_EXAMPLES.value:

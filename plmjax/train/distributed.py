@@ -14,7 +14,7 @@ def start(coordinator: str, processes: int, process_id: int) -> None:
 
     Args:
         coordinator: host:port of process 0; empty on TPU pods and under Slurm, where JAX finds it.
-        processes: how many take part; 0: found by JAX.
+        processes: how many take part; -1: found by JAX.
         process_id: this one's number; -1: found by JAX.
 
     Raises:
@@ -24,7 +24,10 @@ def start(coordinator: str, processes: int, process_id: int) -> None:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
-            coordinator or None, processes or None, None if process_id < 0 else process_id, initialization_timeout=300
+            coordinator or None,
+            processes if processes > 0 else None,
+            process_id if process_id >= 0 else None,
+            initialization_timeout=300,
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from plmjax.errors import UserError
 from plmjax.modules import build
+from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.checkpoints import Checkpoint, Checkpointer, restore
 from plmjax.train.config import Config
 from plmjax.train.data import abstract_batch, open_store, training_loader, validation_batches, validation_loader
@@ -80,13 +81,6 @@ def train(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(f"The disk that holds {workdir} is full: free some space and run again to resume.") from error
-
-
-def enable_compilation_cache(directory: str) -> None:
-    """Keeps compiled programs in `directory` for later runs, unless it is empty or JAX was given a cache already."""
-    if directory and not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path(directory).expanduser()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 class _Run:
