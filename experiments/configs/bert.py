@@ -13,8 +13,8 @@
 
 The paper trains 90% of the steps at length 128 and 10% at 512, under one learning rate that falls linearly to 0 at step
 1,000,000; the second phase goes on with that line. AdamW without bias correction, decay 0.01, clipping at 1 (released
-code). The released data repeated ten prepared pairings and masks (`window.duplicates=10`, `static=True`); here pairs are
-prepared ten times as well, and masks are drawn anew in each epoch.
+code). The released data repeated ten prepared pairings and masks (`window.duplicates=10`, `static=True`); here pairs
+are prepared ten times as well, and masks are drawn anew in each epoch.
 """
 
 from dataclasses import replace

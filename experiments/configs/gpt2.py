@@ -13,8 +13,9 @@
 | large   | 774M | TPU v3-128; not measured | not measured |
 | xl      | 1.5B | TPU v3-256; not measured | not measured |
 
-The paper gives sizes, batch (512 x 1024 tokens) and data, but neither learning rates nor the number of steps: small to xl
-use GPT-3's for the same sizes (Brown et al. 2020, Table 2.1 and App. B: cosine to 10%, warm-up 375 M tokens, 300 B tokens).
+The paper gives sizes, batch (512 x 1024 tokens) and data, but neither learning rates nor the number of steps: small to
+xl use GPT-3's for the same sizes (Brown et al. 2020, Table 2.1 and App. B: cosine to 10%, warm-up 375 M tokens, 300 B
+tokens).
 """
 
 from dataclasses import replace

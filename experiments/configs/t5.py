@@ -7,10 +7,10 @@
 | tiny     | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
 | mini     | 3 M words of English, see the README | @MINI@ |
 | baseline | Sec. 3.1: base, i.i.d. noise, 524,288 steps of 128 x 512 | TPU v3-32; not measured | not measured |
-| small, base, large, 3b, 11b | 1,000,000 steps of 2,048 x 512, spans | TPU v3-64 to v3-1024; not measured | not measured |
+| small, base, large, 3b, 11b | 1,000,000 steps of 2,048 x 512, spans | TPU v3-64 to 1024; not measured | not measured |
 
-Adafactor with the learning rate 1/sqrt(max(step, 10^4)), z-loss 1e-4, dropout 0.1. The released models saw supervised tasks
-in the same batches; these configs pre-train on the unlabelled text alone.
+Adafactor with the learning rate 1/sqrt(max(step, 10^4)), z-loss 1e-4, dropout 0.1. The released models saw supervised
+tasks in the same batches; these configs pre-train on the unlabelled text alone.
 """
 
 from dataclasses import replace

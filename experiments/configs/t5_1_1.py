@@ -5,7 +5,7 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny    | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| small, base, large, xl, xxl | 1,000,000 steps of 2,048 x 512, spans | TPU v3-64 to v3-1024; not measured | not measured |
+| small, base, large, xl, xxl | 1,000,000 steps of 2,048 x 512, spans | TPU v3-64 to 1024; not measured | not measured |
 """
 
 from dataclasses import replace
