@@ -193,9 +193,7 @@ def gradients_by_their_names(pretrained: Pretrained) -> Callable[..., dict[str, 
         outputs = run(Bound(pretrained.module, params), arrays, pretrained.special)
         return standard_loss(outputs, targets, jax.nn.log_softmax)
 
-    gradient = jax.jit(
-        jax.grad(loss), compiler_options={"xla_backend_optimization_level": 0}
-    )  # compiles in half the time
+    gradient = jax.jit(jax.grad(loss))
     table = pretrained.family.table(pretrained.config, pretrained.architecture, pretrained.special)
 
     def compute(inputs: dict[str, np.ndarray], targets: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -140,3 +140,18 @@ def test_every_parameter_is_mapped(pair: Pair) -> None:
     )
     assert all(path.startswith(allowed) if allowed else False for path in absent)
     assert given == {path: shape for path, shape in needed.items() if path in given}
+
+
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "T5ForConditionalGeneration-1.1"])
+def test_generation(name: str, tmp_path: Path) -> None:
+    """Greedy continuations are those of transformers."""
+    (case,) = [case for case in CASES if str(case) == name]
+    model = reference.random_model(case)
+    model.save_pretrained(tmp_path)
+    ours = load_huggingface(tmp_path)
+    decoder = case.architecture.startswith("GPT2")
+    inputs = reference.inputs_of(case, "left" if decoder else "right")
+    given = {key: torch.tensor(inputs[key]) for key in ("input_ids", "attention_mask")}
+    options = {"max_new_tokens": 6, "pad_token_id": 0, "eos_token_id": 100}
+    expected = model.generate(**given, do_sample=False, **options)
+    np.testing.assert_array_equal(ours.generate(inputs["input_ids"], inputs["attention_mask"], **options), expected)
