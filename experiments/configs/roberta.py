@@ -60,8 +60,8 @@ def mini() -> Config:
         ),
         objective=MaskedLM(),
         data=replace(ENGLISH),
-        train=TrainConfig(steps=2_000, batch_size=32, length=64, log_every=50, eval_every=250),
-        optimizer=replace(ADAM, learning_rate=1.5e-3, warmup_steps=200, clip_norm=1.0),
+        train=TrainConfig(steps=1_000, batch_size=32, length=64, log_every=50, eval_every=250),
+        optimizer=replace(ADAM, learning_rate=1.5e-3, warmup_steps=100, clip_norm=1.0),
     )
 
 
