@@ -38,7 +38,7 @@ class Loader:
         batch_size: int,
         seed: int = 0,
         shuffle: bool = True,
-        rows: Sequence[int] | None = None,
+        rows: Sequence[int] | np.ndarray | None = None,
     ):
         if batch_size < 1:
             raise UserError(f"A batch of {batch_size} examples is no batch: take 1 or more.")

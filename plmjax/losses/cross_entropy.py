@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,9 +53,9 @@ class _Options(NamedTuple):
 
 
 class _Gradients(NamedTuple):
-    h: jax.Array
-    table: jax.Array
-    bias: jax.Array | None
+    h: Any  # arrays, or the partitions of arrays
+    table: Any
+    bias: Any
 
 
 def default_chunk(batch: int, length: int, rows: int) -> int:

@@ -5,7 +5,7 @@ Legend: B batch, L length, D model width, V vocabulary rows.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -107,7 +107,8 @@ class GPT(nn.Module):
 
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
-        self.token_head(self.decode(jnp.zeros((1, 1), jnp.int32)))
+        x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
+        self.token_head(x_BLD)
 
     def decode(
         self,

@@ -141,7 +141,8 @@ class T5(nn.Module):
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
         tokens_BL = jnp.zeros((1, 1), jnp.int32)
-        self.token_head(self.decode(tokens_BL, self.encode(tokens_BL)))
+        x_BLD: Any = self.decode(tokens_BL, self.encode(tokens_BL))
+        self.token_head(x_BLD)
 
     def encode(self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None) -> Array:
         """The memory [B, L, D] in `dtype` of int32 [B, L] inputs.

@@ -6,7 +6,7 @@ losses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import jax
@@ -79,6 +79,7 @@ class EncoderObjective:
     __slots__ = ()
 
     kind: ClassVar[str] = "encoder"
+    window: Any
 
     def parts(self) -> Sequence[Part]:
         raise NotImplementedError
@@ -146,7 +147,7 @@ def check_share(name: str, value: float, least: float = 0.0, most: float = 1.0) 
         raise UserError(f"{name} is {value}; it must lie between {least:g} and {most:g}.")
 
 
-def token_metrics(name: str, correct: jax.Array, weights: jax.Array) -> Mapping[str, Weighted]:
+def token_metrics(name: str, correct: jax.Array, weights: jax.Array) -> dict[str, Weighted]:
     """The accuracy of a loss, named after it."""
     return {f"{name}_accuracy": Weighted.of(correct, weights)}
 

@@ -22,7 +22,7 @@ class Moments(NamedTuple):
 class AdafactorState(NamedTuple):
     """`count` updates so far (int32) and `moments`, {path: Moments}."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, which nothing calls
     moments: dict[str, Moments]
 
 

@@ -8,7 +8,7 @@ import jax
 
 def enable_compilation_cache(directory: str) -> None:
     """Keeps compiled programs in `directory` for later runs, unless it is empty or JAX was given a cache already."""
-    if directory and not jax.config.jax_compilation_cache_dir:
+    if directory and not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(Path(directory).expanduser()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 

@@ -20,7 +20,7 @@ def start(coordinator: str, processes: int, process_id: int) -> None:
     Raises:
         UserError: the others did not come.
     """
-    if jax.config.jax_platforms == "cpu":
+    if jax.config.jax_platforms == "cpu":  # type: ignore[attr-defined]
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
@@ -43,7 +43,8 @@ def agree(flags: dict[str, bool]) -> dict[str, bool]:
     from jax.experimental import multihost_utils
 
     raised = np.asarray(multihost_utils.process_allgather(np.array(list(flags.values()), np.int32)))
-    return dict(zip(flags, raised.reshape(jax.process_count(), -1).any(0).tolist(), strict=True))
+    anywhere = raised.reshape(jax.process_count(), -1).any(axis=0)
+    return {name: bool(value) for name, value in zip(flags, anywhere, strict=True)}
 
 
 def first_process_first(work: Callable[[], Any]) -> Any:

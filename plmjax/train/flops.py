@@ -55,7 +55,7 @@ def _count(jaxpr: Any) -> float:
 
 def _equation(equation: Any) -> float:
     name, params = equation.primitive.name, equation.params
-    shapes = [getattr(v.aval, "shape", ()) for v in equation.invars]
+    shapes: list[tuple[int, ...]] = [getattr(v.aval, "shape", ()) for v in equation.invars]
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
         return 2.0 * _size(equation.outvars[0].aval.shape) * _size(shapes[0][axis] for axis in contracted)
