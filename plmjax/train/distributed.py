@@ -43,7 +43,7 @@ def agree(flags: dict[str, bool]) -> dict[str, bool]:
     from jax.experimental import multihost_utils
 
     raised = np.asarray(multihost_utils.process_allgather(np.array(list(flags.values()), np.int32)))
-    anywhere = raised.reshape(jax.process_count(), -1).any(axis=0)
+    anywhere: Any = raised.reshape(jax.process_count(), -1).any(axis=0)
     return {name: bool(value) for name, value in zip(flags, anywhere, strict=True)}
 
 
