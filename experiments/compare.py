@@ -9,11 +9,11 @@ of the same targets, the loss of a network that knows only how frequent each tok
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
 from experiments import _main
+from experiments.summary import main_loss
 from plmjax.errors import UserError
 from plmjax.train.checkpoints import latest
 from plmjax.train.reporting import read_records, si
@@ -67,11 +67,6 @@ def read_run(workdir: Path) -> Run:
         entropy=validations[-1]["unigram_entropy"],
         accuracy=validations[-1][f"{loss}_accuracy"],
     )
-
-
-def main_loss(record: dict[str, Any]) -> str:
-    """The name of the first loss that has an accuracy: objectives name the loss of their tokens first."""
-    return next(name for name in record if f"{name}_accuracy" in record)
 
 
 def table(runs: list[Run]) -> str:

@@ -30,16 +30,20 @@ def describe_result(result: Result, steps: int) -> str:
     return "\n".join(lines)
 
 
+def main_loss(record: dict[str, Any]) -> str:
+    """The name of the loss of a validation's tokens: the first that has an accuracy."""
+    return next(name for name in record if f"{name}_accuracy" in record)
+
+
 def _headline(result: Result, steps: int) -> str:
     if result.status == "complete":
         return f"The run is complete: it is at step {result.step:,} of {steps:,}. Raise --config.train.steps to go on."
     if result.status == "stopped":
         return f"Stopped at step {result.step:,} of {steps:,}: run the same command again to resume."
-    loss, entropy = result.validation.get("loss"), result.unigram_entropy
-    if loss is None or entropy is None:
-        return f"Finished {result.step:,} steps."
+    entropy, name = result.unigram_entropy, main_loss(result.validation)
+    loss = result.validation[name]
     return (
-        f"Finished {result.step:,} steps: validation loss {loss:.4f} nats, unigram entropy of the validation targets "
+        f"Finished {result.step:,} steps: validation loss of {name} {loss:.4f} nats, unigram entropy of its targets "
         f"{entropy:.4f}; the difference is {entropy - loss:.4f}."
     )
 
