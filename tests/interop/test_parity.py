@@ -146,6 +146,8 @@ def test_every_parameter_is_mapped(pair: Pair) -> None:
 def test_generation(name: str, tmp_path: Path) -> None:
     """Greedy continuations are those of transformers."""
     (case,) = [case for case in CASES if str(case) == name]
+    if case.architecture.startswith("T5"):  # the cache of transformers has as many layers as the encoder
+        case = dataclasses.replace(case, config=case.config | {"num_decoder_layers": 2})
     model = reference.random_model(case)
     model.save_pretrained(tmp_path)
     ours = load_huggingface(tmp_path)
