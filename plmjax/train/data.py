@@ -31,6 +31,8 @@ def open_store(config: DataConfig, workdir: Path) -> Store:
     """
     path = store_path(config, workdir)
     if config.prepare is not None:
+        if not path.exists() and jax.process_index() == 0:
+            print(f"making the token store {path} from {', '.join(config.prepare.sources)}", flush=True)
         return prepare(config.prepare, path)
     if not path.exists():
         raise UserError(
