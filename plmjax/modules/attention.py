@@ -3,6 +3,7 @@
 Legend: B batch, L queries, T keys, D model width, H heads, K head width.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -150,22 +151,25 @@ def _attend_pallas(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scal
         return flash_attention(q_BHLK, k_BHTK, v_BHTK, segment_ids=segments, causal=mask.causal, sm_scale=scale)
 
     heads_first = [jnp.swapaxes(x, 1, 2) for x in (q_BLHK, k_BTHK, v_BTHK)]
-    out_BHLK = _over_mesh(flash)(*heads_first, segments)
+    batch, num_heads = q_BLHK.shape[0], q_BLHK.shape[2]
+    out_BHLK = _over_mesh(flash, batch, num_heads)(*heads_first, segments)
     return jnp.swapaxes(out_BHLK, 1, 2).astype(q_BLHK.dtype)
 
 
-def _over_mesh(kernel: Callable[..., Array]) -> Callable[..., Array]:
-    """`kernel` on each device's part of the batch (axes "data", "fsdp") and the heads ("tensor").
+def _over_mesh(kernel: Callable[..., Array], batch: int, num_heads: int) -> Callable[..., Array]:
+    """`kernel` on each device's part of the batch (axes "data", "fsdp") and of the heads ("tensor").
 
-    XLA can't split a Pallas kernel by itself.
+    XLA can't split a Pallas kernel by itself. An axis that does not divide its dimension repeats the work.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return kernel
-    batch = tuple(axis for axis in ("data", "fsdp") if axis in mesh.axis_names)
-    heads = "tensor" if "tensor" in mesh.axis_names else None
-    split = jax.sharding.PartitionSpec(batch, heads)
-    by_batch = jax.sharding.PartitionSpec(batch)
+    batch_axes = tuple(axis for axis in ("data", "fsdp") if axis in mesh.axis_names)
+    if batch % math.prod(mesh.shape[axis] for axis in batch_axes):
+        batch_axes = ()
+    head_axis = "tensor" if num_heads % mesh.shape.get("tensor", num_heads + 1) == 0 else None
+    split = jax.sharding.PartitionSpec(batch_axes, head_axis)
+    by_batch = jax.sharding.PartitionSpec(batch_axes)
     return jax.shard_map(kernel, in_specs=(split, split, split, by_batch), out_specs=split, check_vma=False)
 
 

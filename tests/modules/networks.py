@@ -19,8 +19,6 @@ TINY = {
     "t5": ("t5", "tiny"),
     "t5_v1_1": ("t5", "tiny_v1_1"),
 }
-SELF_ATTENDING = ("bert", "roberta", "gpt1", "gpt2")
-CAUSAL = ("gpt1", "gpt2", "t5", "t5_v1_1")
 
 
 @dataclass(frozen=True)

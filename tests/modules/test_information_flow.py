@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.modules.networks import CAUSAL, SELF_ATTENDING, TINY, network, states
+from tests.modules.networks import TINY, network, states
 
 LENGTH = 9
 # Distinct tokens, so that a row of the table belongs to one place.
@@ -15,53 +15,51 @@ SEGMENTS = np.array([1, 1, 1, 2, 2, 2, 2, 0, 0])
 MEMORY_SEGMENTS = np.array([1, 1, 2, 2, 2, 0, 3])
 
 
-def influence(net, run, tokens_1L):
-    """bool [L, T]: does token t of `tokens_1L` change state l of `run(bound)` [1, L, D]?"""
+def influences(net, run, tokens_1L):
+    """From `run`'s further arguments to bool [L, T]: token t of `tokens_1L` changes state l of `run(bound, ...)`."""
 
-    def one_number_a_state(table):
+    def one_number_a_state(table, *arguments):
         embeddings = net.params["embeddings"] | {"tokens": {"embedding": table}}
-        x_1LD = run(net.bound(net.params | {"embeddings": embeddings}))
+        x_1LD = run(net.bound(net.params | {"embeddings": embeddings}), *arguments)
         return jnp.sum(jnp.sin(3 * x_1LD[0]), axis=-1)
 
-    jacobian = jax.jit(jax.jacrev(one_number_a_state))(net.params["embeddings"]["tokens"]["embedding"])
-    assert bool(jnp.isfinite(jacobian).all())
-    return np.asarray(jnp.any(jacobian[:, tokens_1L[0]] != 0, axis=-1))
+    compiled = jax.jit(jax.jacrev(one_number_a_state))
+
+    def of(*arguments):
+        jacobian = compiled(net.params["embeddings"]["tokens"]["embedding"], *arguments)
+        assert bool(jnp.isfinite(jacobian).all())
+        return np.asarray(jnp.any(jacobian[:, tokens_1L[0]] != 0, axis=-1))
+
+    return of
 
 
 def allowed(query_segments, key_segments, causal):
+    """bool [L, T]: where attention may look; every state besides has its own token in it."""
     seen = (query_segments[:, None] == key_segments[None]) & (key_segments[None] != 0)
-    return seen & (np.tril(np.ones_like(seen)) if causal else True)
+    return seen & np.tril(np.ones_like(seen)) if causal else seen
 
 
-@pytest.mark.parametrize("name", SELF_ATTENDING)
-@pytest.mark.parametrize("packed", [False, True])
-def test_self_attention_stays_in_its_segment_and_its_past(name, packed):
-    net = network(name)
-    segments = SEGMENTS if packed else np.ones(LENGTH, int)
-    given = jnp.asarray(segments, jnp.int32)[None] if packed else None
-    got = influence(net, lambda bound: states(bound, TOKENS, None, given), TOKENS)
-    want = allowed(segments, segments, name in CAUSAL) | np.eye(LENGTH, dtype=bool)
-    np.testing.assert_array_equal(got, want)
+OWN = np.eye(LENGTH, dtype=bool)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_the_encoder_decoder_reads_its_past_and_the_memory_of_its_segment(packed):
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_self_attention_stays_in_its_segment_and_its_past(name):
+    seen = influences(network(name), lambda bound, segments: states(bound, TOKENS, None, segments), TOKENS)
+    for segments in (SEGMENTS, np.ones_like(SEGMENTS)):
+        np.testing.assert_array_equal(seen(segments[None]), allowed(segments, segments, name == "gpt2") | OWN)
+
+
+def test_the_encoder_decoder_reads_its_past_and_the_memory_of_its_segment():
     net = network("t5")
-    segments = SEGMENTS if packed else np.ones(LENGTH, int)
-    memory_segments = MEMORY_SEGMENTS if packed else np.ones(7, int)
-    own = jnp.asarray(segments, jnp.int32)[None] if packed else None
-    memorys = jnp.asarray(memory_segments, jnp.int32)[None] if packed else None
 
-    def run(bound):
-        memory = bound.encode(MEMORY_TOKENS, segments_BL=memorys)
-        return bound.decode(TOKENS, memory, memorys, segments_BL=own)
+    def run(bound, segments, memory_segments):
+        memory = bound.encode(MEMORY_TOKENS, segments_BL=memory_segments)
+        return bound.decode(TOKENS, memory, memory_segments, segments_BL=segments)
 
-    np.testing.assert_array_equal(
-        influence(net, run, TOKENS), allowed(segments, segments, True) | np.eye(LENGTH, dtype=bool)
-    )
-    np.testing.assert_array_equal(influence(net, run, MEMORY_TOKENS), allowed(segments, memory_segments, False))
-    encoded = influence(net, lambda bound: bound.encode(MEMORY_TOKENS, segments_BL=memorys), MEMORY_TOKENS)
-    np.testing.assert_array_equal(encoded, allowed(memory_segments, memory_segments, False) | np.eye(7, dtype=bool))
+    both = influences(net, run, jnp.concatenate([TOKENS, MEMORY_TOKENS], axis=1))
+    for own, memory in ((SEGMENTS, MEMORY_SEGMENTS), (np.ones_like(SEGMENTS), np.ones_like(MEMORY_SEGMENTS))):
+        want = np.concatenate([allowed(own, own, True) | OWN, allowed(own, memory, False)], axis=1)
+        np.testing.assert_array_equal(both(own[None], memory[None]), want)
 
 
 @pytest.mark.parametrize("name", TINY)
