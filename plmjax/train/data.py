@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from plmjax.data.loader import Loader
 from plmjax.data.prepare import prepare
-from plmjax.data.store import Store
+from plmjax.data.store import MANIFEST_FILE, Store
 from plmjax.errors import UserError
 from plmjax.train.config import Config, DataConfig
 from plmjax.train.sharding import local_rows, to_devices
@@ -30,6 +30,8 @@ def open_store(config: DataConfig, workdir: Path) -> Store:
         UserError: it does not exist and cannot be built, or was made with other options.
     """
     path = store_path(config, workdir)
+    if config.store and (path / MANIFEST_FILE).exists():
+        return Store.open(path)  # named by hand: taken as it is, whatever the configuration would have made
     if config.prepare is not None:
         if not path.exists() and jax.process_index() == 0:
             print(f"making the token store {path} from {', '.join(config.prepare.sources)}", flush=True)
