@@ -57,9 +57,9 @@ def main_job() -> Config:
         ),
         objective=CausalLM(),
         data=builtin(),
-        train=TrainConfig(steps=1500, batch_size=8, length=128, log_every=50, eval_every=500),
+        train=TrainConfig(steps=1_000, batch_size=8, length=128, log_every=50, eval_every=250),
         optimizer=replace(ADAM, learning_rate=2e-3, warmup_steps=100),
-        checkpoint=CheckpointConfig(every_steps=500),
+        checkpoint=CheckpointConfig(every_steps=250),
     )
 
 
