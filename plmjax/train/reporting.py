@@ -97,7 +97,7 @@ class Reporter:
         if self._wandb is not None:
             self._wandb.log(numbers, step=step)
         if split == "train" and self._bar is not None:
-            self._bar.set_postfix_str("  ".join(parts(record)), refresh=False)
+            self._bar.set_postfix_str("  ".join([f"epoch {record['epoch']:.2f}", *parts(record)]), refresh=False)
         elif split == "train":
             head = f"step {step:>{len(f'{self._steps:,}')},}/{self._steps:,}  epoch {record['epoch']:.2f}"
             self.say("  ".join([head, *parts(record), f"ETA {clock(self._remaining(step))}"]))
