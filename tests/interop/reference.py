@@ -1,7 +1,7 @@
 """Random two-layer models of `transformers`, the inputs and losses to compare on, and how far they may differ."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 
 from plmjax.interop import Pretrained
 from plmjax.interop.tables import export_params
-from plmjax.modules import Bound
+from plmjax.modules import Bound, build
 
 # Absolute, float32 on both sides; what remains is the order of sums. Never to be relaxed: find the difference instead.
 FORWARD_TOLERANCE = 1e-4
@@ -188,9 +188,10 @@ def torch_loss(outputs: Any, targets: dict[str, dict[str, np.ndarray]]) -> Any:
 def gradients_by_their_names(pretrained: Pretrained) -> Callable[..., dict[str, np.ndarray]]:
     """(inputs, targets) -> the gradient of `standard_loss` by our parameters under Hugging Face's names."""
     run = pretrained.family.forward[pretrained.architecture]
+    module = build(replace(pretrained.config, unroll=False))  # compiles sooner; the outputs are compared unrolled
 
     def loss(params: Any, arrays: Any, targets: Any) -> jax.Array:
-        outputs = run(Bound(pretrained.module, params), arrays, pretrained.special)
+        outputs = run(Bound(module, params), arrays, pretrained.special)
         return standard_loss(outputs, targets, jax.nn.log_softmax)
 
     gradient = jax.jit(jax.grad(loss))
