@@ -10,6 +10,7 @@ import pytest
 from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
+from plmjax.modules import Bound
 from plmjax.modules.gpt import GPTConfig
 from plmjax.objectives import OBJECTIVES
 from plmjax.objectives.causal_lm import CausalLM
@@ -47,6 +48,35 @@ def test_isolated_documents_are_not_predicted_from_each_other(batches, vocabular
     np.testing.assert_array_equal(batch["weights"], ~after_end)
     assert (batch["positions"][:, 1:][after_end[:, :-1]] == 0).all()
     assert (batch["segments"].max(1) > 1).any()
+
+
+def unpacked(batch, rows):
+    """Each document of the first `rows` rows in a row of its own, padded to the same length."""
+    fields = {name: np.asarray(batch[name]) for name in ("tokens", "positions", "segments", "targets", "weights")}
+    alone = {name: [] for name in fields}
+    for row in range(rows):
+        for number in range(1, fields["segments"][row].max() + 1):
+            place = fields["segments"][row] == number
+            for name, value in fields.items():
+                short = np.ones_like(value[row][place]) if name == "segments" else value[row][place]
+                alone[name].append(np.pad(short, (0, LENGTH - len(short))))
+    return {name: jnp.asarray(np.stack(rows)) for name, rows in alone.items()}
+
+
+def test_packed_equals_unpacked_in_loss_and_gradient(batches, decoder, vocabulary):
+    rows = 4
+    packed = {name: jnp.asarray(value[:rows]) for name, value in batches[True].items()}
+    alone = unpacked(batches[True], rows)
+    assert len(alone["tokens"]) > rows
+
+    @jax.jit
+    def loss(params, batch):
+        losses, _ = isolated().losses(Bound(decoder.module, params), batch, vocabulary, train=True)
+        return losses["causal_lm"].mean()
+
+    together, alone = (jax.value_and_grad(loss)(decoder.params, batch) for batch in (packed, alone))
+    np.testing.assert_allclose(together[0], alone[0], rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5), together[1], alone[1])
 
 
 def test_padding_is_not_predicted(batches, vocabulary):
