@@ -5,15 +5,15 @@ Legend: B batch, L length, D model width, V vocabulary rows.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
 from plmjax.modules.attention import Attention, width_of_head
-from plmjax.modules.heads import Pooler, TokenHead, TransformTokenHead
-from plmjax.modules.layers import Dense, Dropout, Embed, LayerNorm, truncated_normal
+from plmjax.modules.encoder import Encoder
+from plmjax.modules.layers import Dropout, Embed, LayerNorm, truncated_normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
 from plmjax.modules.transformer import MLP, Block, Given, PostNorm, Stack
@@ -36,7 +36,8 @@ class BertConfig:
     dropout: float = 0.1  # on the embeddings and every layer's output
     attention_dropout: float = 0.1  # on the attention weights
     init_std: float = 0.02
-    heads: tuple[str, ...] = ("token",)  # of "token", "pool", "sentence"; "sentence" brings the pooler
+    heads: tuple[str, ...] = ("token",)  # see modules/encoder.py
+    num_labels: int = 2  # of the heads "class" and "tag"
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -76,11 +77,10 @@ class BertEmbeddings(nn.Module):
         return self.tokens.table()
 
 
-class Bert(nn.Module):
+class Bert(Encoder):
     """An encoder with the heads that its config names."""
 
     config: BertConfig
-    kind: ClassVar[str] = "encoder"
 
     def setup(self) -> None:
         c = self.config
@@ -111,24 +111,12 @@ class Bert(nn.Module):
             remat=c.remat,
             unroll=c.unroll,
         )
-        if "token" in c.heads:
-            self._token_head = TransformTokenHead(
-                c.vocab_size, c.d_model, c.activation, c.norm_eps, init, dtype, name="token_head"
-            )
-        if {"pool", "sentence"} & set(c.heads):
-            self.pooler = Pooler(c.d_model, kernel_init=init, dtype=dtype)
-        if "sentence" in c.heads:
-            self.sentence_head = Dense(2, kernel_init=init)
+        self.setup_heads()
 
-    def __call__(self) -> None:
-        """Touches every parameter, so that `init(key)` needs no input."""
-        x_BLD = self.encode(jnp.zeros((1, 1), jnp.int32))
-        if "token" in self.config.heads:
-            self.token_head(x_BLD)
-        if {"pool", "sentence"} & set(self.config.heads):
-            self.pool(x_BLD)
-        if "sentence" in self.config.heads:
-            self.sentence_logits(x_BLD)
+    @property
+    def class_reads_pooler(self) -> bool:
+        """BERT's classifier reads the pooler; RoBERTa's has a map of its own."""
+        return not self.config.position_offset
 
     def encode(
         self,
@@ -137,40 +125,10 @@ class Bert(nn.Module):
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
     ) -> Array:
-        """States [B, L, D] in `dtype` of int32 [B, L] inputs.
-
-        Args:
-            tokens_BL: token ids.
-            token_types_BL: 0 or 1; None means 0. Not read where the table has fewer than two rows.
-            positions_BL: None means 0, 1, ...
-            segments_BL: 0 is padding, and a token sees its own segment; None means all ones.
-        """
+        """As Encoder's; token types are not read where their table has fewer than two rows."""
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
         x_BLD, _ = self.encoder(x_BLD, Given(Mask.within(segments_BL)))
         return x_BLD
-
-    def token_head(self, x: Array) -> TokenHead:
-        """The parts of the masked-LM scores of states [..., D]."""
-        self._require("token")
-        return self._token_head(x, self.embeddings.table())
-
-    def token_logits(self, x: Array) -> Array:
-        """float32 [..., V]."""
-        return self.token_head(x).logits()
-
-    def pool(self, x_BLD: Array) -> Array:
-        """[B, D] from the first token's state."""
-        self._require("pool", "sentence")
-        return self.pooler(x_BLD)
-
-    def sentence_logits(self, x_BLD: Array) -> Array:
-        """float32 [B, 2]: the second text follows the first, or is a random one."""
-        self._require("sentence")
-        return self.sentence_head(self.pool(x_BLD))
-
-    def _require(self, *names: str) -> None:
-        if not set(names) & set(self.config.heads):
-            raise ValueError(f"this network was built without the head {names[0]!r}; add it to the config's heads")
 
 
 _BASE = BertConfig()

@@ -70,3 +70,64 @@ class Pooler(Dense):
     def __call__(self, x_BLD: Array) -> Array:
         """[B, D]."""
         return jnp.tanh(super().__call__(x_BLD[:, 0]))
+
+
+class SpanBoundaryHead(nn.Module):
+    """SpanBERT's boundary objective before the tied table (Joshi et al. 2020, Sec. 3.2).
+
+    h = [left; right; position], then twice norm(act(W h)). Parameters: `positions` [offsets, P], `first`, `first_norm`,
+    `second`, `second_norm`, `bias` [V]. Offsets past the table read its last row.
+    """
+
+    vocab_size: int
+    features: int
+    embedding_width: int
+    activation: str
+    norm_eps: float
+    kernel_init: Initializer
+    dtype: Any = jnp.float32
+    offsets: int = 20  # rows of the position table, as released
+    position_width: int = 200
+
+    @nn.compact
+    def __call__(self, left_BMD: Array, right_BMD: Array, offsets_BM: Array, table_VE: Array) -> TokenHead:
+        shape = (self.offsets, self.position_width)
+        table = self.param("positions", self.kernel_init, shape, jnp.float32)
+        place_BMP = jnp.take(table, offsets_BM, axis=0, mode="clip").astype(self.dtype)
+        h = jnp.concatenate([left_BMD, right_BMD, place_BMP], axis=-1)
+        for name, features in (("first", self.features), ("second", self.embedding_width)):
+            h = Dense(features, kernel_init=self.kernel_init, dtype=self.dtype, name=name)(h)
+            h = LayerNorm(self.norm_eps, self.dtype, name=f"{name}_norm")(activation(self.activation)(h))
+        bias_V = self.param("bias", nn.initializers.zeros_init(), (self.vocab_size,), jnp.float32)
+        return TokenHead(h, table_VE, bias_V)
+
+
+class DetectionHead(nn.Module):
+    """ELECTRA's discriminator: `dense`, activation, `out` to one number a token (Clark et al. 2020, Sec. 2)."""
+
+    features: int
+    activation: str
+    kernel_init: Initializer
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BLD: Array) -> Array:
+        """[B, L, 1]."""
+        h = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(x_BLD)
+        return Dense(1, kernel_init=self.kernel_init, name="out")(activation(self.activation)(h))
+
+
+class ClassHead(nn.Module):
+    """A text's class from its first token: `dense`, activation, `out`."""
+
+    features: int
+    classes: int
+    activation: str
+    kernel_init: Initializer
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BLD: Array) -> Array:
+        """[B, C]."""
+        h = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(x_BLD[:, 0])
+        return Dense(self.classes, kernel_init=self.kernel_init, name="out")(activation(self.activation)(h))

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
+from plmjax.modules.encoder import Encoding
 
 Example = dict[str, jax.Array]
 Losses = tuple[dict[str, Weighted], dict[str, Weighted]]
@@ -31,7 +33,7 @@ class Objective(Protocol):
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Heads it asks of the network: "token", "pool", "sentence"."""
+        """Heads it asks of the network, by the names of modules/encoder.py."""
 
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         """Raises UserError where this network, vocabulary or length can't carry the objective."""
@@ -66,7 +68,7 @@ class Part(Protocol):
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         """The fields it adds or changes, of one example."""
 
-    def losses(self, network: Any, x_BLD: jax.Array, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
         """Its losses and metrics, on the encoding of the corrupted batch."""
 
 
@@ -104,11 +106,13 @@ class EncoderObjective:
         return corrupted
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        x_BLD = network.encode(batch["tokens"], batch.get("token_types"), batch.get("positions"), batch["segments"])
+        encoding = network.encode_for_tokens(
+            batch["tokens"], batch.get("token_types"), batch.get("positions"), batch["segments"]
+        )
         losses: dict[str, Weighted] = {}
         metrics: dict[str, Weighted] = {}
         for part in self.parts():
-            part_losses, part_metrics = part.losses(network, x_BLD, batch, vocabulary, train)
+            part_losses, part_metrics = part.losses(network, encoding, batch, vocabulary, train)
             losses |= part_losses
             metrics |= part_metrics
         return losses, metrics
@@ -145,6 +149,12 @@ def check_share(name: str, value: float, least: float = 0.0, most: float = 1.0) 
     """UserError where a share lies outside [least, most]."""
     if not least <= value <= most:
         raise UserError(f"{name} is {value}; it must lie between {least:g} and {most:g}.")
+
+
+def binary_metrics(name: str, correct: jax.Array, labels: jax.Array, weights: jax.Array) -> dict[str, Weighted]:
+    """The accuracy of a yes-no loss, and the share of yes: always saying the commoner of the two is chance."""
+    positives = Weighted.of(labels.astype(jnp.float32), weights)
+    return {f"{name}_accuracy": Weighted.of(correct, weights), f"{name}_positives": positives}
 
 
 def token_metrics(name: str, correct: jax.Array, weights: jax.Array) -> dict[str, Weighted]:

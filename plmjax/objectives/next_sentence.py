@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from plmjax.losses.classification import softmax_cross_entropy
-from plmjax.objectives.base import Example, Losses, token_metrics
+from plmjax.modules.encoder import Encoding
+from plmjax.objectives.base import Example, Losses, binary_metrics
 
 
 @dataclass(slots=True)
@@ -29,8 +30,9 @@ class NextSentence:
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         return {}
 
-    def losses(self, network: Any, x_BLD: jax.Array, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
         # A row that only fills up the last batch has no segment.
         is_real_B = jnp.any(batch["segments"] > 0, axis=-1).astype(jnp.float32)
-        loss = softmax_cross_entropy(network.sentence_logits(x_BLD), batch["sentence_label"], is_real_B)
-        return {"next_sentence": loss.total}, token_metrics("next_sentence", loss.correct, is_real_B)
+        loss = softmax_cross_entropy(network.sentence_logits(encoding.x_BLD), batch["sentence_label"], is_real_B)
+        metrics = binary_metrics("next_sentence", loss.correct, batch["sentence_label"], is_real_B)
+        return {"next_sentence": loss.total}, metrics
