@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.heads import (
+    architecture_of_heads,
+    chosen,
+    fine_tuned,
+    found_heads,
+    head_entries,
+    label_fields,
+    num_labels,
+)
 from plmjax.interop.tables import (
     LINEAR,
     SAME,
@@ -20,7 +28,7 @@ from plmjax.interop.tables import (
     layer_norm,
     rows_from,
 )
-from plmjax.modules import Bound
+from plmjax.modules import Bound, build
 from plmjax.modules.bert import BertConfig
 
 BERT_DEFAULTS: JSON = {
@@ -33,6 +41,11 @@ ROBERTA_DEFAULTS: JSON = BERT_DEFAULTS | {"vocab_size": 50265, "pad_token_id": 1
 BERT_TOKEN_HEAD = "cls.predictions"
 ROBERTA_TOKEN_HEAD = "lm_head"
 SENTENCE_HEAD = "cls.seq_relationship"
+
+
+def has_pooler(config: BertConfig) -> bool:
+    """Whether the network has a pooler, as its module decides."""
+    return build(config).has_pooler
 
 
 def trunk(config: BertConfig, prefix: str, position_row: int) -> list[Entry]:
@@ -58,7 +71,7 @@ def trunk(config: BertConfig, prefix: str, position_row: int) -> list[Entry]:
         entries.append(
             Entry(("embeddings/token_types/embedding",), f"{prefix}embeddings.token_type_embeddings.weight", SAME)
         )
-    if {"pool", "sentence"} & set(config.heads):
+    if has_pooler(config):
         entries += dense("pooler", f"{prefix}pooler.dense", LINEAR)
     return entries
 
@@ -72,7 +85,7 @@ def bert_table(config: BertConfig, architecture: str, special: Mapping[str, int]
         entries += _tied_head(entries, BERT_TOKEN_HEAD)
     if "sentence" in config.heads:
         entries += dense("sentence_head", SENTENCE_HEAD, LINEAR)
-    return entries
+    return entries + head_entries(config.heads, dense("class_head", "classifier", LINEAR))
 
 
 def roberta_table(config: BertConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
@@ -82,7 +95,8 @@ def roberta_table(config: BertConfig, architecture: str, special: Mapping[str, i
         entries += dense("token_head/dense", f"{ROBERTA_TOKEN_HEAD}.dense", LINEAR)
         entries += layer_norm("token_head/norm", f"{ROBERTA_TOKEN_HEAD}.layer_norm")
         entries += _tied_head(entries, ROBERTA_TOKEN_HEAD)
-    return entries
+    class_head = dense("class_head/dense", "classifier.dense", LINEAR)
+    return entries + head_entries(config.heads, class_head + dense("class_head/out", "classifier.out_proj", LINEAR))
 
 
 def _tied_head(entries: list[Entry], head: str) -> list[Entry]:
@@ -102,8 +116,10 @@ def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
     if any(name.startswith((f"{BERT_TOKEN_HEAD}.", f"{ROBERTA_TOKEN_HEAD}.")) for name in names):
         heads.append("token")
     if any(name.startswith(f"{SENTENCE_HEAD}.") for name in names):
-        heads.append("sentence")  # which brings the pooler
-    elif any(name.startswith("pooler.") for name in names):
+        heads.append("sentence")
+    heads += found_heads(given, names)
+    brought = "sentence" in heads or ("class" in heads and not roberta)  # these bring the pooler
+    if not brought and any(name.startswith("pooler.") for name in names):
         heads.append("pool")
     return BertConfig(
         vocab_size=c["vocab_size"],
@@ -120,6 +136,7 @@ def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
         attention_dropout=c["attention_probs_dropout_prob"],
         init_std=c["initializer_range"],
         heads=tuple(heads),
+        num_labels=num_labels(given),
     )
 
 
@@ -139,6 +156,7 @@ def write_config(config: BertConfig, special: Mapping[str, int], *, roberta: boo
         "initializer_range": config.init_std,
         "layer_norm_eps": config.norm_eps,
         "position_embedding_type": "absolute",
+        **label_fields(config),
     }
 
 
@@ -165,7 +183,7 @@ def bert_states(network: Bound, inputs: dict[str, Array], special: Mapping[str, 
 def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """The states, pooled too when there is a pooler."""
     x_BLD = bert_states(network, inputs, special)
-    pooled = {"pooler_output": network.pool(x_BLD)} if {"pool", "sentence"} & set(network.config.heads) else {}
+    pooled = {"pooler_output": network.pool(x_BLD)} if has_pooler(network.config) else {}
     return {"last_hidden_state": x_BLD} | pooled
 
 
@@ -193,12 +211,38 @@ def choose_bert(names: set[str], stated: str | None) -> str:
     sentence = any(name.startswith(SENTENCE_HEAD) for name in names)
     if any(name.startswith(BERT_TOKEN_HEAD) for name in names):
         return "BertForPreTraining" if sentence else "BertForMaskedLM"
-    return "BertForNextSentencePrediction" if sentence else "BertModel"
+    return "BertForNextSentencePrediction" if sentence else chosen("Bert", names) or "BertModel"
 
 
 def choose_roberta(names: set[str], stated: str | None) -> str:
     """As choose_bert."""
-    return "RobertaForMaskedLM" if any(name.startswith(ROBERTA_TOKEN_HEAD) for name in names) else "RobertaModel"
+    if any(name.startswith(ROBERTA_TOKEN_HEAD) for name in names):
+        return "RobertaForMaskedLM"
+    return chosen("Roberta", names) or "RobertaModel"
+
+
+def bert_architecture(config: BertConfig) -> str | None:
+    """The class that holds all heads of one of our configs; RoBERTa's too where a sentence's label is among them.
+
+    RoBERTa's classes have no such head: BERT's hold it, their position table without our offset.
+    """
+    heads = config.heads
+    if "sentence" in heads:
+        return "BertForPreTraining" if "token" in heads else "BertForNextSentencePrediction"
+    if config.position_offset:
+        return None
+    return "BertForMaskedLM" if "token" in heads else architecture_of_heads("Bert", heads) or "BertModel"
+
+
+def roberta_architecture(config: BertConfig) -> str | None:
+    """As bert_architecture."""
+    if not config.position_offset:
+        return None
+    return (
+        "RobertaForMaskedLM"
+        if "token" in config.heads
+        else architecture_of_heads("Roberta", config.heads) or "RobertaModel"
+    )
 
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -214,6 +258,7 @@ BERT = Family(
         "BertLMHeadModel": masked_lm,  # with is_decoder false, which read_config demands, it is the same network
         "BertForNextSentencePrediction": next_sentence,
         "BertForPreTraining": pretraining,
+        **fine_tuned("Bert", bert_states),
     },
     inputs=lambda architecture: INPUTS,
     ignored=IGNORED,
@@ -222,13 +267,15 @@ BERT = Family(
     table=bert_table,
     choose=choose_bert,
     special={"pad_token_id": 0},
+    ours=BertConfig,
+    architecture=bert_architecture,
     constants=partial(missing_types, prefix="bert."),
 )
 ROBERTA = Family(
     model_type="roberta",
     prefix="roberta.",
     bare="RobertaModel",
-    forward={"RobertaModel": bare, "RobertaForMaskedLM": masked_lm},
+    forward={"RobertaModel": bare, "RobertaForMaskedLM": masked_lm, **fine_tuned("Roberta", bert_states)},
     inputs=lambda architecture: INPUTS,
     ignored=IGNORED,
     read_config=partial(read_config, roberta=True),
@@ -236,16 +283,7 @@ ROBERTA = Family(
     table=roberta_table,
     choose=choose_roberta,
     special={"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+    ours=BertConfig,
+    architecture=roberta_architecture,
     constants=partial(missing_types, prefix="roberta."),
 )
-
-
-def architecture(config: Any) -> str:
-    """The class that holds all heads of one of our configs."""
-    heads = set(config.heads)
-    if (
-        "sentence" in heads
-    ):  # RoBERTa's classes have no such head: BERT's hold it, their position table without our offset
-        return "BertForPreTraining" if "token" in heads else "BertForNextSentencePrediction"
-    family = "Roberta" if config.position_offset else "Bert"
-    return f"{family}ForMaskedLM" if "token" in heads else f"{family}Model"

@@ -13,7 +13,8 @@ from plmjax.interop.tables import flatten
 
 SENTENCE = "The man went to the"
 SHOWN = 5
-MASKED = ("BertForMaskedLM", "BertForPreTraining", "RobertaForMaskedLM")
+MASKED = ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel")  # ends of the classes that fill a mask
+TOKEN_SCORES = ("prediction_logits", "logits")
 
 
 def convert(
@@ -55,7 +56,7 @@ def sanity(pretrained: Pretrained) -> Iterator[str]:
         return
     text, inputs, place = question
     outputs = pretrained(**inputs)
-    name = "prediction_logits" if "prediction_logits" in outputs else "logits"
+    name = next(name for name in TOKEN_SCORES if name in outputs)
     scores = outputs[name][0, place, : tokenizer.vocabulary.size]
     chances = np.exp(scores - scores.max())
     chances /= chances.sum()
@@ -72,13 +73,14 @@ def _question(pretrained: Pretrained) -> tuple[str, dict[str, list[list[int]]], 
     vocabulary, names, words = tokenizer.vocabulary, tokenizer.special_names, tokenizer.encode(SENTENCE)
     if not words:
         return None
-    if architecture in ("GPT2LMHeadModel", "OpenAIGPTLMHeadModel"):
+    kind = pretrained.module.kind if pretrained.generates or architecture.endswith(MASKED) else None
+    if kind == "decoder":
         return f"{SENTENCE} ...", {"input_ids": [words]}, -1
-    if architecture == "T5ForConditionalGeneration" and vocabulary.sentinels and vocabulary.eos is not None:
+    if kind == "encoder_decoder" and vocabulary.sentinels and vocabulary.eos is not None:
         gap = vocabulary.sentinels[0]
         inputs = {"input_ids": [[*words, gap, vocabulary.eos]], "decoder_input_ids": [[vocabulary.padding, gap]]}
         return f"{SENTENCE} {names[gap]}", inputs, -1
-    if architecture in MASKED and vocabulary.mask is not None:
+    if kind == "encoder" and vocabulary.mask is not None:
         ids = [i for i in (vocabulary.opening, *words, vocabulary.mask, vocabulary.closing) if i is not None]
         return f"{SENTENCE} {names[vocabulary.mask]}", {"input_ids": [ids]}, ids.index(vocabulary.mask)
     return None

@@ -1,13 +1,10 @@
-"""The registry: one line a family of Hugging Face's models, and which of our configs belongs to which."""
+"""The registry: one line a family of Hugging Face's models. Where several hold one of our configs, the first counts."""
 
 from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.interop import bert, gpt, t5
 from plmjax.interop.family import Family
-from plmjax.modules.bert import BertConfig
-from plmjax.modules.gpt import GPTConfig
-from plmjax.modules.t5 import T5Config
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family for family in (bert.BERT, bert.ROBERTA, gpt.GPT1, gpt.GPT2, t5.T5)
@@ -25,11 +22,7 @@ def family_named(model_type: Any, where: Any) -> Family:
 
 def architecture_of(config: Any) -> str:
     """The class of `transformers` that holds everything a network of ours has."""
-    match config:
-        case BertConfig():
-            return bert.architecture(config)
-        case GPTConfig():
-            return gpt.architecture(config)
-        case T5Config():
-            return "T5ForConditionalGeneration"
+    for family in FAMILIES.values():
+        if family.ours is type(config) and (architecture := family.architecture(config)):
+            return architecture
     raise UserError(f"No class of transformers holds the network of a {type(config).__name__}.")

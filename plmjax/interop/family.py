@@ -40,6 +40,8 @@ class Family:
         table: (our config, class, special ids) -> its name table, the trunk's names with the prefix.
         choose: (names of the tensors, the class in config.json or None) -> the class that they make up.
         special: the special ids that config.json may leave out.
+        ours: the class of our configs that it holds.
+        architecture: our config -> the class that holds all that such a network has, or None where another family does.
         constants: tensors that their class needs and our config does without.
     """
 
@@ -54,6 +56,8 @@ class Family:
     table: Callable[[Any, str, Mapping[str, int]], list[Entry]]
     choose: Callable[[set[str], str | None], str]
     special: Mapping[str, int]
+    ours: type
+    architecture: Callable[[Any], str | None]
     constants: Callable[[Any], dict[str, np.ndarray]] = field(default=lambda config: {})
 
 

@@ -172,6 +172,8 @@ GPT2 = Family(
     table=gpt2_table,
     choose=partial(choose, head="GPT2LMHeadModel"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
+    ours=GPTConfig,
+    architecture=lambda config: "GPT2LMHeadModel" if config.norm == "pre" else None,
 )
 GPT1 = Family(
     model_type="openai-gpt",
@@ -185,9 +187,6 @@ GPT1 = Family(
     table=gpt1_table,
     choose=partial(choose, head="OpenAIGPTLMHeadModel"),
     special={},
+    ours=GPTConfig,
+    architecture=lambda config: "OpenAIGPTLMHeadModel" if config.norm == "post" else None,
 )
-
-
-def architecture(config: GPTConfig) -> str:
-    """The class with the head of one of our configs."""
-    return "GPT2LMHeadModel" if config.norm == "pre" else "OpenAIGPTLMHeadModel"

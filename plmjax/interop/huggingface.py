@@ -28,7 +28,7 @@ WRITTEN = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_
 
 
 def load_huggingface(directory: str | Path) -> Pretrained:
-    """Loads a directory of `transformers`: bert, roberta, openai-gpt, gpt2 or t5, the classes of pre-training.
+    """Loads a directory of `transformers` of one of the model types in interop/families.py.
 
     The class is the one that config.json names. Where it names none, or the bare model though the tensors of a head are
     there, it is the class that holds all heads there are, and a warning says so. Numbers come as float32. The embedding
@@ -84,7 +84,7 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         **pretrained.extras, **config, **ids,
     }  # fmt: skip
     _write_json(directory / CONFIG, whole)
-    if pretrained.architecture in ("GPT2LMHeadModel", "OpenAIGPTLMHeadModel", "T5ForConditionalGeneration"):
+    if pretrained.generates:
         _write_json(directory / GENERATION_CONFIG, {name: token for name, token in ids.items() if token is not None})
     if pretrained.tokenizer is not None:
         longest = getattr(pretrained.config, "max_positions", None)

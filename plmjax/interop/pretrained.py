@@ -44,6 +44,12 @@ class Pretrained:
         """Names and outputs of the architecture."""
         return BY_CLASS[self.architecture]
 
+    @property
+    def generates(self) -> bool:
+        """Whether its class writes text: a decoder or encoder-decoder with its head."""
+        heads = ("LMHeadModel", "ForConditionalGeneration")
+        return self.module.kind in ("decoder", "encoder_decoder") and self.architecture.endswith(heads)
+
     @cached_property
     def module(self) -> nn.Module:
         """The network."""

@@ -179,4 +179,6 @@ T5 = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0},
+    ours=T5Config,
+    architecture=lambda config: "T5ForConditionalGeneration",
 )

@@ -1,7 +1,7 @@
 """Random two-layer models of `transformers`, the inputs and losses to compare on, and how far they may differ."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from plmjax.interop import Pretrained
 from plmjax.interop.tables import export_params
 from plmjax.modules import Bound, build
+from tests.interop.case import ENDS, LENGTH, MEMORY, STATE, VOCABULARY, Case, tokens_and_mask
 
 # Absolute, float32 on both sides; what remains is the order of sums. Never to be relaxed: find the difference instead.
 FORWARD_TOLERANCE = 1e-4
@@ -18,19 +19,6 @@ GRADIENT_TOLERANCE = 1e-3
 # Gradients that are zero but for rounding (a key's bias moves no softmax), relative to the largest of all.
 GRADIENT_FLOOR = 1e-6
 
-VOCABULARY, LENGTH, DECODER_LENGTH = 101, 11, 7
-SIZES = {"hidden_size": 36, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 53}
-BERT = SIZES | {"vocab_size": VOCABULARY, "max_position_embeddings": 17, "type_vocab_size": 2}
-ROBERTA = BERT | {"max_position_embeddings": 19, "type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5}
-GPT = {"vocab_size": VOCABULARY, "n_positions": 17, "n_embd": 36, "n_layer": 2, "n_head": 3}
-GPT2 = GPT | {"n_inner": 53, "bos_token_id": 2, "eos_token_id": 2}
-T5 = {
-    "vocab_size": VOCABULARY, "d_model": 36, "d_kv": 10, "d_ff": 53, "num_layers": 2, "num_decoder_layers": 3,
-    "num_heads": 3, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 10,
-    "decoder_start_token_id": 0,
-}  # fmt: skip
-T5_1_1 = T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
-
 
 def corpus() -> list[str]:
     """600 sentences of made-up words, enough to train a vocabulary of a few hundred pieces on."""
@@ -38,48 +26,6 @@ def corpus() -> list[str]:
     syllables = [a + b for a in "bdfgklmnprstv" for b in "aeiou"]
     words = ["".join(rng.choice(syllables, rng.integers(1, 5))) for _ in range(800)]
     return [f"The cat, {' '.join(rng.choice(words, 12))}; it's {number}." for number in range(600)]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A class, its configuration, and the outputs to compare."""
-
-    architecture: str
-    config: dict[str, Any]
-    outputs: tuple[str, ...] = ("logits",)
-    name: str = ""
-    pooled: tuple[str, ...] = field(default=())  # of the outputs, those with no axis of positions
-
-    def __str__(self) -> str:
-        return self.name or self.architecture
-
-
-STATE, MEMORY = "last_hidden_state", "encoder_last_hidden_state"
-CASES = [
-    Case("BertModel", BERT, (STATE, "pooler_output"), pooled=("pooler_output",)),
-    Case("BertForMaskedLM", BERT),
-    Case("BertForMaskedLM", BERT | {"hidden_act": "gelu_new"}, name="BertForMaskedLM-gelu_new"),
-    Case("BertLMHeadModel", BERT),
-    Case("BertForNextSentencePrediction", BERT, pooled=("logits",)),
-    Case(
-        "BertForPreTraining",
-        BERT,
-        ("prediction_logits", "seq_relationship_logits"),
-        pooled=("seq_relationship_logits",),
-    ),
-    Case("RobertaModel", ROBERTA, (STATE, "pooler_output"), pooled=("pooler_output",)),
-    Case("RobertaForMaskedLM", ROBERTA),
-    Case("GPT2Model", GPT2, (STATE,)),
-    Case("GPT2LMHeadModel", GPT2),
-    Case("OpenAIGPTModel", GPT, (STATE,)),
-    Case("OpenAIGPTLMHeadModel", GPT),
-    Case("T5Model", T5, (STATE, MEMORY)),
-    Case("T5EncoderModel", T5, (STATE,)),
-    Case("T5ForConditionalGeneration", T5, ("logits", MEMORY)),
-    Case("T5Model", T5_1_1, (STATE, MEMORY), name="T5Model-1.1"),
-    Case("T5EncoderModel", T5_1_1, (STATE,), name="T5EncoderModel-1.1"),
-    Case("T5ForConditionalGeneration", T5_1_1, ("logits", MEMORY), name="T5ForConditionalGeneration-1.1"),
-]
 
 
 def random_model(case: Case) -> Any:
@@ -101,23 +47,9 @@ def random_model(case: Case) -> Any:
 def inputs_of(case: Case, side: str) -> dict[str, np.ndarray]:
     """Three rows, the first without padding, the others padded on `side`."""
     rng = np.random.default_rng(7)
-    pad = case.config.get("pad_token_id", 0)
-
-    def tokens_and_mask(length: int) -> tuple[np.ndarray, np.ndarray]:
-        mask = np.ones((3, length), np.int64)
-        for row, count in ((1, 2), (2, length - 3)):
-            mask[row, : count if side == "left" else 0] = 0
-            mask[row, length - (count if side == "right" else 0) :] = 0
-        return np.where(mask == 1, rng.integers(3, VOCABULARY, mask.shape), pad), mask
-
-    tokens, mask = tokens_and_mask(LENGTH)
+    tokens, mask = tokens_and_mask(rng, LENGTH, side, case.config.get("pad_token_id", 0))
     inputs = {"input_ids": tokens, "attention_mask": mask}
-    if case.architecture.startswith("Bert"):
-        inputs["token_type_ids"] = rng.integers(0, 2, mask.shape) * mask
-    if case.architecture.startswith("T5") and case.architecture != "T5EncoderModel":
-        decoder_tokens, decoder_mask = tokens_and_mask(DECODER_LENGTH)
-        inputs |= {"decoder_input_ids": decoder_tokens, "decoder_attention_mask": decoder_mask}
-    return inputs
+    return inputs | (case.extra(rng, tokens, mask) if case.extra else {})
 
 
 def meaningful(case: Case, name: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -141,7 +73,7 @@ def targets_of(case: Case, outputs: Any, inputs: dict[str, np.ndarray]) -> dict[
     targets: dict[str, dict[str, np.ndarray]] = {}
     for name in case.outputs:
         shape, places = outputs[name].shape, meaningful(case, name, inputs)
-        if name in (STATE, MEMORY, "pooler_output"):
+        if name in (STATE, MEMORY, "pooler_output", *ENDS):
             direction = rng.normal(size=shape) * places.reshape(*places.shape, *[1] * (len(shape) - places.ndim))
             targets[name] = {"direction": (direction / places.sum()).astype(np.float32)}
         else:
@@ -168,12 +100,12 @@ def standard_loss(outputs: Any, targets: dict[str, dict[str, Any]], log_softmax:
 def labels_of(case: Case, name: str, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """(labels, whether each counts) of a classifying output; a left-to-right model's are its own next tokens."""
     places = meaningful(case, name, inputs)
-    if "GPT" in case.architecture or case.architecture == "BertLMHeadModel":
+    if case.shifted:
         labels = np.roll(inputs["input_ids"], -1, axis=1)
         counted = places & np.roll(places, -1, axis=1)
         counted[:, -1] = False
         return labels, counted
-    classes = 2 if name in case.pooled else VOCABULARY
+    classes = case.labels or (2 if name in case.pooled else VOCABULARY)
     return np.random.default_rng(5).integers(0, classes, places.shape), places
 
 

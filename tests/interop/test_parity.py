@@ -16,7 +16,8 @@ from safetensors.numpy import load_file  # noqa: E402
 from plmjax.interop import Pretrained, load_huggingface, save_huggingface  # noqa: E402
 from plmjax.interop.tables import flatten  # noqa: E402
 from tests.interop import reference  # noqa: E402
-from tests.interop.reference import CASES, Case  # noqa: E402
+from tests.interop.case import Case  # noqa: E402
+from tests.interop.cases import CASES  # noqa: E402
 
 
 class Pair(NamedTuple):
@@ -81,17 +82,17 @@ def test_gradients(pair: Pair, side: str, record_property) -> None:
 
 def test_loss_is_the_class_own(pair: Pair) -> None:
     """The formula that the gradients are taken of is what the class computes from labels."""
-    if not any(name.endswith("logits") for name in pair.case.outputs):
-        pytest.skip("a bare model has no loss")
+    if not pair.case.own_loss or not any(name.endswith("logits") for name in pair.case.outputs):
+        pytest.skip("it has none, or one of another form")
     case, inputs = pair.case, reference.inputs_of(pair.case, "right")
     given = {name: torch.tensor(value) for name, value in inputs.items()}
     for name in case.outputs:
         if not name.endswith("logits"):
             continue
         labels, counted = reference.labels_of(case, name, inputs)
-        if "GPT" in case.architecture or case.architecture == "BertLMHeadModel":
+        if case.shifted:
             labels, counted = inputs["input_ids"], inputs["attention_mask"] == 1
-        key = {"seq_relationship_logits": "next_sentence_label"}.get(name, "labels")
+        key = case.label_names.get(name, "labels")
         given[key] = torch.tensor(np.where(counted, labels, -100))
     with torch.no_grad():
         outputs = pair.model(**given)

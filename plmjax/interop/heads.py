@@ -1,0 +1,89 @@
+"""The heads of fine-tuning, which Hugging Face's encoders have alike: a text's class, each token's, an answer's ends.
+
+Legend: B batch, L length, D model width, C classes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jax import Array
+
+from plmjax.interop.family import JSON, Outputs
+from plmjax.interop.tables import LINEAR, Entry, dense
+from plmjax.modules import Bound
+
+States = Callable[[Bound, dict[str, Array], Mapping[str, int]], Array]
+"""(network, inputs under their names, special ids) -> [B, L, D]."""
+Forward = Callable[[Bound, dict[str, Array], Mapping[str, int]], Outputs]
+
+TAG = "ForTokenClassification"
+CLASS = "ForSequenceClassification"
+ANSWER = "ForQuestionAnswering"
+
+
+def fine_tuned(name: str, states: States) -> dict[str, Forward]:
+    """{class: forward} of the three classes `<name>For...`."""
+
+    def classify(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+        return {"logits": network.class_logits(states(network, inputs, special))}
+
+    def tag(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+        return {"logits": network.tag_logits(states(network, inputs, special))}
+
+    def answer(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+        logits_BL2 = network.answer_logits(states(network, inputs, special))
+        return {"start_logits": logits_BL2[..., 0], "end_logits": logits_BL2[..., 1]}
+
+    return {name + CLASS: classify, name + TAG: tag, name + ANSWER: answer}
+
+
+def found_heads(given: JSON, names: set[str], classifier: str = "classifier") -> list[str]:
+    """Those of "class", "tag" and "answer" whose tensors are there.
+
+    A text's classifier and a token's may have one name; then config.json's class says which it is, "class" by default.
+    """
+    heads = []
+    if any(name.startswith(f"{classifier}.") for name in names):
+        stated = next(iter(given.get("architectures") or []), "")
+        heads.append("tag" if stated.endswith(TAG) else "class")
+    if any(name.startswith("qa_outputs.") for name in names):
+        heads.append("answer")
+    return heads
+
+
+def head_entries(heads: tuple[str, ...], class_head: list[Entry]) -> list[Entry]:
+    """The tables of the three heads, as far as the network has them; `class_head` is the family's own."""
+    entries = list(class_head) if "class" in heads else []
+    if "tag" in heads:
+        entries += dense("tag_head", "classifier", LINEAR)
+    if "answer" in heads:
+        entries += dense("answer_head", "qa_outputs", LINEAR)
+    return entries
+
+
+def chosen(name: str, names: set[str], classifier: str = "classifier") -> str | None:
+    """The class `<name>For...` that a fine-tuned head makes, None where there is no such head."""
+    if any(tensor.startswith("qa_outputs.") for tensor in names):
+        return name + ANSWER
+    if any(tensor.startswith(f"{classifier}.") for tensor in names):
+        return name + CLASS
+    return None
+
+
+def architecture_of_heads(name: str, heads: tuple[str, ...]) -> str | None:
+    """The class `<name>For...` of a network of ours with such a head, None where it has none."""
+    for head, suffix in (("class", CLASS), ("tag", TAG), ("answer", ANSWER)):
+        if head in heads:
+            return name + suffix
+    return None
+
+
+def num_labels(given: JSON) -> int:
+    """C of a config.json, 2 where it says nothing, as in `transformers`."""
+    labels = given.get("id2label")
+    return len(labels) if labels else given.get("num_labels", 2)
+
+
+def label_fields(config: Any) -> JSON:
+    """config.json's word for C, where a head has classes."""
+    return {"num_labels": config.num_labels} if {"class", "tag"} & set(config.heads) else {}
