@@ -7,6 +7,7 @@ import jax
 
 from plmjax.train.config import Config
 from plmjax.train.loop import Result
+from plmjax.train.reporting import read_records
 from plmjax.train.serialize import to_json
 
 PROMPT = "The function returns"
@@ -22,6 +23,7 @@ def describe_result(result: Result, steps: int) -> str:
     """The last validation, a text that a decoder has continued, and where everything is."""
     lines = [_headline(result, steps)]
     if result.status == "finished":
+        lines += describe_parts(first_validation(result), result.validation)
         lines += _sample(result)
     lines.append(f"checkpoint: {result.checkpoint}")
     for name, file in (("metrics", "metrics.jsonl"), ("plot", "loss.png")):
@@ -33,6 +35,31 @@ def describe_result(result: Result, steps: int) -> str:
 def main_loss(record: dict[str, Any]) -> str:
     """The name of the loss of a validation's tokens: the first that has an accuracy."""
     return next(name for name in record if f"{name}_accuracy" in record)
+
+
+def first_validation(result: Result) -> dict[str, Any]:
+    """The earliest validation that the run has written down, empty without one."""
+    records = read_records(result.workdir / "metrics.jsonl")
+    return next((record for record in records if record.get("split") == "validation"), {})
+
+
+def describe_parts(first: dict[str, Any], last: dict[str, Any]) -> list[str]:
+    """A line for each loss that has an accuracy: from where to where, and what saying one thing always would give."""
+    lines = []
+    for name in last:
+        if f"{name}_accuracy" not in last:
+            continue
+        accuracy = _change(first, last, f"{name}_accuracy", ".1%")
+        line = f"{name}: {_change(first, last, name, '.4f')} nats, accuracy {accuracy}"
+        if (positives := last.get(f"{name}_positives")) is not None:
+            line += f" (the commoner answer always: {max(positives, 1 - positives):.1%})"
+        lines.append(line)
+    return lines
+
+
+def _change(first: dict[str, Any], last: dict[str, Any], name: str, form: str) -> str:
+    end = format(last[name], form)
+    return f"{format(first[name], form)} at step {first['step']:,}, {end} now" if name in first else end
 
 
 def _headline(result: Result, steps: int) -> str:

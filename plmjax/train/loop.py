@@ -178,6 +178,8 @@ class _Run:
         stream = iter(self.loader.stream(start))
         batch = self._take(stream)
         pending: tuple[int, Any] | None = None
+        if start == 0:
+            self._evaluate(0, state)  # where the curves start from
         self.saved_at = time.monotonic()
         self.interval.start()
         for step in range(start + 1, train.steps + 1):

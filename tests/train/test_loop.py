@@ -52,7 +52,7 @@ def test_learns_and_writes_what_it_promises(finished: Path) -> None:
     records = list(read_records(finished / "metrics.jsonl"))
     lines = [r for r in records if r["split"] == "train"]
     assert [r["step"] for r in lines] == [4, 8, 12]
-    assert [r["step"] for r in records if r["split"] == "validation"] == [8, 12]
+    assert [r["step"] for r in records if r["split"] == "validation"] == [0, 8, 12]
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.05
     assert {"causal_lm_accuracy", "grad_norm", "learning_rate", "epoch", "input_wait", "mfu"} <= lines[0].keys()
     assert 0 < records[-1]["unigram_entropy"] < np.log(340)
