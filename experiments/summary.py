@@ -49,8 +49,8 @@ def describe_parts(first: dict[str, Any], last: dict[str, Any]) -> list[str]:
     for name in last:
         if f"{name}_accuracy" not in last:
             continue
-        accuracy = _change(first, last, f"{name}_accuracy", ".1%")
-        line = f"{name}: {_change(first, last, name, '.4f')} nats, accuracy {accuracy}"
+        loss, accuracy = _change(first, last, name, ".4f"), _change(first, last, f"{name}_accuracy", ".1%")
+        line = f"{name}: loss {loss}; accuracy {accuracy}"
         if (positives := last.get(f"{name}_positives")) is not None:
             line += f" (the commoner answer always: {max(positives, 1 - positives):.1%})"
         lines.append(line)
@@ -59,7 +59,7 @@ def describe_parts(first: dict[str, Any], last: dict[str, Any]) -> list[str]:
 
 def _change(first: dict[str, Any], last: dict[str, Any], name: str, form: str) -> str:
     end = format(last[name], form)
-    return f"{format(first[name], form)} at step {first['step']:,}, {end} now" if name in first else end
+    return f"{format(first[name], form)} -> {end}" if name in first else end
 
 
 def _headline(result: Result, steps: int) -> str:
