@@ -112,7 +112,23 @@ def _attend_xla(
     logits_BHLT = jnp.einsum("blhk,bthk->bhlt", q_BLHK, k_BTHK, preferred_element_type=jnp.float32)
     if bias_HLT is not None:
         logits_BHLT = logits_BHLT + bias_HLT[None]
-    seen = mask.materialize(*logits_BHLT.shape[-2:])
+    return attend_by_logits(logits_BHLT, v_BTHK, mask.materialize(*logits_BHLT.shape[-2:]), dropout)
+
+
+def attend_by_logits(
+    logits_BHLT: Array, v_BTHK: Array, seen: Array | None, dropout: Callable[[Array], Array] | None = None
+) -> Array:
+    """softmax(logits) v over the keys that `seen` shows; a query that sees no key gets zeros.
+
+    Args:
+        logits_BHLT: float32, scaled.
+        v_BTHK: values.
+        seen: bool, broadcasts to the logits; None shows everything.
+        dropout: applied to the attention weights [B, H, L, T], or None.
+
+    Returns:
+        [B, L, H, K] in the dtype of v. The softmax is float32.
+    """
     if seen is not None:
         logits_BHLT = jnp.where(seen, logits_BHLT, MASK_VALUE)
     # With the maximum held at MASK_FLOOR, a row of nothing but masked logits has weights exp(-1e30) = 0.
