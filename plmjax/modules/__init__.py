@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import bert, gpt, t5
+from plmjax.modules import bert, gpt, t5, xlnet
 from plmjax.modules.heads import TokenHead
 
 __all__ = ["FAMILIES", "Bound", "Family", "TokenHead", "build", "family_of"]
@@ -32,6 +32,7 @@ FAMILIES: dict[str, Family] = {
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
+    "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
 }
 
 

@@ -51,6 +51,17 @@ class TransformTokenHead(nn.Module):
         return TokenHead(h, table_VE, bias_V)
 
 
+class TiedTokenHead(nn.Module):
+    """The tied table and a `bias` [V], nothing before them (XLNet, XLM)."""
+
+    vocab_size: int
+
+    @nn.compact
+    def __call__(self, x: Array, table_VE: Array) -> TokenHead:
+        bias_V = self.param("bias", nn.initializers.zeros_init(), (self.vocab_size,), jnp.float32)
+        return TokenHead(x, table_VE, bias_V)
+
+
 class UntiedTokenHead(nn.Module):
     """A table of its own, `embedding` [V, E], read as the tied one is."""
 
@@ -131,3 +142,11 @@ class ClassHead(nn.Module):
         """[B, C]."""
         h = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(x_BLD[:, 0])
         return Dense(self.classes, kernel_init=self.kernel_init, name="out")(activation(self.activation)(h))
+
+
+class LastTokenClassHead(ClassHead):
+    """As ClassHead, from the last token (XLNet)."""
+
+    def __call__(self, x_BLD: Array) -> Array:
+        """[B, C]."""
+        return super().__call__(x_BLD[:, -1:])

@@ -18,6 +18,7 @@ TINY = {
     "gpt2": ("gpt", "tiny"),
     "t5": ("t5", "tiny"),
     "t5_v1_1": ("t5", "tiny_v1_1"),
+    "xlnet": ("xlnet", "tiny"),
 }
 
 
@@ -59,7 +60,7 @@ def _network(name: str, fields: tuple[tuple[str, Any], ...]) -> Network:
 
 def states(bound: Bound, tokens_BL: Any, positions_BL: Any = None, segments_BL: Any = None) -> Any:
     """The last states [B, L, D] of any kind; an encoder-decoder reads the same on both sides."""
-    if bound.kind == "encoder":
+    if bound.kind in ("encoder", "two_stream"):
         return bound.encode(tokens_BL, None, positions_BL, segments_BL)
     if bound.kind == "decoder":
         return bound.decode(tokens_BL, positions_BL, segments_BL)

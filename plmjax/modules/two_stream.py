@@ -1,0 +1,132 @@
+"""The attention of XLNet's two streams, and the block made of it (Yang et al. 2019, Secs. 2.2, 2.3 and 2.5).
+
+Legend: B batch, L length, M queries of g, T memory and L together, W distances, D model width, H heads, K head width.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from plmjax.modules.attention import attend_by_logits
+from plmjax.modules.layers import Dense, Dropout, Initializer
+from plmjax.modules.relative import LearnedBiases, RelativeBiases, relative_logits
+from plmjax.modules.transformer import Block
+
+
+class Surroundings(NamedTuple):
+    """What every layer reads besides the streams.
+
+    Attributes:
+        sinusoids_XWD: of the distances, X = 1; or X = 2, the second for rows that run backwards.
+        backward_B: bool, which rows run backwards, or None.
+        content_seen, query_seen: bool [B or 1, 1, L, T], what h and g see; None is everything.
+        other_BLT: bool, where a key is of another text than the query; None: never.
+        mapping_BML: which token each query stands for, or None.
+    """
+
+    sinusoids_XWD: Array
+    backward_B: Array | None
+    content_seen: Array | None
+    query_seen: Array | None
+    other_BLT: Array | None
+    mapping_BML: Array | None
+
+
+class XLNetBiases(NamedTuple):
+    """What is added to a query that asks for content and distance, and [H, K] for text (same or other)."""
+
+    relative: RelativeBiases
+    segment: Array
+
+
+class MakeBiases(nn.Module):
+    """The parameters of one XLNetBiases: `content`, `position` and `segment`, each [H, K]."""
+
+    num_heads: int
+    head_width: int
+    kernel_init: Initializer
+
+    @nn.compact
+    def __call__(self) -> XLNetBiases:
+        shape = (self.num_heads, self.head_width)
+        relative = LearnedBiases(*shape, self.kernel_init, name="relative")()
+        return XLNetBiases(relative, self.param("segment", self.kernel_init, shape, jnp.float32))
+
+
+class TwoStreamAttention(nn.Module):
+    """Attention by content, distance and text (paper Secs. 2.2, 2.3 and 2.5), the same for both streams.
+
+    Parameters, without biases: `query`, `key`, `value`, `position` kernels [D, H, K], `out` kernel [H, K, D];
+    `segment_embedding` [2, H, K] for same and other; and `biases/...` unless they are given.
+    """
+
+    num_heads: int
+    head_width: int
+    features: int
+    dropout: float
+    own_biases: bool
+    kernel_init: Initializer
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        split = (self.num_heads, self.head_width)
+        make = partial(Dense, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype)
+        self.query, self.key, self.value, self.position = make(split), make(split), make(split), make(split)
+        self.out = make(self.features, inputs=2)
+        self.segment_embedding = self.param("segment_embedding", self.kernel_init, (2, *split), jnp.float32)
+        if self.own_biases:
+            self.biases = MakeBiases(*split, self.kernel_init)
+        self.weights_dropout = Dropout(self.dropout)
+
+    def __call__(
+        self, h_BLD: Array, g_BMD: Array | None, memory_BSD: Array | None, around: Surroundings, given: Any
+    ) -> tuple[Array, Array | None]:
+        """Both streams after attention: [B, L, D], [B, M, D]."""
+        biases = self.biases() if self.own_biases else given
+        x_BTD = h_BLD if memory_BSD is None else jnp.concatenate([memory_BSD, h_BLD], axis=1)
+        k_BTHK, v_BTHK = self.key(x_BTD), self.value(x_BTD)
+        r_BWHK = self.position(around.sinusoids_XWD)
+        if around.backward_B is not None:
+            r_BWHK = jnp.where(around.backward_B[:, None, None, None], r_BWHK[1:], r_BWHK[:1])
+
+        def mix(q_BLHK: Array, seen: Array | None) -> Array:
+            scale = self.head_width**-0.5
+            logits_BHLT = relative_logits(q_BLHK, k_BTHK, r_BWHK, biases.relative, scale)
+            if around.other_BLT is not None:
+                logits_BHLT = logits_BHLT + scale * self._by_text(q_BLHK, biases.segment, around.other_BLT)
+            dropout = self.weights_dropout if self.weights_dropout.active() else None
+            return attend_by_logits(logits_BHLT, v_BTHK, seen, dropout)
+
+        mixed_BLHK = self.out(mix(self.query(h_BLD), around.content_seen))
+        if g_BMD is None:
+            return mixed_BLHK, None
+        # Each query stands at the place of its token, where the distances are those of the content's query.
+        mapping_BML = around.mapping_BML.astype(self.dtype)
+        q_BLHK = jnp.einsum("bmhk,bml->blhk", self.query(g_BMD), mapping_BML)
+        mixed_BMHK = jnp.einsum("blhk,bml->bmhk", mix(q_BLHK, around.query_seen), mapping_BML)
+        return mixed_BLHK, self.out(mixed_BMHK)
+
+    def _by_text(self, q_BLHK: Array, bias_HK: Array, other_BLT: Array) -> Array:
+        """float32 [B, H, L, T]: (q + b) s, of the key's text being the query's, or another."""
+        asked_BLHK = q_BLHK + bias_HK.astype(q_BLHK.dtype)[None, None]
+        table = self.segment_embedding.astype(q_BLHK.dtype)
+        scores_BHLS = jnp.einsum("blhk,shk->bhls", asked_BLHK, table, preferred_element_type=jnp.float32)
+        return jnp.where(other_BLT[:, None], scores_BHLS[..., 1:], scores_BHLS[..., :1])
+
+
+class TwoStreamBlock(Block):
+    """A post-norm block for both streams; its second result is the input of h, for the memory."""
+
+    def streams(
+        self, h: Array, g: Array | None, memory_BSD: Array | None, around: Surroundings, given: Any
+    ) -> tuple[Array, Array | None]:
+        """h and g after attention and feed-forward."""
+        attention: Any = self.attention  # a TwoStreamAttention
+        mixed_h, mixed_g = attention(h, g, memory_BSD, around, given)
+        h = self.feed_forward(self.wiring.outward(self.attention_norm, h, self.residual_dropout(mixed_h)))
+        if g is not None:
+            g = self.feed_forward(self.wiring.outward(self.attention_norm, g, self.residual_dropout(mixed_g)))
+        return h, g

@@ -1,0 +1,292 @@
+"""XLNet (Yang et al. 2019): two streams over one set of weights, and the memory of the text before.
+
+The content stream h is an encoder's: a token's state has read the token. The query stream g has a state for each token
+to predict, which knows the place and not the token; its keys and values are h's. Fine-tuning drops g.
+
+Legend: B batch, L length, M predicted tokens, T memory and L together, W distances, D model width, H heads, K head
+width, N layers.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+
+from plmjax.modules.attention import width_of_head
+from plmjax.modules.beam_answer import BeamAnswerHead, BeamAnswers
+from plmjax.modules.encoder import HEADS, Encoder
+from plmjax.modules.heads import LastTokenClassHead, TiedTokenHead
+from plmjax.modules.layers import Dropout, Embed, LayerNorm, truncated_normal
+from plmjax.modules.masks import Mask
+from plmjax.modules.relative import distances, sinusoids
+from plmjax.modules.transformer import MLP, PostNorm, run_layers
+from plmjax.modules.two_stream import MakeBiases, Surroundings, TwoStreamAttention, TwoStreamBlock
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class XLNetConfig:
+    """The sizes of an XLNet; the defaults are the base model's (released xlnet_config.json)."""
+
+    vocab_size: int = 0  # rows of the token table; 0 until the vocabulary is known
+    num_layers: int = 12
+    num_heads: int = 12
+    d_model: int = 768
+    d_ff: int = 3072
+    activation: str = "gelu_tanh"  # the released code's; Hugging Face's "gelu" is the exact one
+    norm_eps: float = 1e-12
+    dropout: float = 0.1  # on embeddings, sinusoids, every layer's output and the feed-forward units
+    attention_dropout: float = 0.1  # on the attention weights
+    init_std: float = 0.02
+    tie_biases: bool = False  # the three biases of the queries are one for all layers, not one a layer
+    causal: bool = False  # tokens see none to their right (attn_type "uni")
+    clamp: int = 0  # distances beyond count as this; 0: never
+    memory_length: int = 0  # states of each layer that are kept for the next call; 0: none
+    reuse_length: int = 0  # only this many tokens from the left go into the memory; 0: all
+    heads: tuple[str, ...] = ("token",)  # see modules/encoder.py; and "beam_answer"
+    num_labels: int = 2  # of the heads "class" and "tag"
+    start_beams: int = 5  # of the head "beam_answer"
+    end_beams: int = 5
+    dtype: str = "float32"
+    remat: bool = False
+    unroll: bool | None = None
+
+
+class Streams(NamedTuple):
+    """h [B, L, D]; g [B, M, D] or None; memory [N, B, <= memory_length, D] for the next call, or None."""
+
+    h: Array
+    g: Array | None
+    memory: Array | None
+
+
+class TwoStreamStack(nn.Module):
+    """The layers under `layers/...`, and the biases under `biases/...` where all layers share them."""
+
+    config: XLNetConfig
+
+    @nn.compact
+    def __call__(
+        self, h_BLD: Array, g_BMD: Array | None, memory_NBSD: Array | None, around: Surroundings
+    ) -> tuple[Array, Array | None, Array]:
+        """h, g, and the states that each layer read [N, B, L, D]."""
+        c = self.config
+        init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
+        width = width_of_head(c.d_model, c.num_heads)
+        given = MakeBiases(c.num_heads, width, init, name="biases")() if c.tie_biases else None
+        block = TwoStreamBlock(
+            wiring=PostNorm,
+            make_attention=partial(
+                TwoStreamAttention,
+                c.num_heads,
+                width,
+                c.d_model,
+                c.attention_dropout,
+                own_biases=not c.tie_biases,
+                kernel_init=init,
+                dtype=dtype,
+            ),  # type: ignore[arg-type]
+            make_mlp=partial(
+                MLP, c.d_model, c.d_ff, c.activation, c.dropout, up_init=init, down_init=init, dtype=dtype
+            ),
+            make_norm=partial(LayerNorm, c.norm_eps, dtype),
+            dropout=c.dropout,
+            name="layers",
+        )
+
+        def step(block: Any, streams: Any, memory_BSD: Array | None) -> tuple[Any, Array]:
+            return block.streams(*streams, memory_BSD, around, given), streams[0]
+
+        (h_BLD, g_BMD), read_NBLD = run_layers(
+            step,
+            block,
+            (h_BLD, g_BMD),  # type: ignore[arg-type]
+            memory_NBSD,
+            num_layers=c.num_layers,
+            remat=c.remat,
+            unroll=c.unroll,
+        )
+        return h_BLD, g_BMD, read_NBLD
+
+
+class XLNetEmbeddings(nn.Module):
+    """The token table, and the vector `query` [D] from which every query of g starts."""
+
+    config: XLNetConfig
+
+    def setup(self) -> None:
+        c = self.config
+        init = truncated_normal(c.init_std)
+        self.tokens = Embed(c.vocab_size, c.d_model, init, jnp.dtype(c.dtype))
+        self.query = self.param("query", init, (c.d_model,), jnp.float32)
+        self.dropout = Dropout(c.dropout)
+
+    def __call__(self, tokens_BL: Array) -> Array:
+        """[B, L, D]."""
+        return self.dropout(self.tokens(tokens_BL))
+
+    def queries(self, batch: int, count: int) -> Array:
+        """[B, M, D], all alike."""
+        query = self.query.astype(self.config.dtype)
+        return self.dropout(jnp.broadcast_to(query, (batch, count, self.config.d_model)))
+
+    def table(self) -> Array:
+        """The token table [V, D]."""
+        return self.tokens.table()
+
+
+class XLNet(Encoder):
+    """Two streams with the heads that the config names."""
+
+    config: XLNetConfig
+    kind: ClassVar[str] = "two_stream"
+
+    def setup(self) -> None:
+        c = self.config
+        self.embeddings = XLNetEmbeddings(c)
+        self.encoder = TwoStreamStack(c)
+        self.state_dropout = Dropout(c.dropout)
+        self.setup_heads()
+        if "beam_answer" in c.heads:
+            self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, jnp.dtype(c.dtype))
+
+    def encode(
+        self,
+        tokens_BL: Array,
+        token_types_BL: Array | None = None,
+        positions_BL: Array | None = None,
+        segments_BL: Array | None = None,
+    ) -> Array:
+        """As Encoder's: the content stream. Distances are taken between array indices, so positions are not read; and
+        token types only tell one text from another."""
+        return self.two_streams(tokens_BL, None, None, token_types_BL, segments_BL).h
+
+    def two_streams(
+        self,
+        tokens_BL: Array,
+        perm_mask_BLL: Array | None,
+        target_mapping_BML: Array | None,
+        token_types_BL: Array | None = None,
+        segments_BL: Array | None = None,
+        memory_NBSD: Array | None = None,
+        backward_B: Array | None = None,
+    ) -> Streams:
+        """Both streams, and the memory for the text that follows.
+
+        Args:
+            tokens_BL: token ids.
+            perm_mask_BLL: 1 (or True) where token l may not see token t; h sees itself all the same. None: all is seen.
+            target_mapping_BML: the queries' tokens, one 1 a row; None: no query stream.
+            token_types_BL, segments_BL: as `encode`. The memory is of type 0 and seen by all but padding.
+            memory_NBSD: what each layer read of the text before, from an earlier call; no gradient goes into it.
+            backward_B: bool, rows whose text runs from its end to its start: their distances change sign.
+        """
+        c = self.config
+        batch, length = tokens_BL.shape
+        before = 0 if memory_NBSD is None else memory_NBSD.shape[2]
+        around = self._surroundings(
+            length, before, perm_mask_BLL, target_mapping_BML, token_types_BL, segments_BL, backward_B
+        )
+        g_BMD = None if target_mapping_BML is None else self.embeddings.queries(batch, target_mapping_BML.shape[1])
+        if memory_NBSD is not None:
+            memory_NBSD = lax.stop_gradient(memory_NBSD).astype(c.dtype)
+        h_BLD, g_BMD, read_NBLD = self.encoder(self.embeddings(tokens_BL), g_BMD, memory_NBSD, around)
+        kept = None
+        if c.memory_length:
+            kept = read_NBLD[:, :, : c.reuse_length or length]
+            kept = kept if memory_NBSD is None else jnp.concatenate([memory_NBSD, kept], axis=2)
+            kept = lax.stop_gradient(kept[:, :, -c.memory_length :])
+        return Streams(self.state_dropout(h_BLD), None if g_BMD is None else self.state_dropout(g_BMD), kept)
+
+    def _surroundings(
+        self,
+        length: int,
+        before: int,
+        perm_mask_BLL: Array | None,
+        mapping_BML: Array | None,
+        token_types_BL: Array | None,
+        segments_BL: Array | None,
+        backward_B: Array | None,
+    ) -> Surroundings:
+        c = self.config
+        dtype = jnp.dtype(c.dtype)
+        spans = distances(length, before + length)
+        spans_XW = spans[None] if backward_B is None else jnp.stack([spans, -spans])
+        waves_XWD = self.state_dropout(sinusoids(spans_XW, c.d_model, c.clamp).astype(dtype))
+        seen = Mask.within(segments_BL, c.causal).materialize(length, length)
+        query_seen = seen
+        if perm_mask_BLL is not None:
+            shown = (perm_mask_BLL == 0)[:, None]
+            itself = jnp.eye(length, dtype=jnp.bool_)[None, None]
+            query_seen = shown if seen is None else seen & shown
+            seen = shown | itself if seen is None else seen & (shown | itself)
+        other_BLT = None
+        if token_types_BL is not None:
+            types_BT = jnp.pad(token_types_BL, ((0, 0), (before, 0)))
+            other_BLT = token_types_BL[:, :, None] != types_BT[:, None, :]
+        real_BL = None if segments_BL is None else segments_BL > 0
+        return Surroundings(
+            waves_XWD,
+            backward_B,
+            _with_memory(seen, before, real_BL),
+            _with_memory(query_seen, before, real_BL),
+            other_BLT,
+            mapping_BML,
+        )
+
+    def known_heads(self) -> tuple[str, ...]:
+        """Encoder's, and the answer by a beam."""
+        return (*HEADS, "beam_answer")
+
+    def make_token_head(self) -> nn.Module:
+        """The tied table and a bias, nothing between."""
+        return TiedTokenHead(self.config.vocab_size, name="token_head")
+
+    def make_class_head(self) -> nn.Module:
+        """From the last token, where XLNet has [CLS]."""
+        c = self.config
+        return LastTokenClassHead(c.d_model, c.num_labels, "tanh", self.head_init, jnp.dtype(c.dtype))
+
+    def __call__(self) -> None:
+        """As Encoder's."""
+        super().__call__()
+        if "beam_answer" in self.config.heads:
+            self.beam_answers(self.encode(jnp.zeros((1, 1), jnp.int32)), starts=1, ends=1)
+
+    def beam_answers(
+        self,
+        x_BLD: Array,
+        hidden_BL: Array | None = None,
+        class_index_B: Array | None = None,
+        starts: int | None = None,
+        ends: int | None = None,
+    ) -> BeamAnswers:
+        """The likeliest spans; the class is read at `class_index_B`, None for the last token."""
+        self.require_head("beam_answer")
+        if class_index_B is None:
+            summary_BD = x_BLD[:, -1]
+        else:
+            summary_BD = jnp.take_along_axis(x_BLD, class_index_B[:, None, None], axis=1)[:, 0]
+        c = self.config
+        return self.beam_answer_head(x_BLD, summary_BD, hidden_BL, starts or c.start_beams, ends or c.end_beams)
+
+
+def _with_memory(seen: Array | None, before: int, real_BL: Array | None) -> Array | None:
+    """`seen` with the memory's keys before the others: every query but padding sees them."""
+    if seen is None or not before:
+        return seen
+    shape = (*seen.shape[:-1], before)
+    reads = jnp.ones(shape, jnp.bool_) if real_BL is None else jnp.broadcast_to(real_BL[:, None, :, None], shape)
+    return jnp.concatenate([reads, seen], axis=-1)
+
+
+_BASE = XLNetConfig()
+
+# Vocabulary rows of the released models: 32,000. Sizes: README of the released code; paper Table 8 for the large one.
+VARIANTS: dict[str, XLNetConfig] = {
+    "tiny": replace(_BASE, num_layers=2, num_heads=2, d_model=32, d_ff=64),
+    "base": _BASE,
+    "large": replace(_BASE, num_layers=24, num_heads=16, d_model=1024, d_ff=4096),
+}
