@@ -52,23 +52,36 @@ def choose_tokens(key: jax.Array, candidates_L: jax.Array, budget: jax.Array) ->
 def choose_words(key: jax.Array, candidates_L: jax.Array, starts_L: jax.Array, budget: jax.Array) -> jax.Array:
     """bool [L]: whole words in random order, as long as they fit the budget; a word that would pass it is skipped.
 
-    A word is a candidate that `starts_L` marks, or that follows no candidate, with the candidates after it up to the
-    next such. This is the rule of BERT's whole-word code, without its loop over words: see `_take_while_fitting`.
+    This is the rule of BERT's whole-word code, without its loop over words: see `_take_while_fitting`.
     """
     length = candidates_L.shape[0]
-    follows_L = jnp.concatenate([jnp.zeros(1, jnp.bool_), candidates_L[:-1]])
-    word_L = jnp.cumsum(candidates_L & (starts_L | ~follows_L)) - 1
-    word_L = jnp.where(candidates_L, word_L, length)  # length: no word; dropped by the scatter, False from the gather
+    word_L = word_numbers(candidates_L, starts_L)  # L: no word; dropped by the scatter, False from the gather
     pieces_W = jnp.zeros(length, jnp.int32).at[word_L].add(1, mode="drop")
     order_W = _shuffled(key, pieces_W > 0)
     taken_W = jnp.zeros(length, jnp.bool_).at[order_W].set(_take_while_fitting(pieces_W[order_W], budget))
     return taken_W.at[word_L].get(mode="fill", fill_value=False)
 
 
+def word_numbers(candidates_L: jax.Array, starts_L: jax.Array) -> jax.Array:
+    """int32 [L]: the number of each candidate's word, from 0, and L where there is no candidate.
+
+    A word is a candidate that `starts_L` marks, or that follows no candidate, with the candidates after it up to the
+    next such.
+    """
+    follows_L = jnp.concatenate([jnp.zeros(1, jnp.bool_), candidates_L[:-1]])
+    word_L = jnp.cumsum(candidates_L & (starts_L | ~follows_L)) - 1
+    return jnp.where(candidates_L, word_L, candidates_L.shape[0])
+
+
+def units_of_tokens(chosen_L: jax.Array) -> jax.Array:
+    """int32 [L]: 1 + its own place for each chosen token, 0 for the others: every token is a unit."""
+    return jnp.where(chosen_L, jnp.arange(1, chosen_L.shape[0] + 1), 0)
+
+
 def mask_tokens(
     key: jax.Array,
     tokens_L: jax.Array,
-    chosen_L: jax.Array,
+    units_L: jax.Array,
     *,
     predictions: int,
     mask: int,
@@ -76,15 +89,17 @@ def mask_tokens(
     mask_share: float = 0.8,
     random_share: float = 0.1,
 ) -> Masked:
-    """Replaces the chosen tokens, each by a draw of its own, and lists them.
+    """Replaces the chosen tokens, a draw for each unit of them, and lists them.
 
-    tokens_L: int32; chosen_L: bool with at most `predictions` (M) True; mask: the id of the mask token.
+    tokens_L: int32; units_L: int32, 0 where a token is not chosen (at most `predictions`, M, are), else 1 + the place
+        of its unit's first token; mask: the id of the mask token.
     mask_share, random_share: the shares that become the mask, and a uniform draw from `ordinary_R` (which may be the
-        token itself); the rest keep their token.
+        token itself, and is drawn for each token of a unit); the rest keep their token.
     """
     length = tokens_L.shape[0]
     draw_key, token_key = jax.random.split(key)
-    draw_L = jax.random.uniform(draw_key, (length,))
+    chosen_L = units_L > 0
+    draw_L = jax.random.uniform(draw_key, (length,))[units_L - 1]
     random_L = jnp.asarray(ordinary_R)[jax.random.randint(token_key, (length,), 0, len(ordinary_R))]
     changed_L = jnp.where(draw_L < mask_share + random_share, random_L.astype(tokens_L.dtype), tokens_L)
     changed_L = jnp.where(draw_L < mask_share, jnp.asarray(mask, tokens_L.dtype), changed_L)

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from plmjax.data.windows import FullSentences
-from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.modules.encoder import Encoding
 from plmjax.noise import masking
 from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_share, token_metrics
+from plmjax.objectives.choices import Choices, Text
 
 
 @dataclass(slots=True)
@@ -29,7 +29,8 @@ class Masking:
     rate: float = 0.15  # tokens predicted, of all real ones, special ones counted
     mask_share: float = 0.8  # of these, the share that becomes the mask
     random_share: float = 0.1  # and that becomes a random ordinary token
-    whole_word: bool = False  # choose whole words; needs a tokenizer that can tell where words start
+    choice: str = "tokens"  # what is chosen: "tokens", "whole_words", "ngrams"; see objectives/choices.py
+    choices: Choices = field(default_factory=Choices)  # settings of the choices that have some
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -41,33 +42,25 @@ class Masking:
 
     def max_predictions(self, length: int) -> int:
         """M: 19 at length 128 and 77 at 512 for the rate of .15."""
-        return masking.max_predictions(length, self.rate)
+        return int(self.choices.named(self.choice).counts(length, self.rate)[-1])
 
     def check(self, vocabulary: Any) -> None:
         check_share("objective.masking.rate", self.rate)
         check_share("objective.masking.mask_share", self.mask_share)
         check_share("objective.masking.random_share", self.random_share, most=1 - self.mask_share)
         vocabulary.require("mask")
-        if self.whole_word and vocabulary.word_start is None:
-            raise UserError(
-                "objective.masking.whole_word is True, but this tokenizer can't tell where a word starts; "
-                "set it to False or choose another tokenizer."
-            )
+        self.choices.named(self.choice).check(vocabulary)
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         choice_key, replacement_key = jax.random.split(key)
-        tokens_L, real_L = example["tokens"], example["segments"] > 0
-        candidates_L = real_L & ~jnp.asarray(vocabulary.is_special)[tokens_L]
-        budget = jnp.asarray(masking.prediction_counts(len(tokens_L), self.rate))[jnp.sum(real_L)]
-        if self.whole_word:
-            starts_L = jnp.asarray(vocabulary.word_start)[tokens_L]
-            chosen_L = masking.choose_words(choice_key, candidates_L, starts_L, budget)
-        else:
-            chosen_L = masking.choose_tokens(choice_key, candidates_L, budget)
+        tokens_L, segments_L = example["tokens"], example["segments"]
+        choice = self.choices.named(self.choice)
+        budget = jnp.asarray(choice.counts(len(tokens_L), self.rate))[jnp.sum(segments_L > 0)]
+        units_L = choice.units(choice_key, Text.of(tokens_L, segments_L, vocabulary), budget)
         masked = masking.mask_tokens(
             replacement_key,
             tokens_L,
-            chosen_L,
+            units_L,
             predictions=self.max_predictions(len(tokens_L)),
             mask=vocabulary.mask,
             ordinary_R=vocabulary.ordinary,
