@@ -20,7 +20,7 @@ def test_a_family_is_a_config_a_module_and_variants(family):
         changed = dataclasses.replace(variant)
         changed.num_layers += 1  # as a flag on the command line does
         assert changed != variant
-    assert entry.module.kind in ("encoder", "decoder", "encoder_decoder")
+    assert entry.module.kind in ("encoder", "decoder", "encoder_decoder", "two_stream")
 
 
 def test_build_names_what_is_wrong():
