@@ -3,11 +3,11 @@
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.interop import bert, gpt, t5
+from plmjax.interop import bert, gpt, t5, xlnet
 from plmjax.interop.family import Family
 
 FAMILIES: dict[str, Family] = {
-    family.model_type: family for family in (bert.BERT, bert.ROBERTA, gpt.GPT1, gpt.GPT2, t5.T5)
+    family.model_type: family for family in (bert.BERT, bert.ROBERTA, gpt.GPT1, gpt.GPT2, t5.T5, xlnet.XLNET)
 }
 BY_CLASS: dict[str, Family] = {name: family for family in FAMILIES.values() for name in family.forward}
 

@@ -1,4 +1,7 @@
-"""What a caller hands a network, checked before anything is compiled. Legend: B batch, L length."""
+"""What a caller hands a network, checked before anything is compiled.
+
+Legend: B batch, L length, M predicted tokens, T memory, D model width, N layers.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +12,22 @@ from plmjax.errors import UserError
 
 MASKS = ("attention_mask", "decoder_attention_mask")
 TOKENS = ("input_ids", "decoder_input_ids")
+# Numbers of other shapes, and masks that may be of floating point; a list of arrays is stacked.
+AXES = {
+    "input_mask": "BL",
+    "p_mask": "BL",
+    "perm_mask": "BLL",
+    "target_mapping": "BML",
+    "mems": "NTBD",
+    "cls_index": "B",
+}
 
 
 def checked_inputs(
     inputs: Mapping[str, Any], architecture: str, allowed: tuple[str, ...], config: Any
 ) -> dict[str, np.ndarray]:
-    """The inputs as int32 [B, L]; those that are None are left out, a row for all is repeated, masks become 0 and 1.
+    """The inputs as int32 [B, L], float32 of the shapes in AXES; those that are None are left out, a row for all is
+    repeated, masks become 0 and 1.
 
     Raises:
         UserError: an input that the class `architecture` does not take or lacks, of another shape or dtype, with ids
@@ -29,6 +42,9 @@ def checked_inputs(
     arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
     for name, value in arrays.items():
         tokens = arrays["decoder_input_ids" if name.startswith("decoder_") else "input_ids"]
+        if name in AXES:
+            arrays[name] = _numbers(name, value, tokens, config)
+            continue
         _check_shape(name, value, tokens)
         if name not in MASKS:
             _check_range(name, value, config)
@@ -45,6 +61,27 @@ def _check_shape(name: str, value: np.ndarray, tokens: np.ndarray) -> None:
         )
 
 
+def _numbers(name: str, value: np.ndarray, tokens: np.ndarray, config: Any) -> np.ndarray:
+    """float32, or int32 where it is an index; the sizes that the tokens and the network set are checked."""
+    axes = AXES[name]
+    batch, length = tokens.shape if tokens.ndim == 2 else (None, None)
+    sizes = {"B": batch, "L": length, "N": config.num_layers, "D": config.d_model}
+    needed = [sizes.get(axis) for axis in axes]
+    fits = value.ndim == len(axes) and all(
+        size in (None, given) for size, given in zip(needed, value.shape, strict=False)
+    )
+    is_index = name.endswith("_index")
+    if not fits or value.dtype.kind not in ("iu" if is_index else "biuf"):
+        shape = ", ".join("any" if size is None else str(size) for size in needed)
+        kind = "integers" if is_index else "numbers"
+        raise UserError(
+            f"The input {name!r} is {value.dtype}{list(value.shape)}, where {kind} of shape [{shape}] are needed."
+        )
+    if is_index and value.size and not 0 <= value.min() <= value.max() < length:
+        raise UserError(f"The input {name!r} holds {value.min()} to {value.max()}, outside 0 to {length - 1}.")
+    return value.astype(np.int32 if is_index else np.float32)
+
+
 def _check_range(name: str, value: np.ndarray, config: Any) -> None:
     longest = getattr(config, "max_positions", None)
     if longest is not None and value.shape[1] > longest:
@@ -52,6 +89,8 @@ def _check_range(name: str, value: np.ndarray, config: Any) -> None:
     if name in TOKENS:
         rows = config.vocab_size
     elif name == "token_type_ids":
+        if not hasattr(config, "token_type_vocab"):
+            return  # they only tell one text from another
         rows = max(1, config.token_type_vocab)
     else:
         rows = config.max_positions + getattr(config, "position_offset", 0)

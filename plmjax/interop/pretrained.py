@@ -61,6 +61,7 @@ class Pretrained:
         Args:
             inputs: int [B, L] under Hugging Face's names. input_ids always, decoder_input_ids for an encoder-decoder;
                 attention_mask and decoder_attention_mask (0 at padding, on either side), token_type_ids, position_ids.
+                XLNet: float perm_mask [B, L, L], target_mapping [B, M, L] and mems [N, T, B, D], an earlier output.
 
         Returns:
             float32 arrays under Hugging Face's names. At padding, and in what is pooled from it, the numbers mean

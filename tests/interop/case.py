@@ -24,10 +24,12 @@ class Case:
         outputs: names of the outputs to compare.
         name: of the case, where one class has several.
         pooled: of the outputs, those with no axis of positions.
+        pooled_at: the token that they are read from, which must be real for them to mean something; None: none.
         labels: how many classes the logits tell apart; None: 2 for what is pooled, else the vocabulary's.
         shifted: logits predict the next token, and the class's own loss takes the inputs as labels.
         extra: (generator, tokens, mask) -> further inputs.
         label_names: the class's argument that takes the labels of an output, where it is not "labels".
+        directed: gradients are taken of a fixed random product of the outputs, as of states, not of a cross-entropy.
         own_loss: whether the class's own loss is the cross-entropy of its logits at the places that count.
     """
 
@@ -36,10 +38,12 @@ class Case:
     outputs: tuple[str, ...] = ("logits",)
     name: str = ""
     pooled: tuple[str, ...] = field(default=())
+    pooled_at: int | None = 0
     labels: int | None = None
     shifted: bool = False
     extra: Callable[[np.random.Generator, np.ndarray, np.ndarray], Arrays] | None = None
     label_names: dict[str, str] = field(default_factory=dict)
+    directed: bool = False
     own_loss: bool = True
 
     def __str__(self) -> str:

@@ -53,9 +53,12 @@ def inputs_of(case: Case, side: str) -> dict[str, np.ndarray]:
 
 
 def meaningful(case: Case, name: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """bool, where an output is of no padding: [B] for what is pooled of the first token, else [B, L]."""
+    """bool, where an output is of no padding: [B] for what is pooled, [B, M] of predicted tokens, else [B, L]."""
     if name in case.pooled:
-        return inputs["attention_mask"][:, 0] == 1
+        mask = inputs["attention_mask"]
+        return mask.any(1) if case.pooled_at is None else mask[:, case.pooled_at] == 1
+    if "target_mapping" in inputs:
+        return inputs["target_mapping"].any(-1)
     decoder = "decoder_attention_mask" in inputs and name != MEMORY
     return inputs["decoder_attention_mask" if decoder else "attention_mask"] == 1
 
@@ -73,7 +76,9 @@ def targets_of(case: Case, outputs: Any, inputs: dict[str, np.ndarray]) -> dict[
     targets: dict[str, dict[str, np.ndarray]] = {}
     for name in case.outputs:
         shape, places = outputs[name].shape, meaningful(case, name, inputs)
-        if name in (STATE, MEMORY, "pooler_output", *ENDS):
+        if name.endswith("_index"):
+            continue  # whole numbers have no gradient
+        if case.directed or name in (STATE, MEMORY, "pooler_output", *ENDS):
             direction = rng.normal(size=shape) * places.reshape(*places.shape, *[1] * (len(shape) - places.ndim))
             targets[name] = {"direction": (direction / places.sum()).astype(np.float32)}
         else:
@@ -130,7 +135,9 @@ def gradients_by_their_names(pretrained: Pretrained) -> Callable[..., dict[str, 
     table = pretrained.family.table(pretrained.config, pretrained.architecture, pretrained.special)
 
     def compute(inputs: dict[str, np.ndarray], targets: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        arrays = {name: value.astype(np.int32) for name, value in inputs.items()}
+        arrays = {
+            name: value.astype(np.float32 if value.dtype.kind == "f" else np.int32) for name, value in inputs.items()
+        }
         tensors = export_params(table, gradient(pretrained.params, arrays, targets))
         bare = pretrained.architecture == pretrained.family.bare
         return {name.removeprefix(pretrained.family.prefix) if bare else name: x for name, x in tensors.items()}
