@@ -30,6 +30,7 @@ BERT = {"vocab_size": 30522, "heads": PRETRAINING}
 ROBERTA = {"vocab_size": 50265, "token_type_vocab": 1}
 GPT2 = {"vocab_size": 50257}
 T5 = {"vocab_size": 32128}
+XLNET = {"vocab_size": 32000}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,9 @@ T5 = {"vocab_size": 32128}
         ("t5", "large_v1_1", T5, 783_150_080),
         ("t5", "xl_v1_1", T5, 2_849_757_184),
         ("t5", "xxl_v1_1", T5, 11_135_332_352),
+        # XLNetLMHeadModel of xlnet-base-cased and xlnet-large-cased.
+        ("xlnet", "base", XLNET, 116_750_336),
+        ("xlnet", "large", XLNET, 360_300_800),
     ],
 )
 def test_released_sizes_to_the_parameter(family, variant, fields, exact):
@@ -82,6 +86,10 @@ def test_released_sizes_to_the_parameter(family, variant, fields, exact):
         ("t5", "large", T5, 770e6, 0.05),
         ("t5", "3b", T5, 2.8e9, 0.02),
         ("t5", "11b", T5, 11e9, 0.03),
+        # The paper has the sizes of BERT base and large (110M, 340M): the positions' kernel and the three biases of
+        # each layer are more than BERT's position table and pooler.
+        ("xlnet", "base", XLNET, 110e6, 0.065),
+        ("xlnet", "large", XLNET, 340e6, 0.065),
     ],
 )
 def test_sizes_are_the_papers(family, variant, fields, paper, tolerance):
@@ -96,6 +104,7 @@ PICTURED = {
     "bert": {"base": {"heads": PRETRAINING}, "roberta_base": {}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "t5": {"small": {}, "small_v1_1": {}},
+    "xlnet": {"base": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
 }
 
 
