@@ -11,6 +11,7 @@ from plmjax.modules import Bound, build
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.gpt import GPTConfig
 from plmjax.modules.t5 import T5Config
+from plmjax.modules.xlnet import XLNetConfig
 
 SPECIALS = {"pad": 0, "eos": 1, "unk": 2, "bos": 3, "cls": 4, "sep": 5, "mask": 6}
 SIZE = 120  # of 128 rows
@@ -56,3 +57,8 @@ def decoder() -> Bound:
 @pytest.fixture(scope="session")
 def encoder_decoder() -> Bound:
     return bound(T5Config(**SMALL, num_decoder_layers=1, d_kv=8))
+
+
+@pytest.fixture(scope="session")
+def two_stream() -> Bound:
+    return bound(XLNetConfig(**SMALL, attention_dropout=0.0))
