@@ -3,10 +3,10 @@
   python -m experiments.convert --from_hf=BERT_DIR --to=runs/bert_from_hf
   python -m experiments.convert --from=runs/bert --to_hf=exported/bert
 
---from_hf reads a directory with config.json and model.safetensors or pytorch_model.bin (bert, roberta, openai-gpt,
-gpt2, t5); what --to writes serves `plmjax.load` and `experiments.pretrain --init_from`. --from takes a working folder
-of experiments.pretrain or one step of it; what --to_hf writes serves `transformers`. The result is loaded again and
-tried on a sentence.
+--from_hf reads a directory with config.json and model.safetensors or pytorch_model.bin (the model types of
+plmjax/interop/families.py); what --to writes serves `plmjax.load` and `experiments.pretrain --init_from`. --from takes
+a working folder of experiments.pretrain or one step of it; what --to_hf writes serves `transformers`. The result is
+loaded again and tried on a sentence.
 """
 
 from absl import flags, logging
@@ -19,10 +19,15 @@ TO = flags.DEFINE_string("to", None, "plmjax checkpoint to write; a new folder."
 FROM = flags.DEFINE_string("from", None, "plmjax checkpoint to read: a working folder or one step.")
 TO_HF = flags.DEFINE_string("to_hf", None, "Hugging Face directory to write; a new folder.")
 
+PART = flags.DEFINE_string(
+    "part", None, "Of a checkpoint with several networks, the one to write: discriminator (the default) or generator."
+)
+
 
 def main() -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax reports every file otherwise
-    for line in convert(from_hf=FROM_HF.value, to=TO.value, source=FROM.value, to_hf=TO_HF.value):
+    given = {"from_hf": FROM_HF.value, "to": TO.value, "source": FROM.value, "to_hf": TO_HF.value, "part": PART.value}
+    for line in convert(**given):
         print(line, flush=True)
 
 

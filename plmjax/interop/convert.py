@@ -18,13 +18,19 @@ TOKEN_SCORES = ("prediction_logits", "logits")
 
 
 def convert(
-    *, from_hf: str | None = None, to: str | None = None, source: str | None = None, to_hf: str | None = None
+    *,
+    from_hf: str | None = None,
+    to: str | None = None,
+    source: str | None = None,
+    to_hf: str | None = None,
+    part: str | None = None,
 ) -> Iterator[str]:
     """Converts, one way, and reports line by line; the last lines are what the written checkpoint predicts.
 
     Args:
         from_hf, to: read a Hugging Face directory, write a plmjax checkpoint.
         source, to_hf: read a plmjax checkpoint, write a Hugging Face directory.
+        part: of a checkpoint with several networks, the one to write; see `load`.
 
     Raises:
         UserError: not one of the two pairs, a target that holds something, or whatever reading and writing raise.
@@ -34,7 +40,7 @@ def convert(
     target = Path(str(to or to_hf)).expanduser()
     if target.exists() and any(target.iterdir()) if target.is_dir() else target.exists():
         raise UserError(f"{target} holds something already: name a new folder.")
-    pretrained = load_huggingface(from_hf) if from_hf else load(str(source))
+    pretrained = load_huggingface(from_hf) if from_hf else load(str(source), part)
     leaves = flatten(pretrained.params)
     count = sum(int(np.size(leaf)) for leaf in leaves.values())
     yield f"read {from_hf or source}: {pretrained.architecture}, {len(leaves)} tensors, {count:,} parameters"

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +14,7 @@ from plmjax.interop.families import BY_CLASS, architecture_of
 from plmjax.interop.huggingface import CONFIG, load_huggingface, special_of
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import flatten, nest
+from plmjax.modules import build, networks_of
 from plmjax.train.checkpoints import Checkpointer, find, load_params
 from plmjax.train.manifest import git_revision, versions
 from plmjax.train.serialize import from_json, to_json
@@ -22,13 +24,18 @@ TOKENIZER = "tokenizer"
 VOCABULARY_PATHS = ("embeddings/tokens/embedding", "token_head/embedding", "token_head/bias")
 
 
-def load(directory: str | Path) -> Pretrained:
+def load(directory: str | Path, part: str | None = None) -> Pretrained:
     """A checkpoint: a working folder of experiments.pretrain, one step of it, or a Hugging Face directory.
 
     Rows that only pad the vocabulary are left off, so that no score goes to a token that does not exist.
 
+    Args:
+        directory: of the checkpoint.
+        part: of a checkpoint with several networks, the one to load ("discriminator", "generator"); None: the one that
+            the others served to train.
+
     Raises:
-        UserError: there is no good checkpoint, or it is of a network that this version lacks.
+        UserError: there is no good checkpoint, it has no such part, or it is of a network that this version lacks.
     """
     path = Path(directory).expanduser()
     if not path.exists():
@@ -38,7 +45,7 @@ def load(directory: str | Path) -> Pretrained:
     if (path / CONFIG).is_file() and not (path / "checkpoints").exists():
         return load_huggingface(path)
     params, manifest = load_params(path)
-    config = from_json(manifest["config"]["model"])
+    config, params = one_network(from_json(manifest["config"]["model"]), params, part, path)
     tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
     converted = manifest.get("huggingface", {})
     if tokenizer is not None and not converted:  # what came from Hugging Face goes back as it was
@@ -87,6 +94,19 @@ def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any,
         if path in flat:
             flat[path] = np.asarray(flat[path])[:size]
     return dataclasses.replace(config, vocab_size=size), nest(flat)
+
+
+def one_network(config: Any, params: dict[str, Any], part: str | None, path: Path) -> tuple[Any, dict[str, Any]]:
+    """The config and whole parameters of one of a checkpoint's networks; UserError where it has no such part."""
+    networks = networks_of(config)
+    if part is not None and part not in networks:
+        known = ", ".join(name for name in networks if name) or "one network alone"
+        raise UserError(f"The checkpoint {path} has no part {part!r}: it has {known}.")
+    if "" in networks:
+        return config, params
+    name = part or config.kept
+    _, whole = build(config).part(params, name)
+    return networks[name], jax.tree.map(np.asarray, whole)
 
 
 def _find_tokenizer(step: Path, manifest: dict[str, Any]) -> Tokenizer | None:

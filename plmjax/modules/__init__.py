@@ -14,10 +14,11 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import bert, gpt, t5, xlnet
+from plmjax.modules import bert, electra, gpt, t5, xlnet
 from plmjax.modules.heads import TokenHead
+from plmjax.modules.pair import Pair, PairConfig
 
-__all__ = ["FAMILIES", "Bound", "Family", "TokenHead", "build", "family_of"]
+__all__ = ["COMPOSITES", "FAMILIES", "Bound", "Family", "TokenHead", "build", "family_of", "networks_of"]
 
 
 class Family(NamedTuple):
@@ -30,10 +31,20 @@ class Family(NamedTuple):
 
 FAMILIES: dict[str, Family] = {
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
     "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
 }
+
+
+# Networks made of several, each of which is of one of the families.
+COMPOSITES: dict[type, type] = {PairConfig: Pair}
+
+
+def networks_of(config: Any) -> dict[str, Any]:
+    """The networks' configs in a config, by name; a single network's has no name."""
+    return dict(config.networks()) if type(config) in COMPOSITES else {"": config}
 
 
 def family_of(config: Any) -> str:
@@ -44,12 +55,14 @@ def family_of(config: Any) -> str:
     raise UserError(f"{type(config).__name__} is no network's config; use one of {', '.join(FAMILIES)}")
 
 
-def build(config: Any) -> nn.Module:
-    """The module that `config` describes.
+def build(config: Any) -> Any:
+    """The module that `config` describes; a composite of modules for the config of a composite.
 
     Raises:
         UserError: the config is no network's, or its vocabulary size is not set.
     """
+    if type(config) in COMPOSITES:
+        return COMPOSITES[type(config)](config, {name: build(one) for name, one in networks_of(config).items()})
     name = family_of(config)
     if config.vocab_size < 1:
         raise UserError(f"the {name} config's vocab_size is {config.vocab_size}; set it to the rows of its token table")
@@ -65,7 +78,7 @@ class Bound:
         dropout_key: turns dropout on; every call folds its number into it, so that no two share their masks.
     """
 
-    def __init__(self, module: nn.Module, params: Any, dropout_key: Array | None = None) -> None:
+    def __init__(self, module: Any, params: Any, dropout_key: Array | None = None) -> None:
         self.module = module
         self.params = params
         self._dropout_key = dropout_key
@@ -80,6 +93,13 @@ class Bound:
     def kind(self) -> str:
         """The module's kind."""
         return self.module.kind
+
+    def part(self, name: str) -> "Bound":
+        """One network of a composite, with its parameters and dropout of its own."""
+        number = 1000 + list(self.module.modules).index(name)  # no call of this object has such a number
+        key = None if self._dropout_key is None else jax.random.fold_in(self._dropout_key, number)
+        module, params = self.module.part(self.params, name)
+        return Bound(module, params, key)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_") or not callable(getattr(type(self.module), name, None)):

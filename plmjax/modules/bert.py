@@ -1,8 +1,9 @@
 """BERT (Devlin et al. 2018) and RoBERTa (Liu et al. 2019): one encoder, two settings.
 
-Legend: B batch, L length, D model width, V vocabulary rows.
+Legend: B batch, L length, D model width, E embedding width, V vocabulary rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from jax import Array
 
 from plmjax.modules.attention import Attention, width_of_head
 from plmjax.modules.encoder import Encoder
-from plmjax.modules.layers import Dropout, Embed, LayerNorm, truncated_normal
+from plmjax.modules.layers import Dense, Dropout, Embed, LayerNorm, truncated_normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
 from plmjax.modules.transformer import MLP, Block, Given, PostNorm, Stack
@@ -44,25 +45,32 @@ class BertConfig:
 
 
 class BertEmbeddings(nn.Module):
-    """Tokens + positions + token types, normalised."""
+    """Tokens + positions + token types of some `width`, normalised; mapped to d_model by `projection` where E is not D.
+
+    Parameters: `tokens`, `positions`, `token_types`, `norm` and, where needed, `projection`.
+    """
 
     config: BertConfig
+    width: int
 
     def setup(self) -> None:
         c = self.config
         init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
-        self.tokens = Embed(c.vocab_size, c.d_model, init, dtype)
-        self.positions = LearnedPositions(c.max_positions, c.d_model, init, c.position_offset, dtype)
+        self.tokens = Embed(c.vocab_size, self.width, init, dtype)
+        self.positions = LearnedPositions(c.max_positions, self.width, init, c.position_offset, dtype)
         if c.token_type_vocab:
-            self.token_types = Embed(c.token_type_vocab, c.d_model, init, dtype)
+            self.token_types = Embed(c.token_type_vocab, self.width, init, dtype)
+        if self.width != c.d_model:
+            self.projection = Dense(c.d_model, kernel_init=init, dtype=dtype)
         self.norm = LayerNorm(c.norm_eps, dtype)
         self.dropout = Dropout(c.dropout)
 
     def __call__(self, tokens_BL: Array, token_types_BL: Array | None, positions_BL: Array | None) -> Array:
-        x_BLD = self.tokens(tokens_BL) + self.positions(positions_BL, tokens_BL.shape[1])
+        x_BLE = self.tokens(tokens_BL) + self.positions(positions_BL, tokens_BL.shape[1])
         if self.config.token_type_vocab:
-            x_BLD = x_BLD + self._types(token_types_BL)
-        return self.dropout(self.norm(x_BLD))
+            x_BLE = x_BLE + self._types(token_types_BL)
+        x_BLE = self.dropout(self.norm(x_BLE))
+        return self.projection(x_BLE) if self.width != self.config.d_model else x_BLE
 
     def _types(self, token_types_BL: Array | None) -> Array:
         table = self.token_types.table().astype(self.config.dtype)
@@ -73,8 +81,24 @@ class BertEmbeddings(nn.Module):
         return one_hot @ table
 
     def table(self) -> Array:
-        """The token table [V, D]."""
+        """The token table [V, E]."""
         return self.tokens.table()
+
+
+def make_block(config: BertConfig) -> Callable[..., Block]:
+    """BERT's layer: post-norm, GELU."""
+    c = config
+    init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
+    width = width_of_head(c.d_model, c.num_heads)
+    shared: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init, "dtype": dtype}
+    return partial(
+        Block,
+        wiring=PostNorm,
+        make_attention=partial(Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, **shared),
+        make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
+        make_norm=partial(LayerNorm, c.norm_eps, dtype),
+        dropout=c.dropout,
+    )
 
 
 class Bert(Encoder):
@@ -84,33 +108,8 @@ class Bert(Encoder):
 
     def setup(self) -> None:
         c = self.config
-        init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
-        head_width = width_of_head(c.d_model, c.num_heads)
-        self.embeddings = BertEmbeddings(c)
-        self.encoder = Stack(
-            c.num_layers,
-            partial(
-                Block,
-                wiring=PostNorm,
-                make_attention=partial(
-                    Attention,
-                    c.num_heads,
-                    head_width,
-                    c.d_model,
-                    head_width**-0.5,
-                    c.attention_dropout,
-                    query_init=init,
-                    kernel_init=init,
-                    out_init=init,
-                    dtype=dtype,
-                ),
-                make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
-                make_norm=partial(LayerNorm, c.norm_eps, dtype),
-                dropout=c.dropout,
-            ),
-            remat=c.remat,
-            unroll=c.unroll,
-        )
+        self.embeddings = BertEmbeddings(c, self.embedding_width)
+        self.encoder = Stack(c.num_layers, make_block(c), remat=c.remat, unroll=c.unroll)
         self.setup_heads()
 
     @property

@@ -4,22 +4,32 @@ from plmjax.objectives.base import EncoderObjective, Objective, Part
 from plmjax.objectives.bert import BertPretraining
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.masked_lm import MaskedLM
+from plmjax.objectives.permutation_lm import PermutationLM
+from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
 from plmjax.objectives.span_corruption import SpanCorruption
 
 OBJECTIVES: dict[str, type] = {
+    "all_tokens_mlm": AllTokensMLM,
     "bert": BertPretraining,
     "causal_lm": CausalLM,
     "masked_lm": MaskedLM,
+    "permutation_lm": PermutationLM,
+    "replace_mlm": ReplaceMLM,
+    "replaced_tokens": ReplacedTokens,
     "span_corruption": SpanCorruption,
 }
 
 __all__ = [
     "OBJECTIVES",
+    "AllTokensMLM",
     "BertPretraining",
     "CausalLM",
     "EncoderObjective",
     "MaskedLM",
     "Objective",
     "Part",
+    "PermutationLM",
+    "ReplaceMLM",
+    "ReplacedTokens",
     "SpanCorruption",
 ]

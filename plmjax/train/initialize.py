@@ -14,7 +14,7 @@ from plmjax.train.sharding import path_string
 
 log = logging.getLogger(__name__)
 
-TRUNK = ("embeddings", "encoder", "decoder")  # all else under the root is a head
+TRUNK = re.compile(r"(^|/)(embeddings|encoder|decoder)/")  # all else under a network's root is a head
 VOCABULARY_ROWS = re.compile(r"(^|/)(embeddings/tokens/embedding|token_head/(embedding|bias))$")
 
 
@@ -67,7 +67,7 @@ def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tupl
     def one(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         name = path_string(path)
         if name not in given:
-            if name.split("/")[0] in TRUNK:
+            if TRUNK.search(name):
                 raise UserError(
                     f"--init_from lacks the tensor {name!r}: it holds another network than config.model describes."
                 )
@@ -85,7 +85,7 @@ def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tupl
     params = jax.tree_util.tree_map_with_path(one, fresh)
     unused = sorted(given)
     for name in unused:
-        if name.split("/")[0] in TRUNK:
+        if TRUNK.search(name):
             raise UserError(f"--init_from has the tensor {name!r}, which config.model lacks: make them agree.")
     return params, missing, unused
 

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.modules import build, family_of
+from plmjax.modules import build, family_of, networks_of
 from plmjax.train.config import Config
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.schedules import make_schedule
@@ -23,7 +23,8 @@ def resolve(config: Config, vocabulary: Any, device_count: int | None) -> Config
         UserError: a value out of range, or two that do not fit, in one sentence.
     """
     config = copy.deepcopy(config)
-    family_of(config.model)  # refuses what is no network's configuration
+    for network in networks_of(config.model).values():
+        family_of(network)  # refuses what is no network's configuration
     check_numbers(config)
     make_optimizer(config.optimizer)
     make_schedule(config.optimizer, config.train.steps)
@@ -106,12 +107,14 @@ def _rows_over(config: Config, device_count: int) -> int:
 
 
 def _fill_model(config: Config, vocabulary: Any) -> None:
-    model = config.model
-    if model.vocab_size not in (0, vocabulary.padded_size):
-        raise UserError(
-            f"model.vocab_size is {model.vocab_size}, but the store's tokenizer needs {vocabulary.padded_size} rows: "
-            "leave it 0."
-        )
-    model.vocab_size = vocabulary.padded_size
-    if hasattr(model, "heads"):
-        model.heads = tuple(config.objective.heads)
+    heads = config.objective.heads
+    for name, network in networks_of(config.model).items():
+        if network.vocab_size not in (0, vocabulary.padded_size):
+            raise UserError(
+                f"model.{name + '.' if name else ''}vocab_size is {network.vocab_size}, but the store's tokenizer "
+                f"needs {vocabulary.padded_size} rows: leave it 0."
+            )
+        network.vocab_size = vocabulary.padded_size
+        # An objective for one network, which is then refused by its kind, names no heads for the networks of several.
+        if hasattr(network, "heads"):
+            network.heads = tuple(heads.get(name, ()) if isinstance(heads, dict) else heads)
