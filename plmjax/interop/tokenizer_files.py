@@ -14,6 +14,8 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_MAP = "special_tokens_map.json"
 ENDLESS = 10**30  # what transformers writes for no limit
 ENCODERS = ("bert", "roberta")
+# Padding before the text, whose last token is the one that is classified; accents as the model itself treats them.
+XLNET_SETTINGS = {"padding_side": "left", "keep_accents": True, "do_lower_case": False}
 KNOWN_FILES = (TOKENIZER_JSON, METADATA_FILE, "vocab.txt", "merges.txt", "vocab_40000.bpe")
 
 
@@ -56,6 +58,8 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longe
         **names,
     }
     config |= _extra_settings(tokenizer, backend)
+    if model_type == "xlnet":
+        config |= XLNET_SETTINGS | {"additional_special_tokens": names.get("additional_special_tokens", [])}
     _write(directory / TOKENIZER_CONFIG, config)
     _write(directory / SPECIAL_MAP, names)
 
@@ -63,7 +67,7 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longe
 def _class(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: str) -> str:
     """The class whose files these are; the one that reads any tokenizer.json where there is none."""
     if tokenizer.kind == "sentencepiece":
-        return "T5Tokenizer" if model_type == "t5" else "PreTrainedTokenizerFast"
+        return {"t5": "T5Tokenizer", "xlnet": "XLNetTokenizer"}.get(model_type, "PreTrainedTokenizerFast")
     if isinstance(backend.model, models.WordPiece) and model_type == "bert":
         return "BertTokenizer"
     if isinstance(backend.model, models.BPE) and model_type == "gpt2":
@@ -96,8 +100,11 @@ def _names(tokenizer: Tokenizer, model_type: str) -> dict[str, Any]:
 
 
 def _wrapping(tokenizer: Tokenizer, model_type: str) -> Any:
-    """What goes round a text and a pair: BERT's [CLS] A [SEP] B [SEP], T5's A </s> B </s>, nothing for GPT."""
+    """What goes round a text and a pair: BERT's [CLS] A [SEP] B [SEP], XLNet's A <sep> B <sep> <cls>, T5's
+    A </s> B </s>, nothing for GPT."""
     vocabulary, names = tokenizer.vocabulary, tokenizer.special_names
+    if model_type == "xlnet":
+        return _wrapping_at_the_end(names, vocabulary.cls, vocabulary.sep)
     opening, closing = vocabulary.opening, vocabulary.closing
     if model_type == "t5":
         opening, closing = None, vocabulary.eos
@@ -110,6 +117,18 @@ def _wrapping(tokenizer: Tokenizer, model_type: str) -> Any:
         single=f"{start}$A:0 {names[closing]}:0",
         pair=f"{start}$A:0 {names[closing]}:0 $B:{second} {names[closing]}:{second}",
         special_tokens=list(used.items()),
+    )
+
+
+def _wrapping_at_the_end(names: dict[int, str], cls: int | None, sep: int | None) -> Any:
+    """XLNet's A <sep> B <sep> <cls>, the last of a type of its own."""
+    if cls is None or sep is None:
+        return None
+    first, last = f"$A:0 {names[sep]}:0", f"{names[cls]}:2"
+    return processors.TemplateProcessing(
+        single=f"{first} {last}",
+        pair=f"{first} $B:1 {names[sep]}:1 {last}",
+        special_tokens=[(names[sep], sep), (names[cls], cls)],
     )
 
 

@@ -108,3 +108,43 @@ def test_gpt1(data_dir: Path, tmp_path: Path) -> None:
     save_tokenizer(ours, tmp_path, "openai-gpt", 512)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert_same_ids(ours, theirs)
+
+
+def test_xlnet(tmp_path: Path) -> None:
+    """The released order of the ids: <unk> <s> </s> <cls> <sep> <pad> <mask> <eod> <eop>."""
+    import io
+
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS),
+        model_writer=model,
+        vocab_size=380,
+        control_symbols=["<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"],
+        minloglevel=2,
+    )
+    (tmp_path / "spiece.model").write_bytes(model.getvalue())
+    ours = load_tokenizer(tmp_path)
+    v = ours.vocabulary
+    assert (v.unk, v.bos, v.eos, v.cls, v.sep, v.pad, v.mask) == (0, 1, 2, 3, 4, 5, 6)
+    assert v.is_special[:9].all() and not v.is_special[9:380].any()
+    save_tokenizer(ours, tmp_path / "out", "xlnet", None)
+    fast = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert isinstance(fast, transformers.XLNetTokenizerFast) and len(fast) == v.size
+    assert_same_ids(ours, fast)
+    slow = transformers.XLNetTokenizer.from_pretrained(tmp_path / "out")
+    first, second = ours.encode("the cat"), ours.encode("a mat and a cat")
+    for theirs in (fast, slow):
+        pair = theirs("the cat", "a mat and a cat")
+        assert pair["input_ids"] == [*first, v.sep, *second, v.sep, v.cls]
+        assert pair["token_type_ids"] == [0] * (len(first) + 1) + [1] * (len(second) + 1) + [2]
+        padded = theirs(["the cat", "a mat and a cat"], padding=True)
+        assert padded["input_ids"][0][0] == v.pad and padded["input_ids"][0][-1] == v.cls
+        assert padded["attention_mask"][0][0] == 0
+        texts = [text.replace(",", "") for text in CORPUS[:20]]  # the slow one parts a number from its comma
+        assert [theirs(text, add_special_tokens=False)["input_ids"] for text in texts] == [
+            ours.encode(text) for text in texts
+        ]
+    again = load_tokenizer(tmp_path / "out")
+    assert again.fingerprint == ours.fingerprint
