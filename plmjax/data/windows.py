@@ -4,28 +4,42 @@ A window config's `build(split, vocabulary, length, seed)` gives Windows, whose 
 of shape [length]:
 
     tokens          ids; the padding id (0 where the vocabulary has none) in unused places
-    token_types     0 for the first segment and its special tokens, 1 for the second
+    token_types     0 for the first segment and its special tokens, 1 for the second; of languages, their ids
     positions       0, 1, ... from the start of the window, or of the document where windows isolate documents
     segments        0 in unused places, 1 in a window that is one piece, 1, 2, ... where documents are isolated
+    translation     int32 scalar, languages only: 1 for translations, 0 for a stream
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
+                    (SentenceOrder: 1 where the two are swapped)
 
-This module gathers them; windows_chunks.py, windows_sentences.py and windows_pairs.py hold one kind each.
+This module gathers them; windows_chunks.py, windows_sentences.py, windows_pairs.py and windows_languages.py hold one
+kind each.
 """
 
 from plmjax.data.windows_base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS, Window, Windows
 from plmjax.data.windows_chunks import Chunks
-from plmjax.data.windows_pairs import SegmentPair, SentencePair
+from plmjax.data.windows_languages import (
+    LANGUAGE_FIELDS,
+    LanguageStreams,
+    StreamsAndTranslations,
+    TranslationPairs,
+)
+from plmjax.data.windows_pairs import SegmentPair, SentenceOrder, SentencePair
 from plmjax.data.windows_sentences import DocSentences, FullSentences
 
 __all__ = [
+    "LANGUAGE_FIELDS",
     "PAIR_FIELDS",
     "SENTENCE_FIELDS",
     "STREAM_FIELDS",
     "Chunks",
     "DocSentences",
     "FullSentences",
+    "LanguageStreams",
     "SegmentPair",
+    "SentenceOrder",
     "SentencePair",
+    "StreamsAndTranslations",
+    "TranslationPairs",
     "Window",
     "Windows",
 ]

@@ -1,14 +1,15 @@
 """Pairs of segments with a label that says whether the second follows the first: `[cls] A [sep] B [sep]`.
 
 SegmentPair is BERT's algorithm (Devlin et al. 2018, Sec. 3.1 and A.2, as its released code has it); SentencePair is the
-variant with single sentences of RoBERTa (Liu et al. 2019, Sec. 4.2).
+variant with single sentences of RoBERTa (Liu et al. 2019, Sec. 4.2); SentenceOrder is ALBERT's, whose label says
+whether the two have changed places (Lan et al. 2020, Sec. 3.1).
 """
 
 import random
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,18 +44,11 @@ class SegmentPair:
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
+        _require_two_documents(split, length)
         description = f"segments/{self.short_probability}/{self.next_probability}/{self.duplicates}/{length}/{seed}"
-        return PairWindows(split, vocabulary, length, description, lambda: self._plan(split, length, seed))
-
-    def _plan(self, split: Split, length: int, seed: int) -> np.ndarray:
-        text = _Text(split, random.Random(f"segment pairs {seed}"))
-        pairs = (
-            pair
-            for _ in range(self.duplicates)
-            for document in range(split.documents)
-            for pair in self._pairs(text, document, length - SPECIAL_TOKENS)
+        return PairWindows(
+            split, vocabulary, length, description, lambda: _plan(self, split, length, f"segment pairs {seed}")
         )
-        return _as_plan(pairs)
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         """The pairs of one pass over a document."""
@@ -62,8 +56,7 @@ class SegmentPair:
         sentence, last = text.bounds(document)
         target = rng.randint(2, room) if rng.random() < self.short_probability else room
         while sentence < last:
-            # The first border at which the chunk has the target length, or the document's end.
-            stop = min(bisect_left(starts, starts[sentence] + target, sentence + 1), last)
+            stop = text.chunk_end(sentence, last, target)
             middle = sentence + 1 if stop - sentence == 1 else rng.randint(sentence + 1, stop - 1)
             first = (starts[sentence], starts[middle])
             if stop - sentence == 1 or rng.random() >= self.next_probability:
@@ -90,18 +83,11 @@ class SentencePair:
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
+        _require_two_documents(split, length)
         description = f"sentences/{self.next_probability}/{self.duplicates}/{length}/{seed}"
-        return PairWindows(split, vocabulary, length, description, lambda: self._plan(split, length, seed))
-
-    def _plan(self, split: Split, length: int, seed: int) -> np.ndarray:
-        text = _Text(split, random.Random(f"sentence pairs {seed}"))
-        pairs = (
-            pair
-            for _ in range(self.duplicates)
-            for document in range(split.documents)
-            for pair in self._pairs(text, document, length - SPECIAL_TOKENS)
+        return PairWindows(
+            split, vocabulary, length, description, lambda: _plan(self, split, length, f"sentence pairs {seed}")
         )
-        return _as_plan(pairs)
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         rng, starts = text.rng, text.starts
@@ -117,6 +103,51 @@ class SentencePair:
             yield *truncate(first, second, room, rng), label
 
 
+@dataclass(slots=True, unsafe_hash=True)
+class SentenceOrder:
+    """ALBERT's pairs: two consecutive segments in order (label 0) or swapped (label 1) (Lan et al. 2020, Sec. 3.1).
+
+    Segments are collected as BERT's are. Where a chunk has one sentence alone, which has no order, it is cut in two at
+    a random token; the released code puts a random text there instead.
+
+    Attributes:
+        short_probability: share of the passes over a document that aim at a random shorter length.
+        swap_probability: share of the pairs that are swapped.
+        duplicates: passes over the corpus with fresh draws (ALBERT: 40).
+    """
+
+    gives: ClassVar[frozenset[str]] = PAIR_FIELDS
+
+    short_probability: float = 0.1
+    swap_probability: float = 0.5
+    duplicates: int = 1
+
+    def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
+        """Draws the pairs of a split. Raises UserError for too small a length or split."""
+        description = f"order/{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
+        return PairWindows(
+            split, vocabulary, length, description, lambda: _plan(self, split, length, f"sentence order {seed}")
+        )
+
+    def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
+        """The pairs of one pass over a document."""
+        rng, starts = text.rng, text.starts
+        sentence, last = text.bounds(document)
+        target = rng.randint(2, room) if rng.random() < self.short_probability else room
+        while sentence < last:
+            stop = text.chunk_end(sentence, last, target)
+            begin, end = starts[sentence], starts[stop]
+            if stop - sentence > 1:
+                middle = starts[rng.randint(sentence + 1, stop - 1)]
+            else:
+                middle = rng.randint(begin + 1, max(begin + 1, end - 1))
+            sentence = stop
+            if middle >= end:
+                continue  # one token
+            first, second = truncate((begin, middle), (middle, end), room, rng)
+            yield (second, first, 1) if rng.random() < self.swap_probability else (first, second, 0)
+
+
 class PairWindows(Windows):
     """Pairs by a plan, int64 [pairs, 5]: start and end of A, start and end of B, label."""
 
@@ -129,8 +160,6 @@ class PairWindows(Windows):
                 f"A window of {length} tokens has no room for two segments and {SPECIAL_TOKENS} special tokens: "
                 f"take {SPECIAL_TOKENS + 2} or more."
             )
-        if split.documents < 2:
-            raise too_small(split, length, f"{split.documents} documents, and random pairs need two")
         self._tokens = split.tokens
         self._plan = cached_plan(split, description, build)
 
@@ -159,6 +188,10 @@ class _Text:
         """The document's first sentence and the one after its last."""
         return self._document_sentences[document], self._document_sentences[document + 1]
 
+    def chunk_end(self, sentence: int, last: int, target: int) -> int:
+        """The first border after `sentence` at which there are `target` tokens, or the document's end."""
+        return min(bisect_left(self.starts, self.starts[sentence] + target, sentence + 1), last)
+
     def random_segment(self, document: int, target: int) -> Range:
         """Sentences from a random place of another document, until `target` tokens or that document's end."""
         other = document
@@ -185,6 +218,23 @@ def truncate(first: Range, second: Range, room: int, rng: random.Random) -> tupl
     return (a_start, a_end), (b_start, b_end)
 
 
-def _as_plan(pairs: Iterator[Pair]) -> np.ndarray:
-    rows = ((*first, *second, label) for first, second, label in pairs)
-    return np.fromiter((value for row in rows for value in row), np.int64).reshape(-1, 5)
+def _require_two_documents(split: Split, length: int) -> None:
+    if split.documents < 2:
+        raise too_small(split, length, f"{split.documents} documents, and random pairs need two")
+
+
+def _plan(config: Any, split: Split, length: int, draws: str) -> Callable[[], np.ndarray]:
+    """What makes the pairs of `config.duplicates` passes over a split, int64 [pairs, 5]; `draws` seeds them."""
+
+    def draw() -> np.ndarray:
+        text = _Text(split, random.Random(draws))
+        pairs = (
+            pair
+            for _ in range(config.duplicates)
+            for document in range(split.documents)
+            for pair in config._pairs(text, document, length - SPECIAL_TOKENS)
+        )
+        rows = ((*first, *second, label) for first, second, label in pairs)
+        return np.fromiter((value for row in rows for value in row), np.int64).reshape(-1, 5)
+
+    return draw

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import bert, electra, gpt, t5, xlnet
+from plmjax.modules import albert, bert, electra, gpt, t5, xlnet
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.pair import Pair, PairConfig
 
@@ -30,6 +30,7 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
+    "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),

@@ -45,13 +45,14 @@ class BertConfig:
 
 
 class BertEmbeddings(nn.Module):
-    """Tokens + positions + token types of some `width`, normalised; mapped to d_model by `projection` where E is not D.
+    """Tokens + positions + token types of some `width`, normalised; and mapped to d_model where they are projected.
 
-    Parameters: `tokens`, `positions`, `token_types`, `norm` and, where needed, `projection`.
+    Parameters: `tokens`, `positions`, `token_types`, `norm` and, where there is one, `projection`.
     """
 
     config: BertConfig
     width: int
+    projected: bool
 
     def setup(self) -> None:
         c = self.config
@@ -60,7 +61,7 @@ class BertEmbeddings(nn.Module):
         self.positions = LearnedPositions(c.max_positions, self.width, init, c.position_offset, dtype)
         if c.token_type_vocab:
             self.token_types = Embed(c.token_type_vocab, self.width, init, dtype)
-        if self.width != c.d_model:
+        if self.projected:
             self.projection = Dense(c.d_model, kernel_init=init, dtype=dtype)
         self.norm = LayerNorm(c.norm_eps, dtype)
         self.dropout = Dropout(c.dropout)
@@ -70,7 +71,7 @@ class BertEmbeddings(nn.Module):
         if self.config.token_type_vocab:
             x_BLE = x_BLE + self._types(token_types_BL)
         x_BLE = self.dropout(self.norm(x_BLE))
-        return self.projection(x_BLE) if self.width != self.config.d_model else x_BLE
+        return self.projection(x_BLE) if self.projected else x_BLE
 
     def _types(self, token_types_BL: Array | None) -> Array:
         table = self.token_types.table().astype(self.config.dtype)
@@ -108,9 +109,14 @@ class Bert(Encoder):
 
     def setup(self) -> None:
         c = self.config
-        self.embeddings = BertEmbeddings(c, self.embedding_width)
-        self.encoder = Stack(c.num_layers, make_block(c), remat=c.remat, unroll=c.unroll)
+        self.embeddings = BertEmbeddings(c, self.embedding_width, self.projects_embeddings)
+        self.encoder: Any = Stack(c.num_layers, make_block(c), remat=c.remat, unroll=c.unroll)
         self.setup_heads()
+
+    @property
+    def projects_embeddings(self) -> bool:
+        """Whether a linear map leads from the embeddings' width to d_model."""
+        return self.embedding_width != self.config.d_model
 
     @property
     def class_reads_pooler(self) -> bool:

@@ -144,6 +144,14 @@ class ClassHead(nn.Module):
         return Dense(self.classes, kernel_init=self.kernel_init, name="out")(activation(self.activation)(h))
 
 
+class FirstTokenLinear(Dense):
+    """A linear map of the first token's state: `kernel` [D, C], `bias` [C] (XLM)."""
+
+    def __call__(self, x_BLD: Array) -> Array:
+        """[B, C]."""
+        return super().__call__(x_BLD[:, 0])
+
+
 class LastTokenClassHead(ClassHead):
     """As ClassHead, from the last token (XLNet)."""
 

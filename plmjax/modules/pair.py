@@ -89,7 +89,9 @@ class Pair:
                 discriminator[name] = jax.tree.map(jnp.zeros_like, discriminator[name])
             else:
                 del discriminator[name]
-        whole["discriminator"] = whole["discriminator"] | {"embeddings": discriminator}
+        heads_and_layers = {name: tree for name, tree in whole["discriminator"].items() if name != "embeddings"}
+        # Nothing left of the embeddings leaves no trace: a file can't hold an empty folder.
+        whole["discriminator"] = heads_and_layers | ({"embeddings": discriminator} if discriminator else {})
         return {"params": whole}
 
     def part(self, params: Any, name: str) -> tuple[Any, Any]:
@@ -97,16 +99,12 @@ class Pair:
         own = params[name]
         if name == "generator" or not SHARED[self.config.sharing]:
             return self.modules[name], own
-        given = params["generator"]["embeddings"]
+        given, left = params["generator"]["embeddings"], own.get("embeddings", {})
         given = {shared: given[shared] for shared in SHARED[self.config.sharing] if shared in given}
         if self.config.sharing == "disentangled":
             held = jax.lax.stop_gradient(given)
-            given = {
-                shared: jax.tree.map(jnp.add, held[shared], own["embeddings"][shared])
-                for shared in given
-                if shared in own["embeddings"]
-            }
-        return self.modules[name], own | {"embeddings": {**own["embeddings"], **given}}
+            given = {shared: jax.tree.map(jnp.add, held[shared], left[shared]) for shared in given if shared in left}
+        return self.modules[name], own | {"embeddings": {**left, **given}}
 
     def _check_shapes(self, name: str, ours: Any, theirs: Any) -> None:
         one, other = ([leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (ours, theirs))

@@ -46,6 +46,36 @@ class LearnedPositions(nn.Module):
         return rows.astype(self.dtype)
 
 
+class SinusoidalPositions(nn.Module):
+    """A fixed table [max_positions, D]: sine and cosine in turn of p / 10000^(2 i / D) (Vaswani et al. 2017)."""
+
+    max_positions: int
+    features: int
+    dtype: Any = jnp.float32
+
+    def __call__(self, positions_BL: Array | None, length: int) -> Array:
+        """As LearnedPositions'."""
+        table = jnp.asarray(sinusoidal_table(self.max_positions, self.features))
+        if positions_BL is None:
+            if length > self.max_positions:
+                raise ValueError(
+                    f"a sequence of {length} tokens is longer than the network's {self.max_positions} positions;"
+                    " shorten it or raise max_positions"
+                )
+            return table[None, :length].astype(self.dtype)
+        return jnp.take(table, positions_BL, axis=0, mode="fill").astype(self.dtype)
+
+
+@lru_cache
+def sinusoidal_table(positions: int, features: int) -> np.ndarray:
+    """float32 [positions, features], computed in double precision."""
+    exponents = 2.0 * (np.arange(features) // 2) / features
+    angles = np.arange(positions)[:, None] / np.power(10000.0, exponents)
+    table = np.empty(angles.shape, np.float32)
+    table[:, 0::2], table[:, 1::2] = np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])
+    return table
+
+
 @lru_cache
 def _bucket_starts(buckets: int, max_distance: int) -> np.ndarray:
     """The least distance of each logarithmic bucket after the first of them, found in whole numbers.

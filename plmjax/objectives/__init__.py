@@ -1,5 +1,6 @@
 """Objectives: one file each. A new one is a line in the registry."""
 
+from plmjax.objectives.albert import AlbertPretraining
 from plmjax.objectives.base import EncoderObjective, Objective, Part
 from plmjax.objectives.bert import BertPretraining
 from plmjax.objectives.causal_lm import CausalLM
@@ -9,6 +10,7 @@ from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, Repl
 from plmjax.objectives.span_corruption import SpanCorruption
 
 OBJECTIVES: dict[str, type] = {
+    "albert": AlbertPretraining,
     "all_tokens_mlm": AllTokensMLM,
     "bert": BertPretraining,
     "causal_lm": CausalLM,
@@ -21,6 +23,7 @@ OBJECTIVES: dict[str, type] = {
 
 __all__ = [
     "OBJECTIVES",
+    "AlbertPretraining",
     "AllTokensMLM",
     "BertPretraining",
     "CausalLM",

@@ -6,7 +6,7 @@ from typing import Any
 from plmjax.data.windows import SegmentPair
 from plmjax.objectives.base import EncoderObjective, Part
 from plmjax.objectives.masked_lm import Masking
-from plmjax.objectives.next_sentence import NextSentence
+from plmjax.objectives.sentence_pair import NextSentence
 
 
 @dataclass(slots=True)

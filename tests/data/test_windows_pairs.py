@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from plmjax.data import windows_pairs
-from plmjax.data.windows import SegmentPair, SentencePair
+from plmjax.data.windows import SegmentPair, SentenceOrder, SentencePair
 from plmjax.errors import UserError
 from tests.data.conftest import make_split, random_split
 
@@ -148,3 +148,27 @@ def test_length_without_room(split, vocabulary, config):
     for i in range(len(windows)):
         first, second, _ = parts(windows[i])
         assert len(first) == len(second) == 1
+
+
+def test_order_is_kept_or_swapped_within_a_text(vocabulary):
+    """Never a random text (a released default trained next-sentence prediction instead)."""
+    split = random_split(200, seed=5, sentences=80, longest=6)
+    windows = SentenceOrder().build(split, vocabulary, LENGTH, seed=0)
+    for i in range(0, len(windows), 7):
+        first, second, label = parts(windows[i])
+        assert document_of(split, first) == document_of(split, second)
+        before, after = (second, first) if label else (first, second)
+        assert len(first) + len(second) <= LENGTH - 3
+        # Neighbours, but for what truncation took at the border.
+        assert before[-1] < after[0] and (after[0] == before[-1] + 1 or len(first) + len(second) == LENGTH - 3)
+    assert abs(windows._plan[:, 4].mean() - 0.5) < 3 * 0.5 / np.sqrt(len(windows))
+    never = SentenceOrder(swap_probability=0.0).build(split, vocabulary, LENGTH, seed=0)
+    assert not never._plan[:, 4].any()
+
+
+def test_a_lone_sentence_is_cut_to_have_an_order(vocabulary):
+    plan = SentenceOrder().build(make_split([[20], [1], [2]]), vocabulary, LENGTH, seed=0)._plan
+    assert len(plan) == 2  # one token has no order
+    for a_start, a_end, b_start, b_end, label in plan.tolist():
+        assert (b_end == a_start) if label else (a_end == b_start)
+        assert a_start < a_end and b_start < b_end
