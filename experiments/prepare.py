@@ -3,29 +3,33 @@
     python -m experiments.prepare --input='texts/**/*.{txt,jsonl.gz}' --workdir=runs/store
     python -m experiments.prepare --input=train.jsonl --validation_input=valid.jsonl --tokenizer=bert/vocab.txt
     python -m experiments.prepare --input=tfds:wiki40b/en:train?text --vocab_size=32000 --workdir=runs/wiki
+    python -m experiments.prepare --input=en=english.txt --input=hi=hindi.txt --input=en-hi=pairs.en,pairs.hi
 
 Stopped at any moment, the same command goes on where it was. The store holds plain tokens with the borders of
 documents and sentences; which objective reads them is decided later.
 """
 
-import re
 import time
 from collections.abc import Sequence
 
 from absl import flags
 
 from experiments import _main
+from plmjax.data.languages import joined_pairs
 from plmjax.data.prepare import PrepareOptions, prepare
 from plmjax.data.progress import clock
 from plmjax.data.sentencepieces import PRESETS
 from plmjax.data.store import Store
+from plmjax.data.translations import split_names
 
 DEFAULT = PrepareOptions()
 
 INPUT = flags.DEFINE_multi_string(
     "input", list(DEFAULT.sources),
     "Text: a path or quoted glob of .txt, .jsonl, .jsonl.gz or .parquet files, tfds:NAME[/CONFIG][:SPLIT][?FEATURE], "
-    "or builtin (the documentation of installed Python packages). Repeat the flag, or part by commas.",
+    "or builtin (the documentation of installed Python packages). Repeat the flag, or part by commas. Several "
+    "languages: en=PATH, hi=PATH; translations: en-hi=FILE,FILE with a line for a line (or FILE.{en,hi}), or "
+    "en-hi=FILE of tab-separated columns; all of it plain or .gz.",
 )  # fmt: skip
 VALIDATION_INPUT = flags.DEFINE_multi_string(
     "validation_input", list(DEFAULT.validation_sources),
@@ -46,11 +50,14 @@ BLANK_LINES = flags.DEFINE_enum(
 TFDS_DATA_DIR = flags.DEFINE_string(
     "tfds_data_dir", DEFAULT.tfds_data_dir, "Where TFDS keeps its data; by default where TFDS chooses."
 )
-LANGUAGE = flags.DEFINE_string(
-    "language",
-    DEFAULT.language,
-    "For splitting sentences: an ISO 639 code (en, hi, ne, ...), or newline for one sentence a line.",
+PAIR_COLUMNS = flags.DEFINE_string(
+    "pair_columns", DEFAULT.pair_columns, "The columns, from 1, of translations in one tab-separated file."
 )
+LANGUAGE = flags.DEFINE_string(
+    "language", DEFAULT.language,
+    "For splitting sentences: an ISO 639 code (en, hi, ne, ...), or newline for one sentence a line. Sources that "
+    "name their language are split by it.",
+)  # fmt: skip
 TOKENIZER = flags.DEFINE_string(
     "tokenizer", DEFAULT.tokenizer,
     "train, or a folder or file: a SentencePiece .model, BERT's vocab.txt, vocab.json with merges.txt, GPT-1's "
@@ -89,7 +96,7 @@ WORKERS = flags.DEFINE_integer("workers", DEFAULT.workers, "Processes for large 
 
 def names(values: Sequence[str]) -> tuple[str, ...]:
     """The names in flags that may hold several, parted by commas outside of {a,b} groups."""
-    return tuple(name for value in values for name in re.split(r",(?![^{]*\})", value) if name)
+    return tuple(name for value in values for name in joined_pairs(split_names(value)))
 
 
 def options() -> PrepareOptions:
@@ -101,6 +108,7 @@ def options() -> PrepareOptions:
         text_field=TEXT_FIELD.value,
         blank_lines=BLANK_LINES.value,
         tfds_data_dir=TFDS_DATA_DIR.value,
+        pair_columns=PAIR_COLUMNS.value,
         language=LANGUAGE.value,
         tokenizer=TOKENIZER.value,
         vocab_size=VOCAB_SIZE.value,
@@ -125,6 +133,9 @@ def summary(store: Store, seconds: float) -> str:
             f"{name:>10}: {counts['documents']:,} documents, {counts['sentences']:,} sentences, "
             f"{counts['tokens']:,} tokens, {per_word:.2f} tokens per word, {unknown:.2%} unknown"
         )
+    if store.languages:
+        skipped = store.manifest.get("skipped_pairs", 0)
+        lines.append(f" languages: {', '.join(store.languages)}; {skipped:,} translations with an empty side left out")
     lines += [
         f" tokenizer: {store.tokenizer.name}, {vocabulary.size:,} ids ({len(vocabulary.sentinels)} of them sentinels), "
         f"{vocabulary.padded_size:,} rows, fingerprint {store.tokenizer.fingerprint[:12]}",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from plmjax.data import shards
-from plmjax.data.store import ARRAYS, SPLITS, TOKENIZER_DIRECTORY, hash_file, write_manifest
+from plmjax.data.store import ARRAYS, LANGUAGES_ARRAY, SPLITS, TOKENIZER_DIRECTORY, hash_file, write_manifest
 from plmjax.data.tokenizers import Tokenizer
 
 
@@ -32,11 +32,13 @@ def join(
         totals[name] = {key: sum(shard[name][key] for shard in counts) for key in shards.COUNTS}
         (directory / name).mkdir(exist_ok=True)
         _join_split(directory / name, recipe, len(counts), totals[name], shards.token_dtype(tokenizer))
-    files = [f"{name}/{array}.npy" for name in SPLITS for array in ARRAYS]
+    arrays = (*ARRAYS, LANGUAGES_ARRAY) if recipe.languages else ARRAYS
+    files = [f"{name}/{array}.npy" for name in SPLITS for array in arrays]
     files += [f"{TOKENIZER_DIRECTORY}/{path.name}" for path in sorted((directory / TOKENIZER_DIRECTORY).iterdir())]
     content = {
         "tokenizer": {"fingerprint": tokenizer.fingerprint, "name": tokenizer.name, "size": tokenizer.vocabulary.size},
         "splits": totals,
+        **({"languages": list(recipe.languages)} if recipe.languages else {}),
         **record,
     }
     write_manifest(directory, content, {file: hash_file(directory / file) for file in files})
@@ -48,13 +50,16 @@ def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[s
         "document_starts": totals["documents"] + 1,
         "sentence_starts": totals["sentences"] + 1,
     }
-    outputs = {
-        array: np.lib.format.open_memmap(
-            folder / f"{array}.tmp", "w+", dtype if array == "tokens" else np.dtype(np.int64), (length,)
-        )
-        for array, length in lengths.items()
+    shapes: dict[str, tuple[np.dtype, tuple[int, ...]]] = {
+        array: (dtype if array == "tokens" else np.dtype(np.int64), (size,)) for array, size in lengths.items()
     }
-    ends = dict.fromkeys(ARRAYS, 0)
+    if recipe.languages:
+        shapes[LANGUAGES_ARRAY] = (np.dtype(np.int16), (totals["documents"], 2))
+    outputs = {
+        array: np.lib.format.open_memmap(folder / f"{array}.tmp", "w+", kind, shape)
+        for array, (kind, shape) in shapes.items()
+    }
+    ends = dict.fromkeys(shapes, 0)
     for index in range(number):
         with np.load(recipe.path(index)) as shard:
             begin = ends["tokens"]
@@ -67,6 +72,11 @@ def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[s
                 first = ends[array] + 1
                 outputs[array][first : first + len(stops)] = stops
                 ends[array] += len(stops)
+            if recipe.languages:
+                spoken = shard[f"{folder.name}/languages"]
+                first = ends[LANGUAGES_ARRAY]
+                outputs[LANGUAGES_ARRAY][first : first + len(spoken)] = spoken
+                ends[LANGUAGES_ARRAY] += len(spoken)
     for array, output in outputs.items():
         output.flush()
         os.replace(folder / f"{array}.tmp", folder / f"{array}.npy")

@@ -3,7 +3,6 @@
 import dataclasses
 import fcntl
 import hashlib
-import heapq
 import json
 import os
 import shutil
@@ -13,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plmjax.data import joining, shards, workers
+from plmjax.data.languages import languages_of
 from plmjax.data.progress import ProgressLine
+from plmjax.data.sampling import sample
 from plmjax.data.sentences import splitter
 from plmjax.data.sources import Document, ReadOptions, Source, open_sources, read_documents
 from plmjax.data.store import MANIFEST_FILE, SPLITS, TOKENIZER_DIRECTORY, Store
@@ -34,7 +35,9 @@ class PrepareOptions:
         validation_sources: where the validation split comes from; empty: from `sources`, by a hash of each document.
         validation_fraction: the share of the documents that the hash puts aside.
         text_field, blank_lines, tfds_data_dir: see `sources.ReadOptions`.
-        language: how sentences are split, see `sentences.splitter`.
+        pair_columns: see `sources.ReadOptions`.
+        language: how sentences are split, see `sentences.splitter`; a language that a source names goes before it,
+            unless this is "newline".
         tokenizer: "train", or what `load_tokenizer` reads.
         vocab_size, model_type, byte_fallback, specials, sentinels, normalization: of a trained tokenizer, see
             `sentencepieces.train`.
@@ -48,6 +51,7 @@ class PrepareOptions:
     text_field: str = "text"
     blank_lines: str = "paragraphs"
     tfds_data_dir: str | None = None
+    pair_columns: str = "1,2"
     language: str = "en"
     tokenizer: str = TRAIN
     vocab_size: int = 8000
@@ -103,7 +107,7 @@ def prepare(options: PrepareOptions, directory: str | Path, progress: bool = Tru
 
 def _existing(options: PrepareOptions, directory: Path) -> Store:
     store = Store.open(directory)
-    made, asked = store.manifest.get("options", {}), options.content()
+    made, asked = PrepareOptions().content() | store.manifest.get("options", {}), options.content()
     for name in asked:
         if made.get(name) != asked[name]:
             raise UserError(
@@ -116,16 +120,19 @@ def _existing(options: PrepareOptions, directory: Path) -> Store:
 
 
 def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
-    read = ReadOptions(options.text_field, options.blank_lines, options.tfds_data_dir)
+    read = ReadOptions(options.text_field, options.blank_lines, options.tfds_data_dir, options.pair_columns)
     sources = open_sources(options.sources, read)
     validation = open_sources(options.validation_sources, read) if options.validation_sources else []
+    languages = languages_of([*sources, *validation])
     described = [source.describe() for source in [*sources, *validation]]
     partial = _partial_directory(directory, {"options": options.content(), "sources": described})
     tokenizer = _tokenizer(options, sources, bool(validation), directory, progress)
-    recipe = shards.Recipe(options.language, 0.0 if validation else options.validation_fraction, partial)
+    recipe = shards.Recipe(options.language, 0.0 if validation else options.validation_fraction, partial, languages)
     counts = _encode_all(sources, validation, recipe, tokenizer, directory, options.workers, progress)
     _check_counts(counts, options)
-    record = {"options": options.content(), "sources": described}
+    record: dict[str, object] = {"options": options.content(), "sources": described}
+    if skipped := sum(source.skipped for source in [*sources, *validation]):
+        record["skipped_pairs"] = skipped
     joining.join(directory, recipe, counts, tokenizer, record)
     shutil.rmtree(partial)
     return Store.open(directory)
@@ -193,29 +200,6 @@ def _tokenizer(
         tokenizer.save(temporary)
     os.replace(temporary, saved)
     return tokenizer
-
-
-def sample(sources: Sequence[Source], validation_fraction: float, characters: int, progress: bool = False) -> list[str]:
-    """Paragraphs of a sample of the training documents, about `characters` long.
-
-    The documents with the lowest hashes, so that every source is represented and the sample is the same each time.
-    """
-    heap: list[tuple[float, int, list[str]]] = []  # the document with the highest hash on top
-    held = 0
-    line = ProgressLine("Sampling for the tokenizer", "documents", progress)
-    total = sum(source.total for source in sources)
-    for number, document in enumerate(read_documents(sources)):
-        line.update(sum(source.done for source in sources) / max(total, 1), number)
-        place = shards.document_hash(document)
-        if place < validation_fraction:
-            continue
-        heapq.heappush(heap, (-place, number, document.paragraphs))
-        held += sum(map(len, document.paragraphs))
-        while held - (largest := sum(map(len, heap[0][2]))) >= characters:
-            heapq.heappop(heap)
-            held -= largest
-    line.close()
-    return [paragraph for _, _, paragraphs in sorted(heap, reverse=True) for paragraph in paragraphs]
 
 
 def _check_counts(counts: list[dict[str, dict[str, int]]], options: PrepareOptions) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from plmjax.data.languages import document_ids
 from plmjax.data.sentences import LINES, splitter
 from plmjax.data.sources import Document
 from plmjax.data.store import SPLITS
@@ -31,17 +32,21 @@ class Unit(NamedTuple):
         """SHA-256 of the text, which says whether a shard on disk is this unit's."""
         digest = hashlib.sha256(str(self.split).encode())
         for document in self.documents:
-            digest.update(repr(document.paragraphs).encode())
+            digest.update(repr((document.paragraphs, document.languages)).encode())
         return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How units become shards: what the worker processes need to know beside the tokenizer."""
+    """How units become shards: what the worker processes need to know beside the tokenizer.
+
+    `language` splits the sentences of text whose source names none; `languages` are those that sources name.
+    """
 
     language: str
     validation_fraction: float
     directory: Path
+    languages: tuple[str, ...] = ()
 
     def path(self, index: int) -> Path:
         return self.directory / f"shard-{index:06}.npz"
@@ -95,13 +100,8 @@ def encode(unit: Unit, recipe: Recipe, tokenizer: Tokenizer, threads: int | None
         by_split[unit.split or ("validation" if held_out else "train")].append(document)
     arrays: dict[str, Any] = {"digest": np.array(unit.digest)}
     for name, documents in by_split.items():
-        tokens, documents_N, sentences_N, counts = _encode_documents(documents, recipe, tokenizer, threads)
-        arrays |= {
-            f"{name}/tokens": tokens,
-            f"{name}/documents": documents_N,
-            f"{name}/sentences": sentences_N,
-            f"{name}/counts": counts,
-        }
+        found = _encode_documents(documents, recipe, tokenizer, threads)
+        arrays |= {f"{name}/{array}": values for array, values in found.items()}
     path = recipe.path(unit.number)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -117,8 +117,8 @@ def token_dtype(tokenizer: Tokenizer) -> np.dtype:
 
 def _encode_documents(
     documents: list[Document], recipe: Recipe, tokenizer: Tokenizer, threads: int | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens, tokens of each document, tokens of each sentence, and the counts."""
+) -> dict[str, np.ndarray]:
+    """Tokens, tokens of each document, tokens of each sentence, the counts and, where named, each one's languages."""
     sentences: list[str] = []
     owners: list[int] = []
     for index, document in enumerate(documents):
@@ -126,13 +126,15 @@ def _encode_documents(
         sentences += pieces
         owners += [index] * len(pieces)
     ids = tokenizer.encode_batch(sentences, threads) if sentences else []
+    _drop_half_pairs(documents, owners, ids)
     lengths = np.array([len(sentence) for sentence in ids], np.int64)
     document_lengths = (
         np.bincount(owners, weights=lengths, minlength=len(documents)).astype(np.int64) if owners else lengths
     )
     tokens = np.fromiter((token for sentence in ids for token in sentence), token_dtype(tokenizer), int(lengths.sum()))
     # What gives no token (a lone control character, say) is no sentence and no document.
-    lengths, document_lengths = lengths[lengths > 0], document_lengths[document_lengths > 0]
+    has_tokens = document_lengths > 0
+    lengths, document_lengths = lengths[lengths > 0], document_lengths[has_tokens]
     unk = tokenizer.vocabulary.unk
     counts = [
         len(document_lengths),
@@ -142,7 +144,25 @@ def _encode_documents(
         len(tokens),
         0 if unk is None else int((tokens == unk).sum()),
     ]
-    return tokens, document_lengths, lengths, np.array(counts, np.int64)
+    arrays = {
+        "tokens": tokens,
+        "documents": document_lengths,
+        "sentences": lengths,
+        "counts": np.array(counts, np.int64),
+    }
+    if recipe.languages:
+        spoken = [document_ids(document.languages, recipe.languages) for document in documents]
+        arrays["languages"] = np.array(spoken, np.int16).reshape(-1, 2)[has_tokens]
+    return arrays
+
+
+def _drop_half_pairs(documents: list[Document], owners: list[int], ids: list[list[int]]) -> None:
+    """Empties translations of which one side gives no token, so that a pair has two sentences always."""
+    for place, owner in enumerate(owners):
+        if len(documents[owner].languages) == 2 and not ids[place]:
+            for other in (place - 1, place + 1):
+                if 0 <= other < len(owners) and owners[other] == owner:
+                    ids[other] = []
 
 
 def document_sentences(document: Document, language: str, prefix: str) -> list[str]:
@@ -150,10 +170,15 @@ def document_sentences(document: Document, language: str, prefix: str) -> list[s
 
     Args:
         document: its paragraphs; the end of a paragraph ends a sentence.
-        language: as `sentences.splitter` takes it.
+        language: as `sentences.splitter` takes it; that of the document goes before it, and a side of a translation
+            is a sentence.
         prefix: the tokenizer's `sentence_prefix`. Where it is a blank, paragraphs, and the lines of text that has one
             sentence a line, are parted by a line break.
     """
+    if len(document.languages) == 2:
+        return list(document.paragraphs)
+    if document.languages and language != LINES:
+        language = document.languages[0]
     split = splitter(language)
     line_break = "\n" if prefix else ""
     within = line_break if language == LINES else prefix

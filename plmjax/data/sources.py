@@ -5,6 +5,8 @@ A source is named by one string:
     path or glob            .txt, .jsonl, .jsonl.gz, .parquet; "**" spans folders, {a,b} alternatives
     tfds:NAME[/CONFIG][:SPLIT][?FEATURE]    a TensorFlow data set, read without TensorFlow; split train by default
     builtin                 the documentation prose of installed Python packages
+    LANGUAGE=any of these   text of a language: en=PATH, hi=PATH
+    LANGUAGE-LANGUAGE=FILE,FILE     translations, a sentence a line in both; or one file of tab-separated columns
 """
 
 import glob
@@ -21,10 +23,14 @@ BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 
 
 class Document(NamedTuple):
-    """One document: an id that is unique in its source, and its paragraphs, none of them blank."""
+    """One document: an id that is unique in its source, and its paragraphs, none of them blank.
+
+    `languages` has its language where the source names one; of translations both, and the paragraphs are the sides.
+    """
 
     id: str
     paragraphs: list[str]
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -35,11 +41,13 @@ class ReadOptions:
         text_field: the field of JSON lines and Parquet columns that holds the text.
         blank_lines: what a blank line in a .txt file parts: "paragraphs" (a file is a document) or "documents".
         tfds_data_dir: where TFDS keeps its data; None is TFDS's own choice.
+        pair_columns: the two columns, from 1, of translations in one tab-separated file.
     """
 
     text_field: str = "text"
     blank_lines: str = "paragraphs"
     tfds_data_dir: str | None = None
+    pair_columns: str = "1,2"
 
 
 class Source(ABC):
@@ -47,10 +55,14 @@ class Source(ABC):
 
     Attributes:
         total, done: how much there is to read and how much `documents` has read, in a unit of the source's own.
+        languages: of its text, as its name says; two of translations.
+        skipped: translations that `documents` has left out because a side was empty.
     """
 
     total: int = 0
     done: int = 0
+    languages: tuple[str, ...] = ()
+    skipped: int = 0
 
     @abstractmethod
     def documents(self) -> Iterator[Document]:
@@ -67,7 +79,7 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
     Raises:
         UserError: nothing is named, no file matches, or a file's suffix is unknown.
     """
-    from plmjax.data import builtin, files, tfds_source
+    from plmjax.data import builtin, files, languages, tfds_source, translations
 
     options = options or ReadOptions()
     if options.blank_lines not in ("paragraphs", "documents"):
@@ -75,13 +87,20 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
     if not names:
         raise UserError("No source is named: give files, tfds:NAME or builtin.")
     sources: list[Source] = []
-    for name in names:
-        if name == "builtin":
-            sources.append(builtin.BuiltinSource())
+    for full_name in names:
+        spoken, name = languages.parse(full_name)
+        opened: list[Source]
+        if len(spoken) == 2:
+            opened = [translations.open_translations(name, options)]
+        elif name == "builtin":
+            opened = [builtin.BuiltinSource()]
         elif name.startswith("tfds:"):
-            sources.append(tfds_source.TfdsSource(name, options))
+            opened = [tfds_source.TfdsSource(name, options)]
         else:
-            sources += [files.open_file(path, options) for path in matching_files(name)]
+            opened = [files.open_file(path, options) for path in matching_files(name)]
+        for source in opened:
+            source.languages = spoken
+        sources += opened
     return sources
 
 
@@ -95,7 +114,7 @@ def read_documents(sources: Sequence[Source]) -> Iterator[Document]:
         empty = True
         for document in source.documents():
             empty = False
-            yield document
+            yield document._replace(languages=source.languages)
         if empty:
             name = source.describe()["name"]
             raise UserError(f"{name} holds no text: leave it out or fill it.")

@@ -6,6 +6,7 @@ train/, validation/
     tokens.npy                      uint16 or uint32 [tokens], plain text without special tokens
     document_starts.npy             int64 [documents + 1], ends with the number of tokens
     sentence_starts.npy             int64 [sentences + 1], the same; every document start is a sentence start
+    document_languages.npy          int16 [documents, 2], only where the sources name languages: see Split
 plans/                              windows' plans, a cache that may be deleted
 """
 
@@ -27,6 +28,7 @@ TOKENIZER_DIRECTORY = "tokenizer"
 PLANS_DIRECTORY = "plans"
 SPLITS = ("train", "validation")
 ARRAYS = ("tokens", "document_starts", "sentence_starts")
+LANGUAGES_ARRAY = "document_languages"
 VERSION = 1
 
 
@@ -41,6 +43,9 @@ class Split:
         name: "train" or "validation".
         fingerprint: SHA-256 of the contents; "" for a split that no store holds.
         plans: where windows may keep their plans; None to keep them in memory.
+        languages: codes of the languages that the sources name, in the order of their ids; () where they name none.
+        document_languages: int16 [documents, 2], ids of languages; the second is -1 but of translations, whose two
+            sentences are the sides. None without languages.
     """
 
     tokens: np.ndarray
@@ -49,6 +54,8 @@ class Split:
     name: str = "train"
     fingerprint: str = ""
     plans: Path | None = None
+    languages: tuple[str, ...] = ()
+    document_languages: np.ndarray | None = None
 
     @property
     def documents(self) -> int:
@@ -106,6 +113,11 @@ class Store:
         """SHA-256 of the tokenizer and of every array: equal exactly when two stores hold the same."""
         return self.manifest["fingerprint"]
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that the sources name, in the order of their ids."""
+        return tuple(self.manifest.get("languages", ()))
+
     def require_tokenizer(self, fingerprint: str) -> None:
         """Raises UserError unless `fingerprint` is that of the store's tokenizer."""
         own = self.manifest["tokenizer"]["fingerprint"]
@@ -134,10 +146,21 @@ class Store:
             )
         except (OSError, ValueError) as error:
             raise _damaged(self.directory, f"an array of {name} can't be read ({error})") from error
+        spoken = self._open_languages(name, len(documents) - 1) if self.languages else None
         if documents[-1] != len(tokens) or sentences[-1] != len(tokens):
             raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
         fingerprint = hashlib.sha256(f"{self.fingerprint}/{name}".encode()).hexdigest()
-        return Split(tokens, documents, sentences, name, fingerprint, self.directory / PLANS_DIRECTORY)
+        plans = self.directory / PLANS_DIRECTORY
+        return Split(tokens, documents, sentences, name, fingerprint, plans, self.languages, spoken)
+
+    def _open_languages(self, name: str, documents: int) -> np.ndarray:
+        try:
+            spoken = np.load(self.directory / name / f"{LANGUAGES_ARRAY}.npy", mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise _damaged(self.directory, f"the languages of {name} can't be read ({error})") from error
+        if spoken.shape != (documents, 2):
+            raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
+        return spoken
 
 
 def write_manifest(directory: Path, content: dict, files: dict[str, dict]) -> None:
@@ -149,7 +172,8 @@ def write_manifest(directory: Path, content: dict, files: dict[str, dict]) -> No
         files: {"bytes", "sha256"} of each file, by its path in the store.
     """
     arrays = {name: file["sha256"] for name, file in sorted(files.items()) if name.endswith(".npy")}
-    identity = json.dumps([VERSION, content["tokenizer"]["fingerprint"], arrays])
+    spoken = [content["languages"]] if "languages" in content else []
+    identity = json.dumps([VERSION, content["tokenizer"]["fingerprint"], arrays, *spoken])
     manifest = {
         "version": VERSION,
         "fingerprint": hashlib.sha256(identity.encode()).hexdigest(),
