@@ -51,8 +51,12 @@ def describe_parts(first: dict[str, Any], last: dict[str, Any]) -> list[str]:
             continue
         loss, accuracy = _change(first, last, name, ".4f"), _change(first, last, f"{name}_accuracy", ".1%")
         line = f"{name}: loss {loss}; accuracy {accuracy}"
+        if f"{name}_perplexity" in last:
+            line += f"; perplexity {_change(first, last, f'{name}_perplexity', ',.1f')}"
         if (positives := last.get(f"{name}_positives")) is not None:
             line += f" (the commoner answer always: {max(positives, 1 - positives):.1%})"
+        if f"{name}_ranked" in last:
+            line += f"; pairs ranked rightly {_change(first, last, f'{name}_ranked', '.1%')} (chance: 50%)"
         lines.append(line)
     return lines
 

@@ -46,9 +46,7 @@ class SegmentPair:
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
         _require_two_documents(split, length)
         description = f"segments/{self.short_probability}/{self.next_probability}/{self.duplicates}/{length}/{seed}"
-        return PairWindows(
-            split, vocabulary, length, description, lambda: _plan(self, split, length, f"segment pairs {seed}")
-        )
+        return PairWindows(split, vocabulary, length, description, _plan(self, split, length, f"segment pairs {seed}"))
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         """The pairs of one pass over a document."""
@@ -85,9 +83,7 @@ class SentencePair:
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
         _require_two_documents(split, length)
         description = f"sentences/{self.next_probability}/{self.duplicates}/{length}/{seed}"
-        return PairWindows(
-            split, vocabulary, length, description, lambda: _plan(self, split, length, f"sentence pairs {seed}")
-        )
+        return PairWindows(split, vocabulary, length, description, _plan(self, split, length, f"sentence pairs {seed}"))
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         rng, starts = text.rng, text.starts
@@ -125,9 +121,7 @@ class SentenceOrder:
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
         """Draws the pairs of a split. Raises UserError for too small a length or split."""
         description = f"order/{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
-        return PairWindows(
-            split, vocabulary, length, description, lambda: _plan(self, split, length, f"sentence order {seed}")
-        )
+        return PairWindows(split, vocabulary, length, description, _plan(self, split, length, f"sentence order {seed}"))
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         """The pairs of one pass over a document."""
