@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import albert, bert, electra, gpt, t5, xlnet
+from plmjax.modules import albert, bert, electra, gpt, t5, xlm, xlnet
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.pair import Pair, PairConfig
 
@@ -35,6 +35,7 @@ FAMILIES: dict[str, Family] = {
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
+    "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),
     "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
 }
 

@@ -4,6 +4,7 @@ from plmjax.objectives.albert import AlbertPretraining
 from plmjax.objectives.base import EncoderObjective, Objective, Part
 from plmjax.objectives.bert import BertPretraining
 from plmjax.objectives.causal_lm import CausalLM
+from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.objectives.permutation_lm import PermutationLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
@@ -14,6 +15,8 @@ OBJECTIVES: dict[str, type] = {
     "all_tokens_mlm": AllTokensMLM,
     "bert": BertPretraining,
     "causal_lm": CausalLM,
+    "cross_lingual_causal_lm": CrossLingualCausalLM,
+    "cross_lingual_lm": CrossLingualLM,
     "masked_lm": MaskedLM,
     "permutation_lm": PermutationLM,
     "replace_mlm": ReplaceMLM,
@@ -27,6 +30,8 @@ __all__ = [
     "AllTokensMLM",
     "BertPretraining",
     "CausalLM",
+    "CrossLingualCausalLM",
+    "CrossLingualLM",
     "EncoderObjective",
     "MaskedLM",
     "Objective",

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
-from plmjax.losses.cross_entropy import cross_entropy
+from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.objectives.base import Example, Losses, check_fit, check_share, token_metrics
 
 
@@ -61,8 +61,17 @@ class CausalLM:
         return example | shifted | {"targets": tokens[1:], "weights": predicted.astype(jnp.float32)}
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        head = network.token_head(network.decode(batch["tokens"], batch["positions"], batch["segments"]))
-        loss = cross_entropy(
+        loss = self.token_loss(network, batch, vocabulary, train)
+        return {"causal_lm": loss.total}, token_metrics("causal_lm", loss.correct, batch["weights"])
+
+    def states(self, network: Any, batch: Example) -> jax.Array:
+        """[B, L, D], from which the next tokens are predicted."""
+        return network.decode(batch["tokens"], batch["positions"], batch["segments"])
+
+    def token_loss(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> TokenLoss:
+        """The loss of each token, [B, L]."""
+        head = network.token_head(self.states(network, batch))
+        return cross_entropy(
             head.h,
             head.table,
             head.bias,
@@ -72,7 +81,6 @@ class CausalLM:
             label_smoothing=self.label_smoothing if train else 0.0,
             z_loss=self.z_loss if train else 0.0,
         )
-        return {"causal_lm": loss.total}, token_metrics("causal_lm", loss.correct, batch["weights"])
 
     def coefficients(self) -> dict[str, float]:
         return {}

@@ -17,18 +17,19 @@ from plmjax.noise import masking, ngrams
 
 
 class Text(NamedTuple):
-    """One example as a choice sees it: int32 [L] ids, bool [L] ordinary tokens, bool [L] first tokens of words."""
+    """One example as a choice sees it: int32 [L] ids; bool [L] ordinary tokens, first tokens of words, no padding."""
 
     tokens_L: jax.Array
     candidates_L: jax.Array
     starts_L: jax.Array | None
+    is_real_L: jax.Array
 
     @classmethod
     def of(cls, tokens_L: jax.Array, segments_L: jax.Array, vocabulary: Any) -> "Text":
         """The text of a window's fields."""
         candidates_L = (segments_L > 0) & ~jnp.asarray(vocabulary.is_special)[tokens_L]
         starts_L = None if vocabulary.word_start is None else jnp.asarray(vocabulary.word_start)[tokens_L]
-        return cls(tokens_L, candidates_L, starts_L)
+        return cls(tokens_L, candidates_L, starts_L, segments_L > 0)
 
 
 class Choice(Protocol):
@@ -56,6 +57,18 @@ class Tokens:
 
     def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
         return masking.units_of_tokens(masking.choose_tokens(key, text.candidates_L, budget))
+
+
+@dataclass(slots=True)
+class AnyTokens(Tokens):
+    """XLM's choice: any token but the first of the window, separators too.
+
+    The released code tosses a coin for each token; here as many as it takes on average are chosen.
+    """
+
+    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
+        candidates_L = text.is_real_L & (jnp.arange(text.tokens_L.shape[0]) > 0)
+        return masking.units_of_tokens(masking.choose_tokens(key, candidates_L, budget))
 
 
 @dataclass(slots=True)
@@ -94,7 +107,12 @@ class Choices:
 
     def named(self, name: str) -> Choice:
         """UserError where there is none of that name."""
-        found: dict[str, Choice] = {"tokens": Tokens(), "whole_words": WholeWords(), "ngrams": self.ngrams}
+        found: dict[str, Choice] = {
+            "tokens": Tokens(),
+            "any_tokens": AnyTokens(),
+            "whole_words": WholeWords(),
+            "ngrams": self.ngrams,
+        }
         if name not in found:
             raise UserError(f"objective.masking.choice is {name!r}; it must be one of {', '.join(found)}.")
         return found[name]

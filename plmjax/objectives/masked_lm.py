@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from plmjax.data.windows import FullSentences
-from plmjax.losses.cross_entropy import cross_entropy
+from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.modules.encoder import Encoding
 from plmjax.noise import masking
 from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_share, token_metrics
@@ -70,11 +70,15 @@ class Masking:
         return masked._asdict()
 
     def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        loss = self.token_loss(network, encoding, batch, vocabulary)
+        return {"masked_lm": loss.total}, token_metrics("masked_lm", loss.correct, batch["weights"])
+
+    def token_loss(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any) -> TokenLoss:
+        """The loss of each masked token, [B, M]."""
         # Only the masked positions go through the head: a seventh of the logits.
         x_BMD = jnp.take_along_axis(encoding.tokens_BLD, batch["masked_positions"][..., None], axis=1)
         head = network.token_head(x_BMD)
-        loss = cross_entropy(head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size)
-        return {"masked_lm": loss.total}, token_metrics("masked_lm", loss.correct, batch["weights"])
+        return cross_entropy(head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size)
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Validation on fixed noise, and the entropy that a network beats only by reading the context."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,6 +47,7 @@ class Evaluator:
 
     def __init__(self, mesh: Mesh, param_shardings: Any, *, module: Any, objective: Any, vocabulary: Any) -> None:
         self._coefficients = objective.coefficients()
+        self._perplexities: tuple[str, ...] = getattr(objective, "perplexities", ())
         rows, copies = batch_sharding(mesh), replicated(mesh)
         self._step = jax.jit(
             lambda params, batch: eval_step(params, batch, module=module, objective=objective, vocabulary=vocabulary),
@@ -59,9 +61,10 @@ class Evaluator:
         )
 
     def __call__(self, params: Any, batches: Iterable[Batch]) -> dict[str, float]:
-        """{"loss": ..., each loss and metric by name: ...}: means over all batches.
+        """{"loss": ..., each loss and metric by name: ...}: means over all batches, the losses first.
 
-        A loss and a metric of one name give one entry, the loss's.
+        A loss and a metric of one name give one entry, the loss's; a metric of nothing gives none. Of the names that
+        the objective has in `perplexities`, `<name>_perplexity` is given too.
         """
         sums: tuple[Sums, Sums] | None = None
         for batch in batches:
@@ -70,7 +73,11 @@ class Evaluator:
         if sums is None:
             return {}
         losses, metrics = jax.device_get(sums)
-        means = {name: float(Weighted(*term).mean()) for name, term in (metrics | losses).items()}
+        found = {name: term for name, term in metrics.items() if name not in losses and term[1] > 0}
+        means = {name: float(Weighted(*term).mean()) for name, term in (losses | found).items()}
+        for name in self._perplexities:
+            if name in means:
+                means[f"{name}_perplexity"] = math.exp(min(means[name], 700.0))
         total = sum(self._coefficients.get(name, 1.0) * means[name] for name in losses)
         return {"loss": total} | means
 

@@ -25,7 +25,7 @@ def dump_examples(config: Config, workdir: str | Path, count: int) -> str:
         UserError: the configuration or the data does not allow the run.
     """
     store = open_store(config.data, Path(workdir).absolute())
-    config = resolve(config, store.vocabulary, None)
+    config = resolve(config, store.vocabulary, None, store.languages)
     loader = training_loader(config, store, None)
     noise_key = jax.random.fold_in(jax.random.key(config.train.seed), NOISE_STREAM)
     objective = config.objective

@@ -73,7 +73,7 @@ def train(
         enable_compilation_cache(config.train.compilation_cache)
         store = first_process_first(lambda: open_store(config.data, workdir))
         devices = jax.devices() if devices is None else devices
-        config = resolve(config, store.vocabulary, len(devices))
+        config = resolve(config, store.vocabulary, len(devices), store.languages)
         mesh = make_mesh(config.mesh, devices)
         with jax.set_mesh(mesh):
             return _Run(config, workdir, store, mesh).go(init_from)

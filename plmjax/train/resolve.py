@@ -1,6 +1,7 @@
 """Checks a configuration against the store and the devices and fills in what is derived, before any work."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from plmjax.errors import UserError
@@ -11,13 +12,15 @@ from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import mesh_shape
 
 
-def resolve(config: Config, vocabulary: Any, device_count: int | None) -> Config:
-    """A copy of `config` that can run: vocabulary rows, heads, decay steps and validation batch size filled in.
+def resolve(config: Config, vocabulary: Any, device_count: int | None, languages: Sequence[str] = ()) -> Config:
+    """A copy of `config` that can run: vocabulary rows, languages, heads, decay steps and validation batch size filled
+    in.
 
     Args:
         config: as read; it is not changed.
         vocabulary: the store's `Vocabulary`.
         device_count: devices of all processes; None leaves the mesh unchecked.
+        languages: the store's.
 
     Raises:
         UserError: a value out of range, or two that do not fit, in one sentence.
@@ -30,6 +33,7 @@ def resolve(config: Config, vocabulary: Any, device_count: int | None) -> Config
     make_schedule(config.optimizer, config.train.steps)
     rows = 1 if device_count is None else _rows_over(config, device_count)
     _fill_model(config, vocabulary)
+    _fill_languages(config, tuple(languages))
     kind = build(config.model).kind
     config.objective.check(config.model, kind, vocabulary, config.train.length)
     config.optimizer.decay_steps = config.optimizer.decay_steps or config.train.steps
@@ -118,3 +122,17 @@ def _fill_model(config: Config, vocabulary: Any) -> None:
         # An objective for one network, which is then refused by its kind, names no heads for the networks of several.
         if hasattr(network, "heads"):
             network.heads = tuple(heads.get(name, ()) if isinstance(heads, dict) else heads)
+
+
+def _fill_languages(config: Config, languages: tuple[str, ...]) -> None:
+    for network in networks_of(config.model).values():
+        if not hasattr(network, "num_languages"):
+            continue
+        if network.num_languages not in (0, len(languages)):
+            raise UserError(
+                f"model.num_languages is {network.num_languages}, but the store has {len(languages)} languages: "
+                "leave it 0."
+            )
+        network.num_languages = len(languages)
+    if hasattr(config.objective, "languages"):
+        config.objective.languages = languages

@@ -18,6 +18,7 @@ TINY = {
     "gpt2": ("gpt", "tiny"),
     "t5": ("t5", "tiny"),
     "t5_v1_1": ("t5", "tiny_v1_1"),
+    "xlm": ("xlm", "tiny"),
     "xlnet": ("xlnet", "tiny"),
 }
 
