@@ -92,6 +92,8 @@ def _check_range(name: str, value: np.ndarray, config: Any) -> None:
         if not hasattr(config, "token_type_vocab"):
             return  # they only tell one text from another
         rows = max(1, config.token_type_vocab)
+    elif name == "langs":
+        rows = max(1, config.num_languages)
     else:
         rows = config.max_positions + getattr(config, "position_offset", 0)
     if value.size and not 0 <= value.min() <= value.max() < rows:

@@ -210,7 +210,7 @@ _XNLI = XLMConfig()
 # The released code's README: layers and widths; vocabulary rows of the released models in tests/modules/test_sizes.py.
 VARIANTS: dict[str, XLMConfig] = {
     "tiny": replace(_XNLI, num_layers=2, num_heads=2, d_model=32, d_ff=64, max_positions=64),
-    "mlm_en_2048": replace(_XNLI, num_heads=16, d_model=2048, d_ff=8192, num_languages=1),  # English alone
+    "mlm_en_2048": replace(_XNLI, num_heads=16, d_model=2048, d_ff=8192),  # English alone
     "xnli15": replace(_XNLI, num_languages=15),  # 15 languages, 95,000 pieces
     "mlm_17_1280": replace(_XNLI, num_layers=16, num_heads=16, d_model=1280, d_ff=5120, num_languages=17),
     "mlm_100_1280": replace(_XNLI, num_layers=16, num_heads=16, d_model=1280, d_ff=5120, num_languages=100),

@@ -15,7 +15,7 @@ from plmjax.data.windows import LanguageStreams, StreamsAndTranslations
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss
 from plmjax.losses.weighted import Weighted
-from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, token_metrics
+from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_fit, token_metrics
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.masked_lm import Masking
 
@@ -45,6 +45,7 @@ class CrossLingualLM(EncoderObjective):
 
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         require_languages(self, network_config)
+        check_fit(self, network_config, kind, length, ("token_types", "translation"))
         EncoderObjective.check(self, network_config, kind, vocabulary, length)
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:

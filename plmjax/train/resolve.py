@@ -125,6 +125,8 @@ def _fill_model(config: Config, vocabulary: Any) -> None:
 
 
 def _fill_languages(config: Config, languages: tuple[str, ...]) -> None:
+    if not languages:
+        return  # windows that need some say so
     for network in networks_of(config.model).values():
         if not hasattr(network, "num_languages"):
             continue
