@@ -41,6 +41,8 @@ ROBERTA_DEFAULTS: JSON = BERT_DEFAULTS | {"vocab_size": 50265, "pad_token_id": 1
 BERT_TOKEN_HEAD = "cls.predictions"
 ROBERTA_TOKEN_HEAD = "lm_head"
 SENTENCE_HEAD = "cls.seq_relationship"
+# SpanBERT's second head, which no class of theirs has: it is written beside the others, and they leave it unread.
+SPAN_HEAD = "cls.sbo"
 
 
 def has_pooler(config: BertConfig) -> bool:
@@ -85,7 +87,21 @@ def bert_table(config: BertConfig, architecture: str, special: Mapping[str, int]
         entries += _tied_head(entries, BERT_TOKEN_HEAD)
     if "sentence" in config.heads:
         entries += dense("sentence_head", SENTENCE_HEAD, LINEAR)
+    if "span" in config.heads:
+        entries += span_head()
     return entries + head_entries(config.heads, dense("class_head", "classifier", LINEAR))
+
+
+def span_head() -> list[Entry]:
+    """SpanBERT's head under names that are plmjax's own."""
+    entries = [
+        Entry(("span_head/positions",), f"{SPAN_HEAD}.position_embeddings.weight", SAME),
+        Entry(("span_head/bias",), f"{SPAN_HEAD}.bias", SAME),
+    ]
+    for name in ("first", "second"):
+        entries += dense(f"span_head/{name}", f"{SPAN_HEAD}.{name}.dense", LINEAR)
+        entries += layer_norm(f"span_head/{name}_norm", f"{SPAN_HEAD}.{name}.LayerNorm")
+    return entries
 
 
 def roberta_table(config: BertConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
@@ -117,6 +133,8 @@ def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
         heads.append("token")
     if any(name.startswith(f"{SENTENCE_HEAD}.") for name in names):
         heads.append("sentence")
+    if any(name.startswith(f"{SPAN_HEAD}.") for name in names):
+        heads.append("span")
     heads += found_heads(given, names)
     brought = "sentence" in heads or ("class" in heads and not roberta)  # these bring the pooler
     if not brought and any(name.startswith("pooler.") for name in names):

@@ -9,6 +9,7 @@ from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.objectives.permutation_lm import PermutationLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
 from plmjax.objectives.span_corruption import SpanCorruption
+from plmjax.objectives.spanbert import SpanBertPretraining
 
 OBJECTIVES: dict[str, type] = {
     "albert": AlbertPretraining,
@@ -22,6 +23,7 @@ OBJECTIVES: dict[str, type] = {
     "replace_mlm": ReplaceMLM,
     "replaced_tokens": ReplacedTokens,
     "span_corruption": SpanCorruption,
+    "spanbert": SpanBertPretraining,
 }
 
 __all__ = [
@@ -39,5 +41,6 @@ __all__ = [
     "PermutationLM",
     "ReplaceMLM",
     "ReplacedTokens",
+    "SpanBertPretraining",
     "SpanCorruption",
 ]

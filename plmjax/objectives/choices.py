@@ -10,10 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.noise import masking, ngrams
+from plmjax.noise import masking, ngrams, span_masking
 
 
 class Text(NamedTuple):
@@ -38,8 +37,11 @@ class Choice(Protocol):
     def check(self, vocabulary: Any) -> None:
         """UserError for settings that are wrong or that the vocabulary can't serve."""
 
-    def counts(self, length: int, rate: float) -> np.ndarray:
-        """int32 [length + 1]: tokens to choose in an example of n real tokens."""
+    def budget(self, text: Text, rate: float) -> jax.Array:
+        """int32: how many tokens to choose."""
+
+    def most(self, length: int, rate: float) -> int:
+        """The largest budget of a text of `length` tokens."""
 
     def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
         """int32 [L]: 0 where a token is not chosen, else 1 + the place of the first token of its unit."""
@@ -52,8 +54,12 @@ class Tokens:
     def check(self, vocabulary: Any) -> None:
         """Any vocabulary will do."""
 
-    def counts(self, length: int, rate: float) -> np.ndarray:
-        return masking.prediction_counts(length, rate)
+    def budget(self, text: Text, rate: float) -> jax.Array:
+        counts = masking.prediction_counts(text.tokens_L.shape[0], rate)
+        return jnp.asarray(counts)[jnp.sum(text.is_real_L)]
+
+    def most(self, length: int, rate: float) -> int:
+        return masking.max_predictions(length, rate)
 
     def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
         return masking.units_of_tokens(masking.choose_tokens(key, text.candidates_L, budget))
@@ -92,7 +98,7 @@ class NGrams(Tokens):
     def check(self, vocabulary: Any) -> None:
         require_words("ngrams", vocabulary)
         if self.longest < 1:
-            raise UserError(f"objective.masking.ngrams.longest is {self.longest}; give at least 1 word.")
+            raise UserError(f"objective.masking.choices.ngrams.longest is {self.longest}; give at least 1 word.")
 
     def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
         shares = ngrams.ngram_shares(self.longest, self.favour_shorter)
@@ -100,10 +106,38 @@ class NGrams(Tokens):
 
 
 @dataclass(slots=True)
+class Spans:
+    """Spans of whole words with geometric lengths; the tokens of a span share one draw (SpanBERT)."""
+
+    stop: float = 0.2  # chance that a span ends after each of its words
+    longest: int = 10  # words in a span
+
+    def check(self, vocabulary: Any) -> None:
+        require_words("spans", vocabulary)
+        if not 0 < self.stop < 1 or self.longest < 1:
+            raise UserError(
+                f"objective.masking.choices.spans.stop is {self.stop} and its longest {self.longest}; the first must "
+                "lie between 0 and 1, the second be at least 1."
+            )
+
+    def budget(self, text: Text, rate: float) -> jax.Array:
+        return jnp.asarray(span_masking.span_budgets(text.tokens_L.shape[0], rate))[jnp.sum(text.candidates_L)]
+
+    def most(self, length: int, rate: float) -> int:
+        return int(span_masking.span_budgets(length, rate)[-1])
+
+    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
+        shares = span_masking.span_shares(self.stop, self.longest)
+        chosen_L = span_masking.choose_spans(key, text.candidates_L, text.starts_L, budget, shares)
+        return span_masking.units_of_runs(chosen_L)
+
+
+@dataclass(slots=True)
 class Choices:
     """The settings of the choices that have some; `masking.choice` names the one that counts."""
 
     ngrams: NGrams = field(default_factory=NGrams)
+    spans: Spans = field(default_factory=Spans)
 
     def named(self, name: str) -> Choice:
         """UserError where there is none of that name."""
@@ -112,6 +146,7 @@ class Choices:
             "any_tokens": AnyTokens(),
             "whole_words": WholeWords(),
             "ngrams": self.ngrams,
+            "spans": self.spans,
         }
         if name not in found:
             raise UserError(f"objective.masking.choice is {name!r}; it must be one of {', '.join(found)}.")

@@ -29,7 +29,7 @@ class Masking:
     rate: float = 0.15  # tokens predicted, of all real ones, special ones counted
     mask_share: float = 0.8  # of these, the share that becomes the mask
     random_share: float = 0.1  # and that becomes a random ordinary token
-    choice: str = "tokens"  # what is chosen: "tokens", "whole_words", "ngrams"; see objectives/choices.py
+    choice: str = "tokens"  # what is chosen: a name of objectives/choices.py
     choices: Choices = field(default_factory=Choices)  # settings of the choices that have some
 
     @property
@@ -42,7 +42,7 @@ class Masking:
 
     def max_predictions(self, length: int) -> int:
         """M: 19 at length 128 and 77 at 512 for the rate of .15."""
-        return int(self.choices.named(self.choice).counts(length, self.rate)[-1])
+        return self.choices.named(self.choice).most(length, self.rate)
 
     def check(self, vocabulary: Any) -> None:
         check_share("objective.masking.rate", self.rate)
@@ -53,10 +53,9 @@ class Masking:
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         choice_key, replacement_key = jax.random.split(key)
-        tokens_L, segments_L = example["tokens"], example["segments"]
-        choice = self.choices.named(self.choice)
-        budget = jnp.asarray(choice.counts(len(tokens_L), self.rate))[jnp.sum(segments_L > 0)]
-        units_L = choice.units(choice_key, Text.of(tokens_L, segments_L, vocabulary), budget)
+        tokens_L = example["tokens"]
+        choice, text = self.choices.named(self.choice), Text.of(tokens_L, example["segments"], vocabulary)
+        units_L = choice.units(choice_key, text, choice.budget(text, self.rate))
         masked = masking.mask_tokens(
             replacement_key,
             tokens_L,
@@ -67,7 +66,7 @@ class Masking:
             mask_share=self.mask_share,
             random_share=self.random_share,
         )
-        return masked._asdict()
+        return masked._asdict() | {"units": units_L}
 
     def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
         loss = self.token_loss(network, encoding, batch, vocabulary)

@@ -51,13 +51,13 @@ class GeneratorMasking(Masking):
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         if self.duplicates == "none":
             return Masking.corrupt(self, key, example, vocabulary)
-        tokens_L, segments_L = example["tokens"], example["segments"]
-        counts = self.choices.named(self.choice).counts(len(tokens_L), self.rate)
+        tokens_L = example["tokens"]
+        choice, text = self.choices.named(self.choice), Text.of(tokens_L, example["segments"], vocabulary)
         masked = replacement.mask_with_replacement(
             key,
             tokens_L,
-            Text.of(tokens_L, segments_L, vocabulary).candidates_L,
-            jnp.asarray(counts)[jnp.sum(segments_L > 0)],
+            text.candidates_L,
+            choice.budget(text, self.rate),
             predictions=self.max_predictions(len(tokens_L)),
             mask=vocabulary.mask,
             mask_share=self.mask_share,

@@ -1,0 +1,85 @@
+"""SpanBERT's pre-training: spans masked, and predicted from their boundaries too (Joshi et al. 2020, Secs. 3.1-3.3).
+
+Legend: B batch, L length, M masked positions per example, D model width.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.data.windows import DocSentences
+from plmjax.errors import UserError
+from plmjax.losses.cross_entropy import cross_entropy
+from plmjax.modules.encoder import Encoding
+from plmjax.noise.span_masking import boundaries
+from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, token_metrics
+from plmjax.objectives.choices import Text
+from plmjax.objectives.masked_lm import Masking
+
+
+@dataclass(slots=True)
+class SpanMasking(Masking):
+    """Masking by spans that also says where the boundaries of each masked token's span are."""
+
+    choice: str = "spans"
+    max_offset: int = 15  # tokens of a span that are predicted from its boundaries, as released
+
+    def check(self, vocabulary: Any) -> None:
+        Masking.check(self, vocabulary)
+        if self.max_offset < 1:
+            raise UserError(f"objective.masking.max_offset is {self.max_offset}; give at least 1.")
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        masked = Masking.corrupt(self, key, example, vocabulary)
+        text = Text.of(example["tokens"], example["segments"], vocabulary)
+        found = boundaries(
+            masked["units"], text.candidates_L, masked["masked_positions"], masked["weights"], self.max_offset
+        )
+        return masked | {f"boundary_{name}": value for name, value in found._asdict().items()}
+
+
+@dataclass(slots=True)
+class SpanBoundary:
+    """The part that predicts each token of a masked span from the two tokens beside it and its place in the span."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return ("span",)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def check(self, vocabulary: Any) -> None:
+        """The masking has checked what there is."""
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        return {}
+
+    def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        def at(places_BM: jax.Array) -> jax.Array:
+            return jnp.take_along_axis(encoding.x_BLD, places_BM[..., None], axis=1)
+
+        weights_BM = batch["boundary_weights"]
+        head = network.boundary_head(at(batch["boundary_left"]), at(batch["boundary_right"]), batch["boundary_offsets"])
+        loss = cross_entropy(head.h, head.table, head.bias, batch["targets"], weights_BM, size=vocabulary.size)
+        return {"span_boundary": loss.total}, token_metrics("span_boundary", loss.correct, weights_BM)
+
+
+@dataclass(slots=True)
+class SpanBertPretraining(EncoderObjective):
+    """Masked LM on spans + the span-boundary objective, on single stretches of text.
+
+    Of the paper's Table 7 `masked_lm` with `masking.choice=spans` and this window is "1seq", `bert` with that choice
+    "2seq + NSP".
+    """
+
+    window: Any = field(default_factory=DocSentences)
+    masking: SpanMasking = field(default_factory=SpanMasking)
+    span_boundary: SpanBoundary = field(default_factory=SpanBoundary)
+    static: bool = False  # True: an example has the same mask in every epoch
+
+    def parts(self) -> tuple[Part, ...]:
+        return (self.masking, self.span_boundary)
