@@ -5,8 +5,8 @@
 | variant   | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny      | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini      | 3 M words of English, see the README | 2 CPU cores, shared; 4 minutes | 5.472 (at the start 8.458; unigrams 6.164) |
-| base      | Table 6's base model, K = 6, with BERT base's budget: 1,000,000 steps of 256 x 512 | not measured | not measured |
+| mini      | 3 M words of English, see the README | 2 CPU cores, shared; 4 minutes | 5.472 (8.458 at the start) |
+| base      | Table 6's, K = 6, by BERT base's budget: 1,000,000 steps of 256 x 512 | not measured | not measured |
 | large     | 500,000 steps of 2,048 x 512 | TPU v3-512 in the paper; not measured | not measured |
 
 Windows are RoBERTa's full sentences, each read by itself: what the paper's Table 6 calls "- memory", in which reading
