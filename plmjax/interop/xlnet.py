@@ -49,9 +49,9 @@ def table(config: XLNetConfig, architecture: str, special: Mapping[str, int]) ->
         "key/kernel": "k",
         "value/kernel": "v",
         "position/kernel": "r",
-        "biases/relative/content": "r_w_bias",
-        "biases/relative/position": "r_r_bias",
-        "biases/segment": "r_s_bias",
+        "biases/relative/content_bias": "r_w_bias",
+        "biases/relative/position_bias": "r_r_bias",
+        "biases/segment_bias": "r_s_bias",
         "segment_embedding": "seg_embed",
     }
     entries += [Entry((f"{attention}/{path}",), f"{rel}.{name}", SAME, layers) for path, name in alike.items()]

@@ -56,7 +56,7 @@ class RelativeBiases(NamedTuple):
 
 
 class LearnedBiases(nn.Module):
-    """The parameters `content` and `position` [H, K]: one pair a layer, or one for all layers."""
+    """The parameters `content_bias` and `position_bias` [H, K]: one pair a layer, or one for all layers."""
 
     num_heads: int
     head_width: int
@@ -66,7 +66,7 @@ class LearnedBiases(nn.Module):
     def __call__(self) -> RelativeBiases:
         shape = (self.num_heads, self.head_width)
         return RelativeBiases(
-            *(self.param(name, self.kernel_init, shape, jnp.float32) for name in RelativeBiases._fields)
+            *(self.param(f"{name}_bias", self.kernel_init, shape, jnp.float32) for name in RelativeBiases._fields)
         )
 
 

@@ -43,7 +43,7 @@ class XLNetBiases(NamedTuple):
 
 
 class MakeBiases(nn.Module):
-    """The parameters of one XLNetBiases: `content`, `position` and `segment`, each [H, K]."""
+    """The parameters of one XLNetBiases: `content_bias`, `position_bias`, `segment_bias`, each [H, K]."""
 
     num_heads: int
     head_width: int
@@ -53,7 +53,7 @@ class MakeBiases(nn.Module):
     def __call__(self) -> XLNetBiases:
         shape = (self.num_heads, self.head_width)
         relative = LearnedBiases(*shape, self.kernel_init, name="relative")()
-        return XLNetBiases(relative, self.param("segment", self.kernel_init, shape, jnp.float32))
+        return XLNetBiases(relative, self.param("segment_bias", self.kernel_init, shape, jnp.float32))
 
 
 class TwoStreamAttention(nn.Module):

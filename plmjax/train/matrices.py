@@ -8,7 +8,7 @@ and norms, LAMB's trust ratio) treat each layer by itself, so that scanning chan
 import re
 
 STACKED = re.compile(r"(^|/)layers/")
-UNDECAYED = re.compile(r"(^|/)(bias|scale|relative_bias/embedding)$")
+UNDECAYED = re.compile(r"(^|/)([a-z]*_?bias|scale|relative_bias/embedding)$")
 
 
 def is_stacked(path: str) -> bool:

@@ -22,8 +22,9 @@ BATCH = ("data", "fsdp")
 # (end of a parameter's path, axes of its last dimensions). The first that matches counts; a leading layer axis is never
 # split; an axis that does not divide its dimension is dropped.
 RULES: tuple[tuple[str, tuple[Any, ...]], ...] = (
-    (r"(query|key|value)/kernel", ("fsdp", "tensor", None)),  # [D, H, K]
-    (r"(query|key|value)/bias", ("tensor", None)),  # [H, K]
+    (r"(query|key|value|position)/kernel", ("fsdp", "tensor", None)),  # [D, H, K]
+    (r"((query|key|value)/bias|(content|position|segment)_bias)", ("tensor", None)),  # [H, K]
+    (r"segment_embedding", (None, "tensor", None)),  # [2, H, K]
     (r"out/kernel", ("tensor", None, "fsdp")),  # [H, K, D]
     (r"(up|gate)/kernel", ("fsdp", "tensor")),  # [D, F]
     (r"(up|gate)/bias", ("tensor",)),  # [F]

@@ -127,9 +127,9 @@ def test_tied_biases_are_one_set_and_all_are_used():
     net = network("xlnet", tie_biases=True)
     biases = net.params["encoder"]["biases"]
     assert {path: x.shape for path, x in paths(biases).items()} == {
-        "relative/content": (2, 16),
-        "relative/position": (2, 16),
-        "segment": (2, 16),
+        "relative/content_bias": (2, 16),
+        "relative/position_bias": (2, 16),
+        "segment_bias": (2, 16),
     }
     assert "biases" not in net.params["encoder"]["layers"]["attention"]
     text, types = tokens(2, 7), jnp.asarray([[0, 0, 0, 1, 1, 1, 1]] * 2)

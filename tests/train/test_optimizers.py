@@ -10,6 +10,7 @@ from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.t5 import T5Config
+from plmjax.modules.xlnet import XLNetConfig
 from plmjax.train.adafactor import adafactor
 from plmjax.train.config import OptimizerConfig
 from plmjax.train.matrices import decays, is_stacked, matrix_axes
@@ -173,12 +174,14 @@ def test_factored_moments_are_small() -> None:
 def test_what_decays_in_real_networks() -> None:
     bert = build(BertConfig(vocab_size=128, num_layers=2, heads=("token", "pool", "sentence")))
     t5 = build(T5Config(vocab_size=128, num_layers=2))
-    for module in (bert, t5):
+    xlnet = build(XLNetConfig(vocab_size=128, num_layers=2))
+    for module in (bert, t5, xlnet):
         shapes = jax.eval_shape(module.init, jax.random.key(0))["params"]
         mask = decay_mask(shapes)
         for path, decayed in jax.tree_util.tree_leaves_with_path(mask):
             name = path_string(path)
-            expected = name.endswith(("kernel", "embedding")) and "relative_bias" not in name
+            # The last is the vector from which XLNet's queries start.
+            expected = name.endswith(("kernel", "embedding", "embeddings/query")) and "relative_bias" not in name
             assert decayed == expected == decays(name), name
 
 

@@ -12,6 +12,7 @@ from plmjax.modules import build
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.gpt import GPTConfig
 from plmjax.modules.t5 import T5Config
+from plmjax.modules.xlnet import XLNetConfig
 from plmjax.objectives import BertPretraining, MaskedLM
 from plmjax.train.config import MeshConfig
 from plmjax.train.resolve import resolve
@@ -79,6 +80,7 @@ def shapes_of(config: object) -> dict[str, tuple[int, ...]]:
         BertConfig(vocab_size=1024, num_layers=2, heads=("token", "pool", "sentence")),
         GPTConfig(vocab_size=1024, num_layers=2),
         T5Config(vocab_size=1024, num_layers=2),
+        XLNetConfig(vocab_size=1024, num_layers=2),
     ],
     ids=lambda config: type(config).__name__,
 )
