@@ -12,6 +12,7 @@ from plmjax.modules import FAMILIES, Bound, build
 
 VOCAB = 50
 TINY = {
+    "albert": ("albert", "tiny"),
     "bert": ("bert", "tiny"),
     "roberta": ("bert", "roberta_tiny"),
     "gpt1": ("gpt", "gpt1_tiny"),

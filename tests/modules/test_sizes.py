@@ -26,6 +26,7 @@ def count(family, variant, **fields):
 
 
 PRETRAINING = ("token", "sentence")
+ALBERT = {"vocab_size": 30000}
 BERT = {"vocab_size": 30522, "heads": PRETRAINING}
 ROBERTA = {"vocab_size": 50265, "token_type_vocab": 1}
 GPT2 = {"vocab_size": 50257}
@@ -38,6 +39,11 @@ XLNET = {"vocab_size": 32000}
     [
         # BertForPreTraining, RobertaForMaskedLM (with its one row of token types), GPT2LMHeadModel,
         # OpenAIGPTLMHeadModel, T5ForConditionalGeneration of the released checkpoints.
+        # AlbertForPreTraining.
+        ("albert", "base", ALBERT | {"heads": PRETRAINING}, 11_813_810),
+        ("albert", "large", ALBERT | {"heads": PRETRAINING}, 17_847_474),
+        ("albert", "xlarge", ALBERT | {"heads": PRETRAINING}, 59_021_490),
+        ("albert", "xxlarge", ALBERT | {"heads": PRETRAINING}, 223_158_450),
         ("bert", "base", BERT, 110_106_428),
         ("bert", "large", BERT, 336_226_108),
         ("bert", "roberta_base", ROBERTA, 124_697_433),
@@ -70,6 +76,11 @@ def test_released_sizes_to_the_parameter(family, variant, fields, exact):
     ("family", "variant", "fields", "paper", "tolerance"),
     [
         # The papers round, and seem to count the encoder with its pooler but not all the heads: 2%.
+        # ALBERT's Table 1, of the encoder with its pooler; 235M is no sum of the parts that the paper names: 6%.
+        ("albert", "base", ALBERT | {"heads": ("pool",)}, 12e6, 0.03),
+        ("albert", "large", ALBERT | {"heads": ("pool",)}, 18e6, 0.02),
+        ("albert", "xlarge", ALBERT | {"heads": ("pool",)}, 60e6, 0.03),
+        ("albert", "xxlarge", ALBERT | {"heads": ("pool",)}, 235e6, 0.06),
         ("bert", "base", BERT, 110e6, 0.02),
         ("bert", "large", BERT, 340e6, 0.02),
         ("bert", "roberta_base", {"vocab_size": 50265}, 125e6, 0.02),
@@ -96,11 +107,39 @@ def test_sizes_are_the_papers(family, variant, fields, paper, tolerance):
     assert abs(count(family, variant, **fields) / paper - 1) < tolerance
 
 
+# ALBERT's Tables 3 and 4: (sharing, embedding width, millions). At the width of the layers the paper has no map.
+ALBERT_TABLES = [
+    ("none", 64, 87),
+    ("none", 128, 89),
+    ("none", 256, 93),
+    ("none", 0, 108),
+    ("all", 64, 10),
+    ("all", 128, 12),
+    ("all", 256, 16),
+    ("all", 0, 31),
+    ("attention", 0, 83),
+    ("attention", 128, 64),
+    ("feed_forward", 0, 57),
+    ("feed_forward", 128, 38),
+]
+
+
+@pytest.mark.parametrize(("sharing", "width", "millions"), ALBERT_TABLES)
+def test_albert_shares_as_its_tables_say(sharing, width, millions):
+    """Within a million: the paper cuts some figures and rounds others, with or without the pooler's 0.6M."""
+    trunk = count("albert", "base", sharing=sharing, embedding_width=width, heads=(), **ALBERT)
+    assert abs(trunk / 1e6 - millions) < 1
+
+
 def test_padding_the_vocabulary_adds_rows_alone():
     assert count("gpt", "gpt2_small", vocab_size=50304) - count("gpt", "gpt2_small", vocab_size=50257) == 47 * 768
 
 
 PICTURED = {
+    "albert": {
+        "base": {"heads": PRETRAINING},
+        "tiny": {"sharing": "attention", "num_layers": 4, "groups": 2, "embedding_width": 0},
+    },
     "bert": {"base": {"heads": PRETRAINING}, "roberta_base": {}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "t5": {"small": {}, "small_v1_1": {}},
