@@ -10,6 +10,7 @@ import pytest
 from plmjax.noise.ngrams import choose_ngrams, ngram_shares
 
 DRAWS = 10_000
+KEY = jax.random.key(11)
 # [CLS] 20 words of one to three pieces [SEP], two paddings.
 PIECES = [1, 2, 1, 1, 3, 1, 2, 1, 1, 1, 2, 1, 1, 1, 3, 1, 1, 2, 1, 1]
 STARTS = np.array([False, *[i == 0 for pieces in PIECES for i in range(pieces)], False, False, False])
@@ -43,22 +44,37 @@ def test_whole_words_within_the_budget():
     assert (counts == 5).mean() > 0.95
 
 
-def test_runs_have_the_papers_lengths():
-    """In a text so long that runs rarely touch; the last run of each may be cut by the budget."""
-    keys = jax.random.split(jax.random.key(1), 300)
-    many = jnp.asarray(np.r_[False, np.ones(2000, bool), False])
+def test_runs_have_the_papers_lengths_and_are_shortened_to_the_budget():
+    """10,000 draws of three of 1,000 words: one run of three, one and two, or three of one.
+
+    The first run is as long as it was drawn; after one word, a run drawn as two or three words takes the two left.
+    """
+    words = 1000
+    many = jnp.ones(words, jnp.bool_)
     one = functools.partial(choose_ngrams, shares_G=ngram_shares(3))
-    chosen = np.asarray(jax.jit(jax.vmap(one, in_axes=(0, None, None, None)))(keys, many, many, 60))
-    lengths = np.concatenate([run_lengths(row) for row in chosen])
-    share = np.bincount(np.minimum(lengths, 3), minlength=4)[1:] / len(lengths)
-    assert len(lengths) > 10_000 and np.abs(share - ngram_shares(3)).max() < 0.02
+    keys = jax.random.split(jax.random.key(1), DRAWS)
+    chosen = np.asarray(jax.jit(jax.vmap(one, in_axes=(0, None, None, None)))(keys, many, many, 3))
+    np.testing.assert_array_equal(chosen.sum(1), 3)
+    runs = (np.diff(chosen.astype(np.int8), axis=1, prepend=0) == 1).sum(1)
+    alone, two, three = 6 / 11, 3 / 11, 2 / 11
+    for count, share in ((1, three), (2, two + alone * (two + three)), (3, alone * alone)):
+        # Runs that touch look like one: up to six of the places that a run may begin at.
+        assert abs((runs == count).mean() - share) < 3 * np.sqrt(share * (1 - share) / DRAWS) + 6 / words
 
 
-def run_lengths(row):
-    """How long each run of True is."""
-    padded = np.concatenate([[False], row, [False]])
-    changes = np.flatnonzero(padded[1:] != padded[:-1])
-    return changes[1::2] - changes[::2]
+def test_the_rate_is_that_of_the_budget_and_a_key_gives_the_same_again():
+    """15% of 26 tokens and two special ones is 4.2; words of one piece fill what longer ones leave."""
+    chosen = draw(ngram_shares(3), 4)
+    assert chosen.sum(1).max() == 4 and chosen.sum(1).mean() > 3.9
+    np.testing.assert_array_equal(chosen, draw(ngram_shares(3), 4))
+    assert len(np.unique(chosen, axis=0)) > 1000
+    longer = draw(ngram_shares(3, favour_shorter=False), 4)
+    assert parts(longer) < 0.9 * parts(chosen)
+
+
+def parts(chosen):
+    """How many separate pieces of text are chosen, on average."""
+    return (np.diff(chosen.astype(np.int8), axis=1, prepend=0) == 1).sum(1).mean()
 
 
 def pieces_of(word, n):
@@ -97,3 +113,23 @@ def test_equals_the_released_loop_for_the_same_draws(budget):
         )
         drawn = {word: lengths[place] for place, word in enumerate(order)}
         assert set(np.flatnonzero(row)) == by_the_released_rule(order, drawn, budget)
+
+
+def test_a_worked_example():
+    """Words A (one piece), B (two) and C (one), always drawn as runs of three, by hand in every order.
+
+    Room for 4: all in the end, whatever comes first. For 3: A first is shortened to A B; B first is B C; C first
+    leaves room for B alone, or for A, after which B is left out. For 2: B alone, or A and C. For 1: A or C.
+    """
+    starts = jnp.array([True, True, False, True])
+    every = jnp.ones(4, jnp.bool_)
+    shares = np.array([0.0, 0.0, 1.0])
+    one = jax.jit(functools.partial(choose_ngrams, shares_G=shares))
+    for budget, outcomes in (
+        (4, {(1, 1, 1, 1)}),
+        (3, {(1, 1, 1, 0), (0, 1, 1, 1), (1, 0, 0, 1)}),
+        (2, {(0, 1, 1, 0), (1, 0, 0, 1)}),
+        (1, {(1, 0, 0, 0), (0, 0, 0, 1)}),
+    ):
+        drawn = {tuple(np.asarray(one(key, every, starts, budget)).astype(int)) for key in jax.random.split(KEY, 60)}
+        assert drawn == outcomes
