@@ -5,7 +5,7 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini | 3 M words of English, see the README | 2 CPU cores; see the README | see the README |
+| mini | 3 M words of English, four layers in one, see the README | 2 CPU cores; see the README | see the README |
 | base, large, xlarge, xxlarge | 125,000 steps of 4,096 x 512 | TPU v3-64 to v3-1024; not measured | not measured |
 | base_v2, large_v2, xlarge_v2 | the same without dropout, as released later | as base; not measured | not measured |
 
@@ -60,7 +60,7 @@ def mini() -> Config:
         name="albert_mini",
         model=replace(
             VARIANTS["base"],
-            num_layers=2,
+            num_layers=4,
             num_heads=2,
             d_model=128,
             d_ff=512,
@@ -72,8 +72,8 @@ def mini() -> Config:
         ),
         objective=AlbertPretraining(window=SentenceOrder(duplicates=4)),
         data=replace(ENGLISH),
-        train=TrainConfig(steps=1_500, batch_size=32, length=64, log_every=100, eval_every=250),
-        optimizer=replace(ADAM),
+        train=TrainConfig(steps=1_200, batch_size=32, length=64, log_every=100, eval_every=250),
+        optimizer=replace(ADAM, warmup_steps=100),
     )
 
 
