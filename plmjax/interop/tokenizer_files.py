@@ -13,9 +13,11 @@ TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_MAP = "special_tokens_map.json"
 ENDLESS = 10**30  # what transformers writes for no limit
-ENCODERS = ("bert", "roberta")
-# Padding before the text, whose last token is the one that is classified; accents as the model itself treats them.
-XLNET_SETTINGS = {"padding_side": "left", "keep_accents": True, "do_lower_case": False}
+ENCODERS = ("albert", "bert", "roberta")
+# Accents and capitals as the SentencePiece model itself treats them; padding before XLNet's text, whose last token is
+# the one that is classified.
+ACCENTS_AND_CASE = {"keep_accents": True, "do_lower_case": False}
+XLNET_SETTINGS = {"padding_side": "left"} | ACCENTS_AND_CASE
 KNOWN_FILES = (TOKENIZER_JSON, METADATA_FILE, "vocab.txt", "merges.txt", "vocab_40000.bpe")
 
 
@@ -58,6 +60,8 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longe
         **names,
     }
     config |= _extra_settings(tokenizer, backend)
+    if model_type == "albert":
+        config |= ACCENTS_AND_CASE
     if model_type == "xlnet":
         config |= XLNET_SETTINGS | {"additional_special_tokens": names.get("additional_special_tokens", [])}
     _write(directory / TOKENIZER_CONFIG, config)
@@ -67,7 +71,9 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longe
 def _class(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: str) -> str:
     """The class whose files these are; the one that reads any tokenizer.json where there is none."""
     if tokenizer.kind == "sentencepiece":
-        return {"t5": "T5Tokenizer", "xlnet": "XLNetTokenizer"}.get(model_type, "PreTrainedTokenizerFast")
+        return {"albert": "AlbertTokenizer", "t5": "T5Tokenizer", "xlnet": "XLNetTokenizer"}.get(
+            model_type, "PreTrainedTokenizerFast"
+        )
     if isinstance(backend.model, models.WordPiece) and model_type == "bert":
         return "BertTokenizer"
     if isinstance(backend.model, models.BPE) and model_type == "gpt2":
@@ -110,7 +116,7 @@ def _wrapping(tokenizer: Tokenizer, model_type: str) -> Any:
         opening, closing = None, vocabulary.eos
     if model_type not in (*ENCODERS, "t5") or closing is None or (model_type in ENCODERS and opening is None):
         return None
-    second = 1 if model_type == "bert" else 0
+    second = 1 if model_type in ("albert", "bert") else 0
     start = f"{names[opening]}:0 " if opening is not None else ""
     used = {names[token]: token for token in (opening, closing) if token is not None}
     return processors.TemplateProcessing(

@@ -148,3 +148,43 @@ def test_xlnet(tmp_path: Path) -> None:
         ]
     again = load_tokenizer(tmp_path / "out")
     assert again.fingerprint == ours.fingerprint
+
+
+def test_albert(tmp_path: Path) -> None:
+    """The released order of the ids: <pad> <unk> [CLS] [SEP] [MASK]; the slow class reads the model's own file."""
+    import io
+
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS),
+        model_writer=model,
+        vocab_size=380,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+        minloglevel=2,
+    )
+    (tmp_path / "spiece.model").write_bytes(model.getvalue())
+    ours = load_tokenizer(tmp_path)
+    v = ours.vocabulary
+    assert (v.pad, v.unk, v.cls, v.sep, v.mask) == (0, 1, 2, 3, 4) and v.word_start is not None
+    save_tokenizer(ours, tmp_path / "out", "albert", 64)
+    fast = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert isinstance(fast, transformers.AlbertTokenizerFast) and len(fast) == v.size == 380
+    assert_same_ids(ours, fast)
+    slow = transformers.AlbertTokenizer.from_pretrained(tmp_path / "out")
+    first, second = ours.encode("The cat"), ours.encode("a Mat and a cat")
+    for theirs in (fast, slow):
+        pair = theirs("The cat", "a Mat and a cat")
+        assert pair["input_ids"] == [v.cls, *first, v.sep, *second, v.sep]
+        assert pair["token_type_ids"] == [0] * (len(first) + 2) + [1] * (len(second) + 1)
+        assert theirs.mask_token_id == v.mask and theirs.pad_token_id == v.pad
+        texts = [text.replace(",", "") for text in CORPUS[:20]]  # the slow one parts a number from its comma
+        assert [theirs(text, add_special_tokens=False)["input_ids"] for text in texts] == [
+            ours.encode(text) for text in texts
+        ]
+    assert load_tokenizer(tmp_path / "out").fingerprint == ours.fingerprint
