@@ -172,6 +172,7 @@ class XLNet(Encoder):
         segments_BL: Array | None = None,
         memory_NBSD: Array | None = None,
         backward_B: Array | None = None,
+        keep: int | None = None,
     ) -> Streams:
         """Both streams, and the memory for the text that follows.
 
@@ -182,6 +183,7 @@ class XLNet(Encoder):
             token_types_BL, segments_BL: as `encode`. The memory is of type 0 and seen by all but padding.
             memory_NBSD: what each layer read of the text before, from an earlier call; no gradient goes into it.
             backward_B: bool, rows whose text runs from its end to its start: their distances change sign.
+            keep: states of each layer to give back as the memory; None: the config's memory_length.
         """
         c = self.config
         batch, length = tokens_BL.shape
@@ -194,10 +196,11 @@ class XLNet(Encoder):
             memory_NBSD = lax.stop_gradient(memory_NBSD).astype(c.dtype)
         h_BLD, g_BMD, read_NBLD = self.encoder(self.embeddings(tokens_BL), g_BMD, memory_NBSD, around)
         kept = None
-        if c.memory_length:
+        keep = c.memory_length if keep is None else keep
+        if keep:
             kept = read_NBLD[:, :, : c.reuse_length or length]
             kept = kept if memory_NBSD is None else jnp.concatenate([memory_NBSD, kept], axis=2)
-            kept = lax.stop_gradient(kept[:, :, -c.memory_length :])
+            kept = lax.stop_gradient(kept[:, :, -keep:])
         return Streams(self.state_dropout(h_BLD), None if g_BMD is None else self.state_dropout(g_BMD), kept)
 
     def _surroundings(

@@ -3,6 +3,10 @@
 Only the last 1 / K of the order are predicted, by the query stream; the positions stay as they are, the order is in
 the attention mask alone.
 
+The memory is made within the example: its first tokens are read by the content stream, without a gradient, and what
+each layer read of them is what the rest has before it. In the released code it is handed on from step to step along a
+text, and so has a memory itself; here examples stay independent of each other, in any order.
+
 Legend: B batch, L length, M predicted tokens, D model width.
 """
 
@@ -13,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.windows import FullSentences
+from plmjax.data.windows import Chunks, FullSentences
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.noise import permutation
 from plmjax.noise.masking import choose_tokens
-from plmjax.objectives.base import Example, Losses, check_fit, token_metrics
+from plmjax.objectives.base import Example, Losses, check_fit, check_share, token_metrics
 
 
 @dataclass(slots=True)
@@ -51,14 +55,14 @@ class PartialPrediction:
                 "set it to False or choose another tokenizer."
             )
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any, backward: jax.Array | bool = False) -> Example:
         """`perm_mask` [L, L], `masked_positions`, `targets` and `weights` [M] of one example."""
         choice_key, order_key = jax.random.split(key)
         tokens_L, real_L = example["tokens"], example["segments"] > 0
         length = len(tokens_L)
         is_special_L = jnp.asarray(vocabulary.is_special)[tokens_L]
         budget = jnp.asarray(self.counts(length))[jnp.sum(real_L)]
-        chosen_L = self._choose(choice_key, tokens_L, real_L, is_special_L, budget, vocabulary)
+        chosen_L = self._choose(choice_key, tokens_L, real_L, is_special_L, budget, vocabulary, backward)
         # An unknown word is text that can't be predicted; the other special tokens see as the predicted ones do.
         unknown = -1 if vocabulary.unk is None else vocabulary.unk
         order = permutation.hide_by_order(
@@ -83,6 +87,7 @@ class PartialPrediction:
         is_special_L: jax.Array,
         budget: jax.Array,
         vocabulary: Any,
+        backward: jax.Array | bool,
     ) -> jax.Array:
         candidates_L = real_L & ~is_special_L
         if not self.spans:
@@ -98,17 +103,26 @@ class PartialPrediction:
             longest=self.longest,
             context=self.context,
             whole_words=self.whole_words,
+            backward=backward,
         )
 
 
 @dataclass(slots=True)
 class PermutationLM:
-    """Permutation LM; with `prediction.k=1` every token is predicted."""
+    """Permutation LM; with `prediction.k=1` every token is predicted.
+
+    With a memory the window is consecutive text, `Chunks(overlap=memory_length)` to predict of all of it. Table 6's
+    "- memory" is `memory_length=0`, its "- bidirectional data" `backward_share=0`.
+    """
 
     kind: ClassVar[str] = "two_stream"
 
     window: Any = field(default_factory=FullSentences)
     prediction: PartialPrediction = field(default_factory=PartialPrediction)
+    memory_length: int = 0  # tokens read before the `train.length` others; 0: no memory
+    backward_share: float = (
+        0.0  # of the examples, read from their end on, so that the memory is the text after (bi_data)
+    )
     static: bool = False  # True: an example has the same order in every epoch
 
     @property
@@ -118,20 +132,47 @@ class PermutationLM:
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         self.prediction.check(vocabulary)
+        check_share("objective.backward_share", self.backward_share)
+        if self.memory_length < 0:
+            raise UserError(f"objective.memory_length is {self.memory_length}; it must be at least 0.")
+        if self.memory_length and not isinstance(self.window, Chunks):
+            raise UserError(
+                f"objective.memory_length is {self.memory_length}, but windows of {type(self.window).__name__} may "
+                "hold padding, which a memory can't; take Chunks."
+            )
+        if self.backward_share and not self.memory_length:
+            raise UserError(
+                f"objective.backward_share is {self.backward_share}, which changes nothing without a memory; set "
+                "objective.memory_length too."
+            )
 
     def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
-        return self.window.build(split, vocabulary, length, seed)
+        return self.window.build(split, vocabulary, self.memory_length + length, seed)
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
-        return example | self.prediction.corrupt(key, example, vocabulary)
+        if not self.memory_length:
+            return example | self.prediction.corrupt(key, example, vocabulary)
+        direction_key, key = jax.random.split(key)
+        backward = jax.random.uniform(direction_key) < self.backward_share
+        tokens = jnp.where(backward, example["tokens"][::-1], example["tokens"])
+        rest = {name: value[self.memory_length :] for name, value in (example | {"tokens": tokens}).items()}
+        before = {"memory_tokens": tokens[: self.memory_length], "backward": backward}
+        return rest | before | self.prediction.corrupt(key, rest, vocabulary, backward)
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        backward_B, memory = batch.get("backward"), None
+        if self.memory_length:
+            memory = network.two_streams(
+                batch["memory_tokens"], None, None, backward_B=backward_B, keep=self.memory_length
+            ).memory
         g_BMD = network.two_streams(
             batch["tokens"],
             batch["perm_mask"],
             target_mapping(batch["masked_positions"], batch["weights"], batch["tokens"].shape[1]),
             batch.get("token_types"),
             batch["segments"],
+            memory,
+            backward_B,
         ).g
         head = network.token_head(g_BMD)
         loss = cross_entropy(head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size)

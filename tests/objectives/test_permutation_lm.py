@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from plmjax.data.vocabulary import make_vocabulary
-from plmjax.data.windows import DocSentences
+from plmjax.data.windows import Chunks, DocSentences
 from plmjax.errors import UserError
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.xlnet import XLNetConfig
 from plmjax.objectives.permutation_lm import PartialPrediction, PermutationLM, target_mapping
-from tests.objectives.conftest import SIZE, SMALL, SPECIALS
+from tests.objectives.conftest import SIZE, SMALL, SPECIALS, bound
 from tests.objectives.kit import corrupted, losses_of, windows_of
 
 LENGTH, ROWS = 41, 16
 SPANS = PermutationLM(window=DocSentences())
 SINGLE = PermutationLM(window=DocSentences(), prediction=PartialPrediction(spans=False, block=15))
 EACH = PermutationLM(window=DocSentences(), prediction=PartialPrediction(k=1, spans=False))
+REMEMBERING = PermutationLM(window=Chunks(), memory_length=12, backward_share=0.5)
 NETWORK = XLNetConfig(**SMALL)
 
 
@@ -102,9 +103,37 @@ def test_a_tokens_own_content_does_not_move_its_loss(clean, vocabulary, two_stre
     assert run(batch)[0]["permutation_lm"].sum != run(elsewhere)[0]["permutation_lm"].sum
 
 
+def test_the_memory_is_the_text_before_or_for_backward_rows_after(split, vocabulary):
+    length = 20
+    clean = windows_of(REMEMBERING, split, vocabulary, length, ROWS)
+    batch = corrupted(REMEMBERING, vocabulary, clean)
+    turned = np.where(batch["backward"][:, None], clean["tokens"][:, ::-1], clean["tokens"])
+    assert 3 < batch["backward"].sum() < ROWS - 3
+    np.testing.assert_array_equal(np.concatenate([batch["memory_tokens"], batch["tokens"]], 1), turned)
+    assert batch["tokens"].shape == batch["segments"].shape == (ROWS, length)
+    rows, places = np.nonzero(batch["weights"])
+    positions = batch["masked_positions"][rows, places]
+    np.testing.assert_array_equal(batch["targets"][rows, places], batch["tokens"][rows, positions])
+
+
+def test_the_memory_changes_the_loss_and_directions_the_distances(split, vocabulary):
+    network = bound(XLNetConfig(**SMALL, attention_dropout=0.0))
+    batch = corrupted(REMEMBERING, vocabulary, windows_of(REMEMBERING, split, vocabulary, 20, ROWS))
+    run = losses_of(REMEMBERING, network, vocabulary)
+    value = run(batch)[0]["permutation_lm"].sum
+    assert np.isfinite(value)
+    other = batch | {"memory_tokens": np.full_like(batch["memory_tokens"], 50)}
+    assert abs(run(other)[0]["permutation_lm"].sum - value) > 1e-2
+    forward = batch | {"backward": np.zeros_like(batch["backward"])}
+    assert abs(run(forward)[0]["permutation_lm"].sum - value) > 1e-2
+
+
 @pytest.mark.parametrize(
     ("objective", "network", "message"),
     [
+        (PermutationLM(window=Chunks(), memory_length=-1), NETWORK, r"memory_length is -1; it must be at least 0"),
+        (PermutationLM(memory_length=3), NETWORK, "FullSentences may hold"),
+        (PermutationLM(backward_share=0.5), NETWORK, "changes nothing without a memory"),
         (
             SPANS,
             BertConfig(vocab_size=128),
@@ -115,7 +144,7 @@ def test_a_tokens_own_content_does_not_move_its_loss(clean, vocabulary, two_stre
     ],
 )
 def test_what_does_not_fit_is_refused(vocabulary, objective, network, message):
-    kind = "two_stream" if network is NETWORK else "encoder"
+    kind = "two_stream" if isinstance(network, XLNetConfig) else "encoder"
     with pytest.raises(UserError, match=message):
         objective.check(network, kind, vocabulary, LENGTH)
 
