@@ -120,7 +120,9 @@ class SentenceOrder:
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
         """Draws the pairs of a split. Raises UserError for too small a length or split."""
-        description = f"order/{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
+        description = (
+            f"order cut last/{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
+        )
         return PairWindows(split, vocabulary, length, description, _plan(self, split, length, f"sentence order {seed}"))
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
@@ -138,8 +140,11 @@ class SentenceOrder:
             sentence = stop
             if middle >= end:
                 continue  # one token
-            first, second = truncate((begin, middle), (middle, end), room, rng)
-            yield (second, first, 1) if rng.random() < self.swap_probability else (first, second, 0)
+            first, second, label = (begin, middle), (middle, end), 0
+            if rng.random() < self.swap_probability:
+                first, second, label = second, first, 1
+            # Cut after the swap: truncation may leave the first text a token more, which would tell the order.
+            yield *truncate(first, second, room, rng), label
 
 
 class PairWindows(Windows):

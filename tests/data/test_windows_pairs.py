@@ -172,3 +172,9 @@ def test_a_lone_sentence_is_cut_to_have_an_order(vocabulary):
     for a_start, a_end, b_start, b_end, label in plan.tolist():
         assert (b_end == a_start) if label else (a_end == b_start)
         assert a_start < a_end and b_start < b_end
+
+
+def test_lengths_do_not_tell_the_order(vocabulary):
+    """Of 61 tokens the first text has 31, swapped or not."""
+    plan = SentenceOrder(short_probability=0.0).build(make_split([[60, 60]] * 50), vocabulary, LENGTH, seed=0)._plan
+    assert set(plan[:, 4]) == {0, 1} and (plan[:, 1] - plan[:, 0] == 31).all() and (plan[:, 3] - plan[:, 2] == 30).all()
