@@ -13,7 +13,7 @@ plans/                              windows' plans, a cache that may be deleted
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -104,9 +104,17 @@ class Store:
             raise _damaged(self.directory, "its tokenizer is not the one that made the tokens")
         return tokenizer
 
-    @property
+    @cached_property
     def vocabulary(self) -> Vocabulary:
-        return self.tokenizer.vocabulary
+        """The tokenizer's, which can also count the training text."""
+        return replace(self.tokenizer.vocabulary, count_tokens=self.token_counts)
+
+    def token_counts(self) -> np.ndarray:
+        """int64 [padded_size]: how often each id is in the training text; kept beside the store."""
+        from plmjax.data.plans import cached_plan
+
+        split, rows = self.split("train"), self.tokenizer.vocabulary.padded_size
+        return cached_plan(split, f"token counts/{rows}", lambda: count_tokens(split.tokens, rows))
 
     @property
     def fingerprint(self) -> str:
@@ -161,6 +169,14 @@ class Store:
         if spoken.shape != (documents, 2):
             raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
         return spoken
+
+
+def count_tokens(tokens: np.ndarray, rows: int, chunk: int = 1 << 24) -> np.ndarray:
+    """int64 [rows]: how often each id occurs; a chunk of the tokens in memory at a time."""
+    counts = np.zeros(rows, np.int64)
+    for start in range(0, len(tokens), chunk):
+        counts += np.bincount(tokens[start : start + chunk], minlength=rows)
+    return counts
 
 
 def write_manifest(directory: Path, content: dict, files: dict[str, dict]) -> None:

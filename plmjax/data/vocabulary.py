@@ -1,7 +1,8 @@
 """What a tokenizer tells the rest of the code about its ids."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class Vocabulary:
         is_special: bool [padded_size]; True for special tokens, sentinels and the rows from `size` on.
         word_start: bool [padded_size], True where a piece begins a word; None if the tokenizer can't tell.
         ordinary: int32 [count]; the ids that are not special, ascending: what random replacement draws from.
+        count_tokens: gives int64 [padded_size], how often each id is in a store's training text; None without a store.
     """
 
     size: int
@@ -43,6 +45,7 @@ class Vocabulary:
     is_special: np.ndarray
     word_start: np.ndarray | None
     ordinary: np.ndarray
+    count_tokens: Callable[[], np.ndarray] | None = None
 
     def require(self, *names: str) -> None:
         """Raises UserError naming those of the special tokens `names` ("mask", "sentinels", ...) that are missing."""
@@ -99,10 +102,11 @@ def make_vocabulary(
     is_special.setflags(write=False)
     ordinary = np.flatnonzero(~is_special).astype(np.int32)
     ordinary.setflags(write=False)
+    roles: dict[str, Any] = {name: int(specials[name]) if name in specials else None for name in SPECIAL_NAMES}
     return Vocabulary(
         size=size,
         padded_size=rows,
-        **{name: int(specials[name]) if name in specials else None for name in SPECIAL_NAMES},
+        **roles,
         sentinels=sentinels,
         is_special=is_special,
         word_start=starts,

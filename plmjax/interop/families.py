@@ -3,10 +3,21 @@
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.interop import albert, bert, electra, gpt, t5, xlm, xlnet
+from plmjax.interop import albert, bert, electra, gpt, t5, xlm, xlm_roberta, xlnet
 from plmjax.interop.family import Family
 
-ALL = (albert.ALBERT, bert.BERT, bert.ROBERTA, electra.ELECTRA, gpt.GPT1, gpt.GPT2, t5.T5, xlm.XLM, xlnet.XLNET)
+ALL = (
+    albert.ALBERT,
+    bert.BERT,
+    bert.ROBERTA,
+    electra.ELECTRA,
+    gpt.GPT1,
+    gpt.GPT2,
+    t5.T5,
+    xlm.XLM,
+    xlm_roberta.XLM_ROBERTA,
+    xlnet.XLNET,
+)
 FAMILIES: dict[str, Family] = {family.model_type: family for family in ALL}
 BY_CLASS: dict[str, Family] = {name: family for family in FAMILIES.values() for name in family.forward}
 

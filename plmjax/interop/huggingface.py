@@ -8,14 +8,14 @@ from typing import Any
 
 import jax
 
-from plmjax.data.tokenizers import Tokenizer, load_tokenizer
+from plmjax.data.tokenizers import METADATA_FILE, Tokenizer, load_tokenizer
 from plmjax.errors import UserError
 from plmjax.interop.families import family_named
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import Entry, export_params, flatten, import_params
 from plmjax.interop.tensors import read_tensors, write_tensors
-from plmjax.interop.tokenizer_files import has_tokenizer, save_tokenizer
+from plmjax.interop.tokenizer_files import TOKENIZER_JSON, has_tokenizer, save_tokenizer
 from plmjax.modules import build
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     params = import_params(table, tensors, _shapes(config), family.ignored, str(directory))
     written = family.write_config(config, special)
     extras = {key: value for key, value in given.items() if key not in WRITTEN and key not in written}
-    tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
+    tokenizer = _tokenizer(family, directory)
     return Pretrained(config, params, architecture, tokenizer, special, extras)
 
 
@@ -91,13 +91,23 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         save_tokenizer(pretrained.tokenizer, directory, family.model_type, longest)
 
 
+def _tokenizer(family: Family, directory: Path) -> Tokenizer | None:
+    if family.model_type == "xlm" and not any((directory / name).is_file() for name in (TOKENIZER_JSON, METADATA_FILE)):
+        if (directory / "merges.txt").is_file():  # whose pieces are of words that Moses's scripts have parted
+            log.warning(
+                "%s has a tokenizer of XLM's own kind, which plmjax does not read: it has none here.", directory
+            )
+        return None
+    return load_tokenizer(directory) if has_tokenizer(directory) else None
+
+
 def special_of(tokenizer: Tokenizer | None, family: Family) -> Mapping[str, int]:
     """The special ids of a tokenizer under Hugging Face's names."""
     if tokenizer is None:
         return dict(family.special)
     v = tokenizer.vocabulary
     found = {"pad_token_id": v.padding, "bos_token_id": v.bos, "eos_token_id": v.eos}
-    if family.model_type == "roberta":
+    if family.model_type in ("roberta", "xlm-roberta"):
         found |= {"bos_token_id": v.opening, "eos_token_id": v.closing}
     if family.model_type == "t5":
         found["decoder_start_token_id"] = v.padding

@@ -13,7 +13,7 @@ TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_MAP = "special_tokens_map.json"
 ENDLESS = 10**30  # what transformers writes for no limit
-ENCODERS = ("albert", "bert", "roberta")
+ENCODERS = ("albert", "bert", "roberta", "xlm-roberta", "xlm")
 # Accents and capitals as the SentencePiece model itself treats them; padding before XLNet's text, whose last token is
 # the one that is classified.
 ACCENTS_AND_CASE = {"keep_accents": True, "do_lower_case": False}
@@ -98,8 +98,10 @@ def _names(tokenizer: Tokenizer, model_type: str) -> dict[str, Any]:
     """The special tokens by role, and the sentinels, the first first."""
     vocabulary = tokenizer.vocabulary
     ids = {name: getattr(vocabulary, name) for name in ("pad", "bos", "eos", "cls", "sep", "mask", "unk")}
-    if model_type == "roberta":
+    if model_type in ("roberta", "xlm-roberta"):
         ids |= {"cls": vocabulary.opening, "sep": vocabulary.closing}
+    if model_type == "xlm":  # which has the end of a sentence on both its sides
+        ids |= {"cls": vocabulary.eos, "sep": vocabulary.eos}
     names: dict[str, Any] = {f"{role}_token": tokenizer.special_names[i] for role, i in ids.items() if i is not None}
     sentinels = [tokenizer.special_names[token] for token in vocabulary.sentinels]
     return names | ({"additional_special_tokens": sentinels} if sentinels else {})
@@ -107,21 +109,24 @@ def _names(tokenizer: Tokenizer, model_type: str) -> dict[str, Any]:
 
 def _wrapping(tokenizer: Tokenizer, model_type: str) -> Any:
     """What goes round a text and a pair: BERT's [CLS] A [SEP] B [SEP], XLNet's A <sep> B <sep> <cls>, T5's
-    A </s> B </s>, nothing for GPT."""
+    A </s> B </s>, XLM's </s> A </s> </s> B </s>, nothing for GPT."""
     vocabulary, names = tokenizer.vocabulary, tokenizer.special_names
     if model_type == "xlnet":
         return _wrapping_at_the_end(names, vocabulary.cls, vocabulary.sep)
     opening, closing = vocabulary.opening, vocabulary.closing
     if model_type == "t5":
         opening, closing = None, vocabulary.eos
+    if model_type == "xlm":
+        opening, closing = vocabulary.eos, vocabulary.eos
     if model_type not in (*ENCODERS, "t5") or closing is None or (model_type in ENCODERS and opening is None):
         return None
     second = 1 if model_type in ("albert", "bert") else 0
     start = f"{names[opening]}:0 " if opening is not None else ""
+    again = start if model_type == "xlm" else ""  # each side of translations has both
     used = {names[token]: token for token in (opening, closing) if token is not None}
     return processors.TemplateProcessing(
         single=f"{start}$A:0 {names[closing]}:0",
-        pair=f"{start}$A:0 {names[closing]}:0 $B:{second} {names[closing]}:{second}",
+        pair=f"{start}$A:0 {names[closing]}:0 {again}$B:{second} {names[closing]}:{second}",
         special_tokens=list(used.items()),
     )
 

@@ -49,6 +49,19 @@ def choose_tokens(key: jax.Array, candidates_L: jax.Array, budget: jax.Array) ->
     return jnp.zeros(length, jnp.bool_).at[order_L].set(taken_L)
 
 
+def choose_weighted(key: jax.Array, candidates_L: jax.Array, weights_L: jax.Array, budget: jax.Array) -> jax.Array:
+    """bool [L]: `budget` of the candidates (all if there are fewer), drawn one by one without putting back.
+
+    Each draw takes a candidate with the probability of its weight (float, above 0 at candidates) among those left. The
+    largest sums of log weight and Gumbel noise are such draws (Yellott 1977).
+    """
+    length = candidates_L.shape[0]
+    noise_L = jax.random.gumbel(key, (length,))
+    score_L = jnp.where(candidates_L, jnp.log(jnp.where(candidates_L, weights_L, 1.0)) + noise_L, -jnp.inf)
+    taken_L = jnp.arange(length) < jnp.minimum(budget, jnp.sum(candidates_L))
+    return jnp.zeros(length, jnp.bool_).at[jnp.argsort(-score_L)].set(taken_L)
+
+
 def choose_words(key: jax.Array, candidates_L: jax.Array, starts_L: jax.Array, budget: jax.Array) -> jax.Array:
     """bool [L]: whole words in random order, as long as they fit the budget; a word that would pass it is skipped.
 

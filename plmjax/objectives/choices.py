@@ -10,25 +10,28 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.noise import masking, ngrams, span_masking
 
 
 class Text(NamedTuple):
-    """One example as a choice sees it: int32 [L] ids; bool [L] ordinary tokens, first tokens of words, no padding."""
+    """One example as a choice sees it: int32 [L] ids; bool [L] ordinary tokens, first tokens of words, no padding; and
+    the vocabulary."""
 
     tokens_L: jax.Array
     candidates_L: jax.Array
     starts_L: jax.Array | None
     is_real_L: jax.Array
+    vocabulary: Any
 
     @classmethod
     def of(cls, tokens_L: jax.Array, segments_L: jax.Array, vocabulary: Any) -> "Text":
         """The text of a window's fields."""
         candidates_L = (segments_L > 0) & ~jnp.asarray(vocabulary.is_special)[tokens_L]
         starts_L = None if vocabulary.word_start is None else jnp.asarray(vocabulary.word_start)[tokens_L]
-        return cls(tokens_L, candidates_L, starts_L, segments_L > 0)
+        return cls(tokens_L, candidates_L, starts_L, segments_L > 0, vocabulary)
 
 
 class Choice(Protocol):
@@ -69,12 +72,30 @@ class Tokens:
 class AnyTokens(Tokens):
     """XLM's choice: any token but the first of the window, separators too.
 
-    The released code tosses a coin for each token; here as many as it takes on average are chosen.
+    The released code tosses a coin for each token; here as many as it takes on average are chosen. With `alpha` above 0
+    a token's chance goes with count^-alpha, count being how often it is in the training text, so that rare tokens are
+    predicted more; what the text does not have, separators among it, is then left alone (mask_scores of its code).
     """
+
+    alpha: float = 0.0  # sample_alpha of the released code
+
+    def check(self, vocabulary: Any) -> None:
+        if self.alpha < 0:
+            raise UserError(f"objective.masking.choices.any_tokens.alpha is {self.alpha}; give 0 or more.")
+        if self.alpha and vocabulary.count_tokens is None:
+            raise UserError(
+                "objective.masking.choices.any_tokens.alpha needs the counts of a token store's text; set it to 0."
+            )
 
     def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
         candidates_L = text.is_real_L & (jnp.arange(text.tokens_L.shape[0]) > 0)
-        return masking.units_of_tokens(masking.choose_tokens(key, candidates_L, budget))
+        if not self.alpha:
+            return masking.units_of_tokens(masking.choose_tokens(key, candidates_L, budget))
+        counts = np.asarray(text.vocabulary.count_tokens(), np.float64)
+        weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -self.alpha, 0.0)
+        weights_L = jnp.asarray(weights / weights.max(), jnp.float32)[text.tokens_L]
+        candidates_L &= weights_L > 0
+        return masking.units_of_tokens(masking.choose_weighted(key, candidates_L, weights_L, budget))
 
 
 @dataclass(slots=True)
@@ -136,6 +157,7 @@ class Spans:
 class Choices:
     """The settings of the choices that have some; `masking.choice` names the one that counts."""
 
+    any_tokens: AnyTokens = field(default_factory=AnyTokens)
     ngrams: NGrams = field(default_factory=NGrams)
     spans: Spans = field(default_factory=Spans)
 
@@ -143,7 +165,7 @@ class Choices:
         """UserError where there is none of that name."""
         found: dict[str, Choice] = {
             "tokens": Tokens(),
-            "any_tokens": AnyTokens(),
+            "any_tokens": self.any_tokens,
             "whole_words": WholeWords(),
             "ngrams": self.ngrams,
             "spans": self.spans,

@@ -80,6 +80,13 @@ def test_the_store_knows_the_language_of_each_document(store):
     assert Store.open(store.directory, verify=True).fingerprint == store.fingerprint
 
 
+def test_tokens_are_counted(store):
+    tokens, counts = store.split("train").tokens, store.vocabulary.count_tokens()
+    assert counts.shape == (store.vocabulary.padded_size,) and counts.sum() == len(tokens)
+    assert counts[tokens[5]] == (tokens == tokens[5]).sum()
+    np.testing.assert_array_equal(counts, store.token_counts())
+
+
 def test_the_store_is_the_same_for_any_number_of_workers(texts, store, tmp_path, monkeypatch):
     monkeypatch.setattr("plmjax.data.shards.UNIT_CHARACTERS", 20_000)
     monkeypatch.setattr(workers, "UNITS_IN_PROCESS", 1)

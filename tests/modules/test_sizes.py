@@ -66,6 +66,13 @@ XLNET = {"vocab_size": 32000}
         # XLNetLMHeadModel of xlnet-base-cased and xlnet-large-cased.
         ("xlnet", "base", XLNET, 116_750_336),
         ("xlnet", "large", XLNET, 360_300_800),
+        # XLMWithLMHeadModel with the sizes of xlm-mlm-en-2048, xlm-mlm-xnli15-1024, xlm-mlm-17-1280, xlm-mlm-100-1280
+        # and xlm-mlm-ende-1024.
+        ("xlm", "mlm_en_2048", {"vocab_size": 30145}, 667_119_041),
+        ("xlm", "xnli15", {"vocab_size": 95000}, 249_071_384),
+        ("xlm", "mlm_17_1280", {"vocab_size": 200_000}, 571_718_720),
+        ("xlm", "mlm_100_1280", {"vocab_size": 200_000}, 571_824_960),
+        ("xlm", "mt", {"vocab_size": 64_699}, 142_422_203),
     ],
 )
 def test_released_sizes_to_the_parameter(family, variant, fields, exact):
@@ -101,6 +108,10 @@ def test_released_sizes_to_the_parameter(family, variant, fields, exact):
         # each layer are more than BERT's position table and pooler.
         ("xlnet", "base", XLNET, 110e6, 0.065),
         ("xlnet", "large", XLNET, 340e6, 0.065),
+        # XLM-RoBERTa's paper (Conneau et al. 2020, Table 12) has them to two digits.
+        ("xlm", "xnli15", {"vocab_size": 95_000}, 250e6, 0.01),
+        ("xlm", "mlm_17_1280", {"vocab_size": 200_000}, 570e6, 0.01),
+        ("xlm", "mlm_100_1280", {"vocab_size": 200_000}, 570e6, 0.01),
     ],
 )
 def test_sizes_are_the_papers(family, variant, fields, paper, tolerance):
@@ -143,6 +154,7 @@ PICTURED = {
     "bert": {"base": {"heads": PRETRAINING}, "roberta_base": {}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "t5": {"small": {}, "small_v1_1": {}},
+    "xlm": {"xnli15": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
     "xlnet": {"base": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
 }
 

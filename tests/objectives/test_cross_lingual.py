@@ -15,6 +15,7 @@ from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.xlm import XLMConfig
+from plmjax.objectives.choices import AnyTokens, Choices
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.masked_lm import MaskedLM, Masking
 from plmjax.train.evaluation import Evaluator
@@ -68,7 +69,8 @@ def test_a_masked_token_reads_the_other_language(network, translated):
     def score(one_hot_LV):
         table_VD = network.token_table()
         params = {**network.params}
-        params["embeddings"] = {**params["embeddings"], "tokens": {"embedding": one_hot_LV @ table_VD}}
+        rows_VD = table_VD.at[:LENGTH].set(one_hot_LV @ table_VD)
+        params["embeddings"] = {**params["embeddings"], "tokens": {"embedding": rows_VD}}
         tokens = jnp.arange(LENGTH)[None]
         x = Bound(network.module, params).encode(tokens, batch["token_types"], batch["positions"], batch["segments"])
         return x[0, second].sum()
@@ -103,6 +105,29 @@ def test_the_first_token_is_never_predicted_but_separators_are(languages_split, 
     is_separator[:, 0] = real[:, 0] = False
     share = predicted[real & ~is_separator].mean() / 60
     assert abs(predicted[is_separator].mean() / 60 - share) < 3 * np.sqrt(share / (60 * is_separator.sum()))
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.7])
+def test_rare_tokens_are_predicted_more(vocabulary, alpha):
+    """One prediction a window of tokens that the text has 1, 4, 9, ... times: shares go with count^-alpha."""
+    draws, tokens = 10_000, np.arange(7, 15)
+    counts = np.zeros(vocabulary.padded_size, np.int64)
+    counts[tokens[:-1]] = np.arange(1, len(tokens)) ** 2  # the last is not in the text
+    counted = dataclasses.replace(vocabulary, count_tokens=lambda: counts)
+    masking = Masking(choice="any_tokens", choices=Choices(any_tokens=AnyTokens(alpha)), rate=0.1)
+    masking.check(counted)
+    example = {"tokens": jnp.asarray([1, *tokens, 1], jnp.int32), "segments": jnp.ones(10, jnp.int32)}
+    keys = jax.random.split(jax.random.key(0), draws)
+    batch = jax.jit(jax.vmap(lambda key: masking.corrupt(key, example, counted)))(keys)
+    assert (np.asarray(batch["weights"]).sum(1) == 1).all()
+    shares = np.bincount(np.asarray(batch["targets"])[:, 0], minlength=15)[7:] / draws
+    wanted = np.where(counts[tokens] > 0, np.maximum(counts[tokens], 1.0) ** -alpha, 0)
+    wanted /= wanted.sum()
+    print(alpha, shares, wanted)
+    assert shares[-1] == 0
+    assert (abs(shares - wanted) <= 3 * np.sqrt(wanted * (1 - wanted) / draws)).all()
+    with pytest.raises(UserError, match="needs the counts"):
+        masking.check(vocabulary)
 
 
 def test_losses_by_language(network, languages_split, vocabulary):

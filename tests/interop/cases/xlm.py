@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.interop.case import ENDS, STATE, VOCABULARY, Arrays, Case
+from tests.interop.case import ENDS, SIZES, STATE, VOCABULARY, Arrays, Case, fine_tuned
 
 XLM: dict[str, Any] = {
     "vocab_size": VOCABULARY,
@@ -15,6 +15,7 @@ XLM: dict[str, Any] = {
     "max_position_embeddings": 17,
     "embed_init_std": 0.1,
 }
+XLMR = SIZES | {"vocab_size": VOCABULARY, "max_position_embeddings": 19, "type_vocab_size": 1, "pad_token_id": 1}
 BEAM = ("start_top_log_probs", "start_top_index", "end_top_log_probs", "end_top_index", "cls_logits")
 
 
@@ -58,4 +59,7 @@ CASES = [
         extra=no_answer_in_padding,
         own_loss=False,
     ),
+    Case("XLMRobertaModel", XLMR, (STATE, "pooler_output"), pooled=("pooler_output",)),
+    Case("XLMRobertaForMaskedLM", XLMR),
+    *fine_tuned("XLMRoberta", XLMR),
 ]
