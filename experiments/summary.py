@@ -33,7 +33,9 @@ def describe_result(result: Result, steps: int) -> str:
 
 
 def main_loss(record: dict[str, Any]) -> str:
-    """The name of the loss of a validation's tokens: the first that has an accuracy."""
+    """The name of the loss of a validation's tokens: masked LM where it is a part, else the first with an accuracy."""
+    if "masked_lm" in record:
+        return "masked_lm"
     return next(name for name in record if f"{name}_accuracy" in record)
 
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.interop import albert, bert, electra, gpt, t5, xlm, xlm_roberta, xlnet
+from plmjax.interop import albert, bert, distilbert, electra, gpt, t5, xlm, xlm_roberta, xlnet
 from plmjax.interop.family import Family
 
 ALL = (
     albert.ALBERT,
     bert.BERT,
     bert.ROBERTA,
+    distilbert.DISTILBERT,
     electra.ELECTRA,
     gpt.GPT1,
     gpt.GPT2,

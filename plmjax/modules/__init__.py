@@ -14,7 +14,8 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import albert, bert, electra, gpt, t5, xlm, xlnet
+from plmjax.modules import albert, bert, distilbert, electra, gpt, t5, xlm, xlnet
+from plmjax.modules.distillation import Distillation, DistillationConfig
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.pair import Pair, PairConfig
 
@@ -32,6 +33,7 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
@@ -41,7 +43,7 @@ FAMILIES: dict[str, Family] = {
 
 
 # Networks made of several, each of which is of one of the families.
-COMPOSITES: dict[type, type] = {PairConfig: Pair}
+COMPOSITES: dict[type, type] = {PairConfig: Pair, DistillationConfig: Distillation}
 
 
 def networks_of(config: Any) -> dict[str, Any]:
@@ -99,7 +101,8 @@ class Bound:
     def part(self, name: str) -> "Bound":
         """One network of a composite, with its parameters and dropout of its own."""
         number = 1000 + list(self.module.modules).index(name)  # no call of this object has such a number
-        key = None if self._dropout_key is None else jax.random.fold_in(self._dropout_key, number)
+        active = self._dropout_key is not None and name not in self.module.frozen
+        key = jax.random.fold_in(self._dropout_key, number) if active else None
         module, params = self.module.part(self.params, name)
         return Bound(module, params, key)
 

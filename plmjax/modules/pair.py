@@ -62,6 +62,7 @@ class Pair:
     """
 
     kind: ClassVar[str] = "pair"
+    frozen: ClassVar[tuple[str, ...]] = ()  # parts that are not trained
 
     def __init__(self, config: PairConfig, modules: Mapping[str, Any]) -> None:
         if config.sharing not in SHARED:

@@ -5,6 +5,7 @@ from plmjax.objectives.base import EncoderObjective, Objective, Part
 from plmjax.objectives.bert import BertPretraining
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
+from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.objectives.permutation_lm import PermutationLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
@@ -18,6 +19,7 @@ OBJECTIVES: dict[str, type] = {
     "causal_lm": CausalLM,
     "cross_lingual_causal_lm": CrossLingualCausalLM,
     "cross_lingual_lm": CrossLingualLM,
+    "distillation": Distillation,
     "masked_lm": MaskedLM,
     "permutation_lm": PermutationLM,
     "replace_mlm": ReplaceMLM,
@@ -34,6 +36,7 @@ __all__ = [
     "CausalLM",
     "CrossLingualCausalLM",
     "CrossLingualLM",
+    "Distillation",
     "EncoderObjective",
     "MaskedLM",
     "Objective",

@@ -10,6 +10,7 @@ from plmjax.train.config import Config
 from plmjax.train.data import open_store, training_loader
 from plmjax.train.resolve import resolve
 from plmjax.train.step import NOISE_STREAM, corrupt_batch
+from plmjax.train.teacher import find_teacher
 
 TOKEN_FIELDS = (("tokens", "segments"), ("decoder_tokens", "decoder_segments"), ("targets", "weights"))
 SCALARS_ASIDE = ("example_ids", "epochs")
@@ -25,6 +26,7 @@ def dump_examples(config: Config, workdir: str | Path, count: int) -> str:
         UserError: the configuration or the data does not allow the run.
     """
     store = open_store(config.data, Path(workdir).absolute())
+    config = find_teacher(config, Path(workdir).absolute())
     config = resolve(config, store.vocabulary, None, store.languages)
     loader = training_loader(config, store, None)
     noise_key = jax.random.fold_in(jax.random.key(config.train.seed), NOISE_STREAM)

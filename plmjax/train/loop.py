@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from plmjax.errors import UserError
 from plmjax.modules import build
+from plmjax.modules.distillation import DistillationConfig
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.checkpoints import Checkpoint, Checkpointer, restore
 from plmjax.train.config import Config
@@ -32,6 +33,7 @@ from plmjax.train.sharding import make_mesh, to_devices
 from plmjax.train.signals import Stop, stop_signals
 from plmjax.train.state import State, abstract_state, create_state, parameter_count, shardings_of
 from plmjax.train.step import forward, jit_train_step
+from plmjax.train.teacher import find_teacher, teach
 
 EXIT_STOPPED = 75  # of a script whose run a signal stopped after saving: start it again (EX_TEMPFAIL of sysexits.h)
 
@@ -73,6 +75,7 @@ def train(
         enable_compilation_cache(config.train.compilation_cache)
         store = first_process_first(lambda: open_store(config.data, workdir))
         devices = jax.devices() if devices is None else devices
+        config = find_teacher(config, workdir)
         config = resolve(config, store.vocabulary, len(devices), store.languages)
         mesh = make_mesh(config.mesh, devices)
         with jax.set_mesh(mesh):
@@ -90,7 +93,7 @@ class _Run:
         self.config, self.workdir, self.store, self.mesh = config, workdir, store, mesh
         self.module = build(config.model)
         self.parts = {"module": self.module, "objective": config.objective, "vocabulary": store.vocabulary}
-        self.optimizer = make_optimizer(config.optimizer)
+        self.optimizer = make_optimizer(config.optimizer, getattr(self.module, "frozen", ()))
         self.abstract = abstract_state(self.module, self.optimizer, config.train.seed, mesh)
         self.manifest = run_manifest(config, store)
         self.validation: dict[str, float] = {}
@@ -133,6 +136,9 @@ class _Run:
             self.reporter.say(f"resuming from step {found.step:,} of {self.workdir}")
             return restore(found, self.abstract)
         state = create_state(self.module, self.optimizer, self.config.train.seed, self.abstract)
+        if isinstance(self.config.model, DistillationConfig):
+            for line in teach(self.config.model, state.params, self.store.tokenizer.fingerprint, self.store.vocabulary):
+                self.reporter.say(line)
         if init_from:
             source = source_params(init_from, self.store.tokenizer.fingerprint)
             state.params, fresh, unused = fit_params(source, state.params, self.store.vocabulary.size)

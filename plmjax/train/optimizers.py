@@ -15,15 +15,31 @@ from plmjax.train.sharding import path_string
 NAMES = ("adamw", "adafactor", "lamb")
 
 
-def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+def make_optimizer(config: OptimizerConfig, frozen: tuple[str, ...] = ()) -> optax.GradientTransformation:
     """The transformation from gradients to the direction that the learning rate multiplies (sign: to be subtracted).
 
     adamw: Adam with decoupled weight decay (Loshchilov & Hutter 2019); BERT's with `bias_correction=False`.
     adafactor: T5's. lamb: You et al. 2020, the trust ratio taken layer by layer.
 
+    Args:
+        config: of the run.
+        frozen: first parts of the paths of parameters that are not trained: nothing is kept of them, and their
+            direction is their gradient, which must be zero.
+
     Raises:
         UserError: unknown name, or weight decay asked of Adafactor.
     """
+    rule = _rule(config)
+    return optax.masked(rule, lambda params: _trained(params, frozen)) if frozen else rule
+
+
+def _trained(params: Any, frozen: tuple[str, ...]) -> Any:
+    """True where a parameter is trained, by path."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path_string(path).split("/")[0] not in frozen, params)
+
+
+def _rule(config: OptimizerConfig) -> optax.GradientTransformation:
+    """The transformation of trained parameters."""
     if config.name not in NAMES:
         raise UserError(f"optimizer.name is {config.name!r}: it must be one of {', '.join(NAMES)}.")
     if config.name == "adafactor":

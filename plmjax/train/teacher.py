@@ -1,0 +1,99 @@
+"""The teacher of a distillation: found when a run begins, and what of it the student starts from."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from plmjax.errors import UserError
+from plmjax.modules.distillation import DistillationConfig
+from plmjax.train.checkpoints import latest
+from plmjax.train.config import Config
+from plmjax.train.initialize import fit_params
+from plmjax.train.serialize import from_json
+from plmjax.train.sharding import path_string
+
+STACKED = "encoder/layers/"
+
+
+def find_teacher(config: Config, workdir: Path) -> Config:
+    """`config` with the teacher's config in a distillation's model; any other as it is.
+
+    A run that has a checkpoint knows its teacher; a new one reads the checkpoint that `model.teacher_from` names.
+
+    Raises:
+        UserError: it names none, or one that can't be read.
+    """
+    if not isinstance(config.model, DistillationConfig) or config.model.teacher is not None:
+        return config
+    config = copy.deepcopy(config)
+    found = latest(workdir / "checkpoints")
+    if found is not None:
+        saved = from_json(found.manifest["config"]["model"])
+        config.model.teacher = getattr(saved, "teacher", None)
+    if config.model.teacher is None:
+        config.model.teacher = copy.deepcopy(_load(config.model).config)
+        config.model.teacher.vocab_size = 0  # the store's vocabulary decides
+    return config
+
+
+def teach(model: DistillationConfig, params: dict[str, Any], tokenizer: str, vocabulary: Any) -> Iterator[str]:
+    """Puts the teacher's parameters in `params`, and from them, unless at random, the student's; says what it did.
+
+    Raises:
+        UserError: the teacher has another tokenizer or no token head, or the student can't start from it.
+    """
+    source = _load(model)
+    if source.tokenizer is not None and source.tokenizer.fingerprint != tokenizer:
+        raise UserError(
+            f"The teacher in {model.teacher_from} has another tokenizer than the store: prepare the store with its "
+            "tokenizer."
+        )
+    params["teacher"], fresh, _ = fit_params(source.params, params["teacher"], vocabulary.size)
+    if fresh:
+        raise UserError(f"The teacher in {model.teacher_from} has no {fresh[0]!r}: take a network with a token head.")
+    yield f"teacher: {model.teacher_from}, {type(model.teacher).__name__}"
+    if model.initialise == "random":
+        return
+    if model.initialise != "teacher":
+        raise UserError(f"model.initialise is {model.initialise!r}; it must be 'teacher' or 'random'.")
+    layers = model.copied_layers()
+    params["student"] = start_student(params["student"], params["teacher"], layers)
+    yield f"the student starts from the teacher's layers {', '.join(map(str, layers))}"
+
+
+def start_student(student: Any, teacher: Any, layers: tuple[int, ...]) -> Any:
+    """The student's parameters: the teacher's of the same paths, of its layers those that `layers` names.
+
+    Raises:
+        UserError: the teacher lacks one, or has it in another shape.
+    """
+    given = {path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(teacher)}
+    chosen = np.asarray(layers)
+
+    def one(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        name = path_string(path)
+        value = given.get(name)
+        if value is not None and name.startswith(STACKED):
+            value = value[chosen]
+        if value is None or value.shape != leaf.shape:
+            has = "lacks" if value is None else f"has as {list(value.shape)}"
+            raise UserError(
+                f"The student's {name!r} is {list(leaf.shape)}, which the teacher {has}: give the student the "
+                "teacher's sizes, or set model.initialise to 'random'."
+            )
+        return jnp.array(value, copy=True, device=leaf.sharding)  # the step gives each array away once
+
+    return jax.tree_util.tree_map_with_path(one, student)
+
+
+def _load(model: DistillationConfig) -> Any:
+    from plmjax.interop import load
+
+    if not model.teacher_from:
+        raise UserError("model.teacher_from is empty: name the teacher's working folder or Hugging Face directory.")
+    return load(model.teacher_from)
