@@ -1,0 +1,101 @@
+"""Any network under any objective that its kind can carry, at the size of the small runs.
+
+    python -m experiments.pretrain --config=experiments/configs/combine.py:NETWORK+OBJECTIVE
+
+for instance `combine.py:deberta+replaced_tokens` or `combine.py:albert+spanbert`, on the store runs/english (2 CPU
+cores, about 3 minutes; not measured). The README has the table of what goes together; a wrong name lists it too.
+
+An encoder becomes what an objective asks for: replaced-token detection and its like make a pair of it, with a generator
+of half the layers and shared embeddings; distillation makes it the student of runs/bert_teacher (see distilbert.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+from experiments.configs import albert, bert, distilbert, electra, gpt, gpt2, roberta, t5, xlm, xlnet
+from experiments.configs.common import ENGLISH, pick
+from plmjax.modules import FAMILIES
+from plmjax.modules.distillation import DistillationConfig
+from plmjax.modules.pair import PairConfig
+from plmjax.objectives import OBJECTIVES
+from plmjax.train.config import Config, OptimizerConfig, TrainConfig
+
+# The small network of each family, by the name that people call it.
+NETWORKS: dict[str, Callable[[], Any]] = {
+    "bert": lambda: bert.mini().model,
+    "roberta": lambda: roberta.mini().model,
+    "albert": lambda: albert.mini().model,
+    "electra": lambda: replace(electra.MINI),
+    "distilbert": lambda: distilbert.mini().model.student,
+    "xlm": lambda: xlm.get_config("mini_mlm").model,
+    "xlnet": lambda: xlnet.mini().model,
+    "gpt": lambda: replace(gpt.get_config("tiny").model, max_positions=128),
+    "gpt2": lambda: gpt2.mini().model,
+    "xlm_causal": lambda: xlm.get_config("mini_clm").model,
+    "t5": lambda: t5.mini().model,
+}
+STEPS = 1_000
+
+
+def get_config(variant: str = "bert+masked_lm") -> Config:
+    """The run of `network+objective`."""
+    return pick({f"{network}+{name}": partial(run, network, name) for network, name in allowed()}, variant)
+
+
+@cache
+def allowed() -> tuple[tuple[str, str], ...]:
+    """Every (network, objective) whose kinds fit, networks in the order of NETWORKS."""
+    return tuple((network, name) for network in NETWORKS for name in OBJECTIVES if fits(network, name))
+
+
+def fits(network: str, objective: str) -> bool:
+    """Whether the network is of the objective's kind, or can be made so."""
+    config = NETWORKS[network]()
+    if objective.startswith("cross_lingual") and not hasattr(config, "num_languages"):
+        return False
+    kind, wanted = kind_of(config), made_for(objective)
+    return kind == wanted or (kind == "encoder" and wanted in ("pair", "distillation"))
+
+
+def made_for(objective: str) -> str:
+    """The kind of network that an objective is made for."""
+    made: Any = OBJECTIVES[objective]
+    return made.kind
+
+
+def kind_of(config: Any) -> str:
+    """The kind of a network's module."""
+    module: Any = next(family.module for family in FAMILIES.values() if family.config is type(config))
+    return module(config).kind
+
+
+def run(network: str, objective: str) -> Config:
+    """The network, made into what the objective asks for, under its default settings."""
+    model, made = NETWORKS[network](), OBJECTIVES[objective]()
+    if made.kind == "pair":
+        model = PairConfig(model, replace(model, num_layers=max(1, model.num_layers // 2)))
+    if made.kind == "distillation":
+        start = "teacher" if network == "distilbert" else "random"
+        model = DistillationConfig(model, teacher_from="runs/bert_teacher", initialise=start)
+    return Config(
+        name=f"{network}+{objective}",
+        model=model,
+        objective=made,
+        data=replace(xlm.THREE_LANGUAGES if objective.startswith("cross_lingual") else ENGLISH),
+        train=TrainConfig(steps=STEPS, batch_size=16, length=64, log_every=100, eval_every=250),
+        optimizer=OptimizerConfig(
+            learning_rate=1.5e-3, warmup_steps=100, b2=0.98, eps=1e-6, weight_decay=0.01, clip_norm=1.0
+        ),
+    )
+
+
+def table() -> str:
+    """What goes together, as Markdown: a row an objective, a column a network."""
+    networks = list(NETWORKS)
+    lines = [f"| objective | {' | '.join(networks)} |", "|---" * (len(networks) + 1) + "|"]
+    for name in OBJECTIVES:
+        cells = ["yes" if fits(network, name) else "-" for network in networks]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -1,0 +1,89 @@
+"""Every network under every objective that its kind can carry, as the README's table has it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.configs import combine
+from plmjax.data.store import Store
+from plmjax.errors import UserError
+from plmjax.modules import build
+from plmjax.modules.bert import VARIANTS
+from plmjax.modules.distillation import DistillationConfig
+from plmjax.train.data import training_loader
+from plmjax.train.optimizers import make_optimizer
+from plmjax.train.resolve import resolve
+from plmjax.train.schedules import make_schedule
+from plmjax.train.state import init_state
+from plmjax.train.step import train_step
+from tests.train.kit import make_store
+
+README = Path(__file__).parents[2] / "README.md"
+# They read texts in several languages, which the tiny store has none of; tests/objectives/test_cross_lingual.py has.
+PAIRS = [pair for pair in combine.allowed() if not pair[1].startswith("cross_lingual")]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return Store.open(make_store(tmp_path_factory.mktemp("store")))
+
+
+def one_step(store: Store, network: str, objective: str):
+    """(the step, its state, its batch) of the combination, two examples of 32 tokens."""
+    config = combine.run(network, objective)
+    config.train = replace(config.train, batch_size=2, length=32)
+    if isinstance(config.model, DistillationConfig):
+        config.model.teacher = replace(VARIANTS["tiny"], d_model=config.model.student.d_model)
+    config = resolve(config, store.vocabulary, 1)
+    module = build(config.model)
+    optimizer = make_optimizer(config.optimizer, getattr(module, "frozen", ()))
+    batch = training_loader(config, store, None).batch(0)
+
+    def step(state, batch):
+        return train_step(
+            state,
+            batch,
+            module=module,
+            objective=config.objective,
+            vocabulary=store.vocabulary,
+            optimizer=optimizer,
+            schedule=make_schedule(config.optimizer, 10),
+            clip_norm=1.0,
+            microbatches=1,
+            seed=0,
+        )
+
+    return step, lambda: init_state(module, optimizer, 0), batch
+
+
+@pytest.mark.parametrize(("network", "objective"), PAIRS, ids="+".join)
+def test_it_builds(store, network, objective):
+    """The whole training step is traced: shapes and dtypes fit, and parameters keep theirs."""
+    step, start, batch = one_step(store, network, objective)
+    before = jax.eval_shape(start)
+    after, report = jax.eval_shape(step, before, batch)
+    assert jax.tree.map(lambda x: x.shape, after.params) == jax.tree.map(lambda x: x.shape, before.params)
+    assert report["losses"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "objective"), PAIRS, ids="+".join)
+def test_it_takes_a_step(store, network, objective):
+    step, start, batch = one_step(store, network, objective)
+    before = jax.jit(start)()
+    after, report = jax.jit(step)(before, batch)
+    assert np.isfinite(report["loss"]) and report["grad_norm"] > 0 and report["nonfinite"] == 0
+    assert not jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), before.params, after.params))
+
+
+def test_the_readme_has_the_table():
+    assert combine.table() in README.read_text()
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(UserError, match=r"no variant 'gpt2\+masked_lm': choose one of bert\+"):
+        combine.get_config("gpt2+masked_lm")
