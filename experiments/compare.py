@@ -19,6 +19,9 @@ from plmjax.train.checkpoints import latest
 from plmjax.train.reporting import read_records, si
 
 RUNS = flags.DEFINE_list("runs", None, "Working folders of experiments.pretrain, parted by commas.", required=True)
+LOSSES = flags.DEFINE_list(
+    "losses", [], "Names of losses or metrics, the best first: of each run the first that it has; empty: its main loss."
+)
 PICTURE = flags.DEFINE_string("picture", "", "Draw the curves into this PNG file; empty: no picture.")
 
 MARGIN = 0.05  # nats under the unigram entropy at which a run counts as having left it
@@ -34,7 +37,7 @@ class Run:
         speed: median tokens a second.
         curve: (tokens, validation loss in nats) at each validation.
         entropy: unigram entropy of the validation targets, in nats.
-        accuracy: of the last validation.
+        accuracy: of the last validation; None where what is compared has none.
     """
 
     name: str
@@ -42,15 +45,18 @@ class Run:
     speed: float
     curve: list[tuple[int, float]]
     entropy: float
-    accuracy: float
+    accuracy: float | None
 
     def left_at(self) -> int | None:
         """Tokens after which the validation loss was first MARGIN under the unigram entropy."""
         return next((tokens for tokens, loss in self.curve if loss < self.entropy - MARGIN), None)
 
 
-def read_run(workdir: Path) -> Run:
-    """Raises UserError where the folder holds no run with a checkpoint and a validation."""
+def read_run(workdir: Path, losses: list[str] | None = None) -> Run:
+    """The first of `losses` that a run has, or its main loss.
+
+    Raises UserError where the folder holds no run with a checkpoint and a validation.
+    """
     checkpoint = latest(workdir / "checkpoints")
     records = list(read_records(workdir / "metrics.jsonl"))
     validations = [record for record in records if record["split"] == "validation"]
@@ -58,14 +64,14 @@ def read_run(workdir: Path) -> Run:
         raise UserError(f"{workdir} has no validated run: --runs takes working folders of experiments.pretrain.")
     train = checkpoint.manifest["config"]["train"]
     per_step = train["batch_size"] * train["length"]
-    loss = main_loss(validations[-1])
+    loss = next((name for name in losses or [] if name in validations[-1]), None) or main_loss(validations[-1])
     return Run(
         name=workdir.name,
         tokens=validations[-1]["step"] * per_step,
         speed=statistics.median(r["tokens_per_second"] for r in records if r["split"] == "train"),
         curve=[(record["step"] * per_step, record[loss]) for record in validations],
         entropy=validations[-1]["unigram_entropy"],
-        accuracy=validations[-1][f"{loss}_accuracy"],
+        accuracy=validations[-1].get(f"{loss}_accuracy"),
     )
 
 
@@ -78,7 +84,8 @@ def table(runs: list[Run]) -> str:
     for run in runs:
         loss, left = run.curve[-1][1], run.left_at()
         cells = [run.name, si(run.tokens), si(run.speed), f"{loss:.3f}", f"{run.entropy:.3f}"]
-        cells += [f"{run.entropy - loss:.3f}", f"{run.accuracy:.1%}", "not yet" if left is None else si(left)]
+        accuracy = "-" if run.accuracy is None else f"{run.accuracy:.1%}"
+        cells += [f"{run.entropy - loss:.3f}", accuracy, "not yet" if left is None else si(left)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -103,7 +110,7 @@ def draw(runs: list[Run], path: Path) -> None:
 
 
 def main() -> None:
-    runs = [read_run(Path(name)) for name in RUNS.value]
+    runs = [read_run(Path(name), LOSSES.value) for name in RUNS.value]
     print(table(runs))
     if PICTURE.value:
         draw(runs, Path(PICTURE.value))

@@ -36,6 +36,7 @@ def one_step(store: Store, network: str, objective: str):
     """(the step, its state, its batch) of the combination, two examples of 32 tokens."""
     config = combine.run(network, objective)
     config.train = replace(config.train, batch_size=2, length=32)
+    config.optimizer = replace(config.optimizer, schedule="constant", warmup_steps=0)  # the first step moves
     if isinstance(config.model, DistillationConfig):
         config.model.teacher = replace(VARIANTS["tiny"], d_model=config.model.student.d_model)
     config = resolve(config, store.vocabulary, 1)
