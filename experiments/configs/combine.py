@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-from experiments.configs import albert, bert, distilbert, electra, gpt, gpt2, roberta, t5, xlm, xlnet
+from experiments.configs import albert, bert, deberta, distilbert, electra, gpt, gpt2, roberta, t5, xlm, xlnet
 from experiments.configs.common import ENGLISH, pick
 from plmjax.modules import FAMILIES
 from plmjax.modules.distillation import DistillationConfig
@@ -29,6 +29,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "albert": lambda: albert.mini().model,
     "electra": lambda: replace(electra.MINI),
     "distilbert": lambda: distilbert.mini().model.student,
+    "deberta": lambda: deberta.mini().model,
     "xlm": lambda: xlm.get_config("mini_mlm").model,
     "xlnet": lambda: xlnet.mini().model,
     "gpt": lambda: replace(gpt.get_config("tiny").model, max_positions=128),

@@ -3,13 +3,15 @@
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.interop import albert, bert, distilbert, electra, gpt, t5, xlm, xlm_roberta, xlnet
+from plmjax.interop import albert, bert, deberta, distilbert, electra, gpt, t5, xlm, xlm_roberta, xlnet
 from plmjax.interop.family import Family
 
 ALL = (
     albert.ALBERT,
     bert.BERT,
     bert.ROBERTA,
+    deberta.DEBERTA,
+    deberta.DEBERTA_V2,
     distilbert.DISTILBERT,
     electra.ELECTRA,
     gpt.GPT1,

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import albert, bert, distilbert, electra, gpt, t5, xlm, xlnet
+from plmjax.modules import albert, bert, deberta, distilbert, electra, gpt, t5, xlm, xlnet
 from plmjax.modules.distillation import Distillation, DistillationConfig
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.pair import Pair, PairConfig
@@ -33,6 +33,7 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
     "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
