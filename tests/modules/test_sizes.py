@@ -29,6 +29,8 @@ PRETRAINING = ("token", "sentence")
 ALBERT = {"vocab_size": 30000}
 BERT = {"vocab_size": 30522, "heads": PRETRAINING}
 ROBERTA = {"vocab_size": 50265, "token_type_vocab": 1}
+DEBERTA = {"vocab_size": 50265, "enhanced_mask_decoder": False}
+ELECTRA = {"vocab_size": 30522, "heads": ("detection",)}
 GPT2 = {"vocab_size": 50257}
 T5 = {"vocab_size": 32128}
 XLNET = {"vocab_size": 32000}
@@ -48,6 +50,20 @@ XLNET = {"vocab_size": 32000}
         ("bert", "large", BERT, 336_226_108),
         ("bert", "roberta_base", ROBERTA, 124_697_433),
         ("bert", "roberta_large", ROBERTA, 355_412_057),
+        # DebertaForMaskedLM, DebertaV2ForMaskedLM and, of version 3, DebertaV2Model, built with these sizes.
+        ("deberta", "base", DEBERTA, 139_244_121),
+        ("deberta", "large", DEBERTA, 406_264_921),
+        ("deberta", "v2_xlarge", DEBERTA | {"vocab_size": 128100}, 887_085_156),
+        ("deberta", "v2_xxlarge", DEBERTA | {"vocab_size": 128100}, 1_567_041_636),
+        ("deberta", "v3_xsmall", {"vocab_size": 128100, "heads": ()}, 70_682_112),
+        ("deberta", "v3_small", {"vocab_size": 128100, "heads": ()}, 141_304_320),
+        ("deberta", "v3_base", {"vocab_size": 128100, "heads": ()}, 183_831_552),
+        ("deberta", "v3_large", {"vocab_size": 128100, "heads": ()}, 434_012_160),
+        # DistilBertForMaskedLM, ElectraForPreTraining.
+        ("distilbert", "base", {"vocab_size": 30522}, 66_985_530),
+        ("electra", "small", ELECTRA, 13_549_057),
+        ("electra", "base", ELECTRA, 109_483_009),
+        ("electra", "large", ELECTRA, 335_142_913),
         ("gpt", "gpt1", {"vocab_size": 40478}, 116_534_784),
         ("gpt", "gpt2_small", GPT2, 124_439_808),
         ("gpt", "gpt2_medium", GPT2, 354_823_168),
@@ -89,6 +105,16 @@ def test_released_sizes_to_the_parameter(family, variant, fields, exact):
         ("albert", "xlarge", ALBERT | {"heads": ("pool",)}, 60e6, 0.03),
         ("albert", "xxlarge", ALBERT | {"heads": ("pool",)}, 235e6, 0.06),
         ("bert", "base", BERT, 110e6, 0.02),
+        # The README of the released code counts layers and embeddings apart (86M + 98M and so on); 900M is rounded up.
+        ("deberta", "v2_xlarge", DEBERTA | {"vocab_size": 128100}, 900e6, 0.02),
+        ("deberta", "v2_xxlarge", DEBERTA | {"vocab_size": 128100}, 1.5e9, 0.05),
+        ("deberta", "v3_xsmall", {"vocab_size": 128100, "heads": ()}, 70e6, 0.02),
+        ("deberta", "v3_small", {"vocab_size": 128100, "heads": ()}, 142e6, 0.02),
+        ("deberta", "v3_base", {"vocab_size": 128100, "heads": ()}, 184e6, 0.02),
+        ("deberta", "v3_large", {"vocab_size": 128100, "heads": ()}, 435e6, 0.02),
+        ("distilbert", "base", {"vocab_size": 30522}, 66e6, 0.02),
+        ("electra", "small", ELECTRA, 14e6, 0.04),  # the paper rounds
+        ("electra", "base", ELECTRA, 110e6, 0.02),
         ("bert", "large", BERT, 340e6, 0.02),
         ("bert", "roberta_base", {"vocab_size": 50265}, 125e6, 0.02),
         ("bert", "roberta_large", {"vocab_size": 50265}, 355e6, 0.02),
@@ -152,6 +178,9 @@ PICTURED = {
         "tiny": {"sharing": "attention", "num_layers": 4, "groups": 2, "embedding_width": 0},
     },
     "bert": {"base": {"heads": PRETRAINING}, "roberta_base": {}},
+    "deberta": {"base": {}, "v2_xlarge": {}, "v3_base": {"heads": ("detection",)}},
+    "distilbert": {"base": {}},
+    "electra": {"small": {"heads": ("token", "detection")}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "t5": {"small": {}, "small_v1_1": {}},
     "xlm": {"xnli15": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
