@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from plmjax.modules.encoder import Encoder
 from plmjax.modules.layers import Dense, Initializer, LayerNorm
 from plmjax.modules.masks import MASK_VALUE
 
@@ -91,3 +92,25 @@ class BeamAnswerHead(nn.Module):
             jnp.swapaxes(end_index_BSE, 1, 2),
             self.class_logits(summary_BD, mean_BD),
         )
+
+
+class AnswersByBeam(Encoder):
+    """An encoder that may have the head "beam_answer", a BeamAnswerHead of that name."""
+
+    def beam_answers(
+        self,
+        x_BLD: Array,
+        hidden_BL: Array | None = None,
+        class_index_B: Array | None = None,
+        starts: int | None = None,
+        ends: int | None = None,
+    ) -> BeamAnswers:
+        """The likeliest spans; the class is read at `class_index_B`, None for the last token."""
+        self.require_head("beam_answer")
+        if class_index_B is None:
+            summary_BD = x_BLD[:, -1]
+        else:
+            summary_BD = jnp.take_along_axis(x_BLD, class_index_B[:, None, None], axis=1)[:, 0]
+        c = self.config
+        head: Any = self.beam_answer_head  # type: ignore[attr-defined]
+        return head(x_BLD, summary_BD, hidden_BL, starts or c.start_beams, ends or c.end_beams)

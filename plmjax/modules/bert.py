@@ -5,19 +5,17 @@ Legend: B batch, L length, D model width, E embedding width, V vocabulary rows.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from plmjax.modules.attention import Attention, width_of_head
 from plmjax.modules.encoder import Encoder
 from plmjax.modules.layers import Dense, Dropout, Embed, LayerNorm, truncated_normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
-from plmjax.modules.transformer import MLP, Block, Given, PostNorm, Stack
+from plmjax.modules.transformer import Block, Given, Stack, post_norm_block
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -87,19 +85,8 @@ class BertEmbeddings(nn.Module):
 
 
 def make_block(config: BertConfig) -> Callable[..., Block]:
-    """BERT's layer: post-norm, GELU."""
-    c = config
-    init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
-    width = width_of_head(c.d_model, c.num_heads)
-    shared: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init, "dtype": dtype}
-    return partial(
-        Block,
-        wiring=PostNorm,
-        make_attention=partial(Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, **shared),
-        make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
-        make_norm=partial(LayerNorm, c.norm_eps, dtype),
-        dropout=c.dropout,
-    )
+    """BERT's layer."""
+    return post_norm_block(config, truncated_normal(config.init_std))
 
 
 class Bert(Encoder):

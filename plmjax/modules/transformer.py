@@ -4,14 +4,15 @@ Legend: B batch, L length, T memory length, D model width, F feed-forward width,
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
-from plmjax.modules.attention import Attention, KeysValues, backend
-from plmjax.modules.layers import Dense, Dropout, Initializer, activation, normal
+from plmjax.modules.attention import Attention, KeysValues, backend, width_of_head
+from plmjax.modules.layers import Dense, Dropout, Initializer, LayerNorm, activation, normal
 from plmjax.modules.masks import Mask
 
 Norm = Callable[[Array], Array]
@@ -139,6 +140,24 @@ class Block(nn.Module):
         """The feed-forward half."""
         y_BLD = self.mlp(self.wiring.inward(self.mlp_norm, x_BLD))
         return self.wiring.outward(self.mlp_norm, x_BLD, self.residual_dropout(y_BLD))
+
+
+def post_norm_block(config: Any, init: Initializer) -> Callable[..., Block]:
+    """The layer of BERT and its like: post-norm, every kernel initialised by `init`.
+
+    config: has num_heads, d_model, d_ff, activation, norm_eps, dropout, attention_dropout and dtype.
+    """
+    c = config
+    dtype, width = jnp.dtype(c.dtype), width_of_head(c.d_model, c.num_heads)
+    shared: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init, "dtype": dtype}
+    return partial(
+        Block,
+        wiring=PostNorm,
+        make_attention=partial(Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, **shared),
+        make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
+        make_norm=partial(LayerNorm, c.norm_eps, dtype),
+        dropout=c.dropout,
+    )
 
 
 class CrossBlock(Block):

@@ -3,24 +3,21 @@
 Legend: B batch, L length, D model width, V vocabulary rows.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from plmjax.modules.attention import Attention, width_of_head
-from plmjax.modules.beam_answer import BeamAnswerHead, BeamAnswers
+from plmjax.modules.attention import width_of_head
+from plmjax.modules.beam_answer import AnswersByBeam, BeamAnswerHead
 from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
-from plmjax.modules.encoder import HEADS, Encoder
+from plmjax.modules.encoder import HEADS
 from plmjax.modules.heads import FirstTokenLinear, TiedTokenHead
 from plmjax.modules.layers import Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions, SinusoidalPositions
-from plmjax.modules.transformer import MLP, Block, Given, PostNorm, Stack
+from plmjax.modules.transformer import Given, Stack, post_norm_block
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -88,23 +85,7 @@ class XLMEmbeddings(nn.Module):
         return self.tokens.table()
 
 
-def make_block(config: XLMConfig) -> Callable[..., Block]:
-    """The layer: post-norm, GELU."""
-    c = config
-    init, dtype = normal(c.init_std), jnp.dtype(c.dtype)
-    width = width_of_head(c.d_model, c.num_heads)
-    shared: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init, "dtype": dtype}
-    return partial(
-        Block,
-        wiring=PostNorm,
-        make_attention=partial(Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, **shared),
-        make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
-        make_norm=partial(LayerNorm, c.norm_eps, dtype),
-        dropout=c.dropout,
-    )
-
-
-class XLM(Encoder):
+class XLM(AnswersByBeam):
     """An encoder or, if causal, a decoder with the heads that its config names."""
 
     config: XLMConfig
@@ -112,7 +93,7 @@ class XLM(Encoder):
     def setup(self) -> None:
         c = self.config
         self.embeddings = XLMEmbeddings(c)
-        self.encoder = Stack(c.num_layers, make_block(c), remat=c.remat, unroll=c.unroll)
+        self.encoder = Stack(c.num_layers, post_norm_block(c, normal(c.init_std)), remat=c.remat, unroll=c.unroll)
         self.setup_heads()
         if "beam_answer" in c.heads:
             self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, jnp.dtype(c.dtype))
@@ -186,23 +167,6 @@ class XLM(Encoder):
         super().__call__()
         if "beam_answer" in self.config.heads:
             self.beam_answers(self.encode(zeros), starts=1, ends=1)
-
-    def beam_answers(
-        self,
-        x_BLD: Array,
-        hidden_BL: Array | None = None,
-        class_index_B: Array | None = None,
-        starts: int | None = None,
-        ends: int | None = None,
-    ) -> BeamAnswers:
-        """The likeliest spans; the class is read at `class_index_B`, None for the last token."""
-        self.require_head("beam_answer")
-        if class_index_B is None:
-            summary_BD = x_BLD[:, -1]
-        else:
-            summary_BD = jnp.take_along_axis(x_BLD, class_index_B[:, None, None], axis=1)[:, 0]
-        c = self.config
-        return self.beam_answer_head(x_BLD, summary_BD, hidden_BL, starts or c.start_beams, ends or c.end_beams)
 
 
 _XNLI = XLMConfig()

@@ -16,8 +16,8 @@ from flax import linen as nn
 from jax import Array, lax
 
 from plmjax.modules.attention import width_of_head
-from plmjax.modules.beam_answer import BeamAnswerHead, BeamAnswers
-from plmjax.modules.encoder import HEADS, Encoder
+from plmjax.modules.beam_answer import AnswersByBeam, BeamAnswerHead
+from plmjax.modules.encoder import HEADS
 from plmjax.modules.heads import LastTokenClassHead, TiedTokenHead
 from plmjax.modules.layers import Dropout, Embed, LayerNorm, truncated_normal
 from plmjax.modules.masks import Mask
@@ -137,7 +137,7 @@ class XLNetEmbeddings(nn.Module):
         return self.tokens.table()
 
 
-class XLNet(Encoder):
+class XLNet(AnswersByBeam):
     """Two streams with the heads that the config names."""
 
     config: XLNetConfig
@@ -257,23 +257,6 @@ class XLNet(Encoder):
         super().__call__()
         if "beam_answer" in self.config.heads:
             self.beam_answers(self.encode(jnp.zeros((1, 1), jnp.int32)), starts=1, ends=1)
-
-    def beam_answers(
-        self,
-        x_BLD: Array,
-        hidden_BL: Array | None = None,
-        class_index_B: Array | None = None,
-        starts: int | None = None,
-        ends: int | None = None,
-    ) -> BeamAnswers:
-        """The likeliest spans; the class is read at `class_index_B`, None for the last token."""
-        self.require_head("beam_answer")
-        if class_index_B is None:
-            summary_BD = x_BLD[:, -1]
-        else:
-            summary_BD = jnp.take_along_axis(x_BLD, class_index_B[:, None, None], axis=1)[:, 0]
-        c = self.config
-        return self.beam_answer_head(x_BLD, summary_BD, hidden_BL, starts or c.start_beams, ends or c.end_beams)
 
 
 def _with_memory(seen: Array | None, before: int, real_BL: Array | None) -> Array | None:

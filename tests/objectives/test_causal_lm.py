@@ -146,4 +146,4 @@ def test_the_registry_makes_every_objective():
         made = objective()
         kinds = ("encoder", "decoder", "encoder_decoder", "two_stream", "pair", "distillation")
         assert made.kind in kinds, name
-        assert isinstance(made.static, bool) and made.heads and made.coefficients() == {}
+        assert isinstance(made.static, bool) and made.heads and isinstance(made.coefficients(), dict)
