@@ -11,8 +11,8 @@
 | v2_xlarge, v2_xxlarge | version 2's sizes under the same recipe | not measured | not measured |
 
 AdamW, rate 2e-4, linear decay after 10,000 steps, decay 0.01, epsilon 1e-6, clipping at 1. Runs of up to three words
-are masked (`masking.choice=ngrams`). Without the enhanced mask decoder (`model.enhanced_mask_decoder=False`) a network
-can be exported with its token head to Hugging Face, whose classes have none.
+are masked (`masking.choice=ngrams`). Hugging Face's classes have no enhanced mask decoder: a network with one is
+exported without its token head, and with it under `model.enhanced_mask_decoder=False`.
 """
 
 from dataclasses import replace

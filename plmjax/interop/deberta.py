@@ -117,7 +117,7 @@ def _attention(config: DebertaConfig, ours: str, theirs: str) -> list[Entry]:
 
 def _heads(config: DebertaConfig, trunk: list[Entry]) -> list[Entry]:
     entries: list[Entry] = []
-    if "token" in config.heads:
+    if "token" in config.heads and not config.enhanced_mask_decoder:
         trunk[0] = trunk[0]._replace(aliases=(f"{TOKEN_HEAD}.decoder.weight",))
         for path, name in (("dense", "dense"), ("norm", "LayerNorm")):
             make: Any = layer_norm if path == "norm" else partial(dense, kernel=LINEAR)
@@ -187,11 +187,6 @@ def write_config(config: DebertaConfig, special: Mapping[str, int], *, later: bo
     """config.json of our config; UserError where their version can't have what it has."""
     if later != config.key_bias:
         raise UserError("This DeBERTa's attention is of another version than the class that it is to be written as.")
-    if config.enhanced_mask_decoder and "token" in config.heads:
-        raise UserError(
-            "Hugging Face's DeBERTa has no enhanced mask decoder, which reads this network's masked tokens: export it "
-            "without the token head, or train with model.enhanced_mask_decoder=False."
-        )
     written = {
         "vocab_size": config.vocab_size,
         "hidden_size": config.d_model,
@@ -250,10 +245,13 @@ def choose(names: set[str], stated: str | None, *, name: str) -> str:
 
 
 def architecture(config: DebertaConfig, *, name: str, later: bool) -> str | None:
-    """The class that holds the heads of one of our configs, None for one of the other version."""
+    """The class that holds the heads of one of our configs, None for one of the other version.
+
+    Theirs have no enhanced mask decoder: a network with one goes without its token head, which reads it.
+    """
     if config.key_bias != later:
         return None
-    if "token" in config.heads:
+    if "token" in config.heads and not config.enhanced_mask_decoder:
         return f"{name}ForMaskedLM"
     return architecture_of_heads(name, config.heads) or f"{name}Model"
 

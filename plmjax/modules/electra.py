@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from plmjax.modules.bert import Bert, BertConfig
-from plmjax.modules.heads import ClassHead
+from plmjax.modules.heads import ClassHead, TransformTokenHead
 from plmjax.modules.pair import PairConfig
 
 
@@ -35,6 +35,19 @@ class Electra(Bert):
     def class_reads_pooler(self) -> bool:
         """ELECTRA has no pooler."""
         return False
+
+    def make_token_head(self) -> nn.Module:
+        """The generator's: with the exact GELU whatever the layers have, as Hugging Face's class."""
+        c = self.config
+        return TransformTokenHead(
+            c.vocab_size,
+            self.embedding_width,
+            "gelu",
+            c.norm_eps,
+            self.head_init,
+            jnp.dtype(c.dtype),
+            name="token_head",
+        )
 
     def make_class_head(self) -> nn.Module:
         """The first token through `dense`, GELU, `out`, as released."""

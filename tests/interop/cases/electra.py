@@ -9,6 +9,12 @@ CASES = [
     Case("ElectraModel", ELECTRA, (STATE,), extra=token_types),
     Case("ElectraModel", WIDE, (STATE,), name="ElectraModel-wide", extra=token_types),
     Case("ElectraForMaskedLM", ELECTRA, extra=token_types),
+    Case(
+        "ElectraForMaskedLM",
+        ELECTRA | {"hidden_act": "gelu_new"},
+        name="ElectraForMaskedLM-gelu_new",
+        extra=token_types,
+    ),
     Case("ElectraForPreTraining", ELECTRA, extra=token_types, directed=True, own_loss=False),
     *fine_tuned("Electra", ELECTRA, token_types),
 ]
