@@ -12,6 +12,11 @@
 `--config.model.teacher_from` names the teacher: a working folder (mini: runs/bert_teacher, which `teacher` writes) or a
 directory of Hugging Face's, whose tokenizer the store must have. The losses' weights are `objective.soft_targets`,
 `masked_lm` and `cosine`: the ablation of the paper's Table 4 sets one to 0.
+
+The released code masks a token with a chance that goes with count^-0.7, count being how often the training text has it;
+what the text does not have, special tokens among it, stays. For that give these two flags (not measured):
+
+    --config.objective.masking.choice=any_tokens --config.objective.masking.choices.any_tokens.alpha=0.7
 """
 
 from dataclasses import replace

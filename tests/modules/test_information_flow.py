@@ -42,11 +42,13 @@ def allowed(query_segments, key_segments, causal):
 OWN = np.eye(LENGTH, dtype=bool)
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2"])
+@pytest.mark.parametrize("name", ["bert", "deberta", "distilbert", "electra", "gpt2", "xlm"])
 def test_self_attention_stays_in_its_segment_and_its_past(name):
     seen = influences(network(name), lambda bound, segments: states(bound, TOKENS, None, segments), TOKENS)
     for segments in (SEGMENTS, np.ones_like(SEGMENTS)):
-        np.testing.assert_array_equal(seen(segments[None]), allowed(segments, segments, name == "gpt2") | OWN)
+        # DeBERTa zeroes the embeddings of padding, as released: its states have not even their own token in them.
+        own = OWN & (segments > 0) if name == "deberta" else OWN
+        np.testing.assert_array_equal(seen(segments[None]), allowed(segments, segments, name == "gpt2") | own)
 
 
 def test_the_encoder_decoder_reads_its_past_and_the_memory_of_its_segment():

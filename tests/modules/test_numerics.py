@@ -12,7 +12,7 @@ from plmjax.modules.transformer import run_layers
 from tests.modules.networks import TINY, config, network, paths, states, tokens
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "t5_v1_1"])
+@pytest.mark.parametrize("name", ["bert", "deberta", "electra", "gpt2", "t5", "t5_v1_1"])
 def test_bfloat16_computes_near_float32_and_scores_in_float32(name):
     tokens_BL = tokens(2, 8)
     segments_BL = jnp.asarray([[1] * 8, [1] * 5 + [0] * 3])
@@ -46,6 +46,15 @@ def test_dropout_needs_a_key(name):
     one, again, other = (run(jax.random.key(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, again)
     assert not np.allclose(one, other) and not np.allclose(one, without)
+
+
+@pytest.mark.parametrize("name", ["albert", "bert", "deberta", "gpt2", "xlnet"])
+def test_the_layers_drop_too(name):
+    """Embeddings are left whole here, so that nothing else differs; each of these runs its layers its own way."""
+    net = network(name, dropout=0.0, attention_dropout=0.4)
+    run = jax.jit(lambda key: states(net.bound(key=key), tokens(2, 6)))
+    one, other = (run(jax.random.key(seed)) for seed in (0, 1))
+    assert not np.allclose(one, other)
 
 
 def test_every_call_of_a_bound_network_draws_anew():

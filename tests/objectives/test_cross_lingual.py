@@ -59,25 +59,50 @@ def translated(languages_split, vocabulary):
     return corrupted(TLM, vocabulary, batch_of(TLM, languages_split, vocabulary))
 
 
+def read_by(network, batch, row, place):
+    """float [B, L]: the gradient of a state by the vector of every token of the batch."""
+    rows, length = batch["tokens"].shape
+
+    def score(one_hot_BLV):
+        table_VD = network.token_table()
+        vectors_ND = (one_hot_BLV @ table_VD).reshape(rows * length, -1)  # each token has a row of its own
+        params = {**network.params}
+        rows_VD = table_VD.at[: rows * length].set(vectors_ND)
+        params["embeddings"] = {**params["embeddings"], "tokens": {"embedding": rows_VD}}
+        tokens = jnp.arange(rows * length).reshape(rows, length)
+        x = Bound(network.module, params).encode(tokens, batch["token_types"], batch["positions"], batch["segments"])
+        return x[row, place].sum()
+
+    return np.asarray(jnp.abs(jax.jit(jax.grad(score))(jax.nn.one_hot(batch["tokens"], 128))).sum(-1))
+
+
 def test_a_masked_token_reads_the_other_language(network, translated):
     """The gradient of a state of the second side by the tokens' vectors: every real token, and no padding."""
     row = int(np.argmin(translated["segments"].sum(1)))  # one with padding
     batch = {name: jnp.asarray(value[row : row + 1]) for name, value in translated.items()}
     types, real = translated["token_types"][row], translated["segments"][row] > 0
     second = int(np.flatnonzero((types != types[0]) & real)[1])
-
-    def score(one_hot_LV):
-        table_VD = network.token_table()
-        params = {**network.params}
-        rows_VD = table_VD.at[:LENGTH].set(one_hot_LV @ table_VD)
-        params["embeddings"] = {**params["embeddings"], "tokens": {"embedding": rows_VD}}
-        tokens = jnp.arange(LENGTH)[None]
-        x = Bound(network.module, params).encode(tokens, batch["token_types"], batch["positions"], batch["segments"])
-        return x[0, second].sum()
-
-    gradient_L = jnp.abs(jax.jit(jax.grad(score))(jax.nn.one_hot(batch["tokens"][0], 128))).sum(-1)
+    gradient_L = read_by(network, batch, 0, second)[0]
     assert (gradient_L[(types == types[0]) & real] > 1e-6).all()
     assert (gradient_L[~real] == 0).all()
+
+
+def test_a_masked_token_of_a_stream_reads_its_own_window_and_language_alone(network, languages_split, vocabulary):
+    """Streams run on over sentences and documents, as released: what isolates is the window."""
+    clean = batch_of(MLM, languages_split, vocabulary)
+    streams, languages = corrupted(MLM, vocabulary, clean), clean["token_types"]
+    assert (languages == languages[:, :1]).all() and len(set(languages[:, 0])) == 3
+    for language, tokens in zip(languages[:, 0], clean["tokens"], strict=True):
+        first, last = languages_split.document_starts[[20 * language, 20 * language + 20]]
+        words = tokens[tokens != vocabulary.eos]
+        own = np.lib.stride_tricks.sliding_window_view(languages_split.tokens[first:last], len(words))
+        assert (own == words).all(1).any()
+    first, second = (int(np.flatnonzero(languages[:, 0] == language)[0]) for language in (0, 1))
+    batch = {name: jnp.asarray(value[[first, second]]) for name, value in streams.items()}
+    assert (batch["tokens"][0, 1:-1] == vocabulary.eos).any()  # there are sentences on both sides of one
+    for row in (0, 1):
+        gradient_BL = read_by(network, batch, row, int(batch["masked_positions"][row, 0]))
+        assert (gradient_BL[row] > 1e-6).all() and not gradient_BL[1 - row].any()
 
 
 def test_the_network_is_told_languages_and_positions(network, translated):

@@ -1,5 +1,7 @@
 """Two networks trained together: what ELECTRA's objectives and distillation compute, and where gradients go."""
 
+import re
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -7,18 +9,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
+from experiments.configs import distilbert
+from plmjax.errors import UserError
 from plmjax.losses.distillation import cosine_distance, softened_divergence
 from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound, build
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.modules.electra import ElectraConfig, pair
+from plmjax.modules.gpt import GPTConfig
+from plmjax.modules.pair import PairConfig
 from plmjax.noise import replacement
+from plmjax.objectives.choices import AnyTokens, Choices
 from plmjax.objectives.distillation import Distillation
+from plmjax.objectives.masked_lm import MaskedLM, Masking
 from plmjax.objectives.replaced_tokens import AllTokensMLM, GeneratorMasking, ReplacedTokens, ReplaceMLM, ranked
-from plmjax.train.config import OptimizerConfig
+from plmjax.train.config import Config, OptimizerConfig
 from plmjax.train.optimizers import make_optimizer
+from plmjax.train.resolve import resolve
 from tests.modules.networks import paths
 from tests.objectives.kit import corrupted, windows_of
 
@@ -281,3 +292,201 @@ def test_the_teacher_stays_as_it_is(clean, vocabulary):
     assert all(np.any(x) for x in jax.tree.leaves(direction["student"]["encoder"]))
     alone = Distillation(soft_targets=0.0, cosine=0.0)
     assert set(jax.eval_shape(partial(loss, objective=alone), params)[1]) == {"masked_lm"}
+
+
+@pytest.mark.filterwarnings("ignore:the load_module")  # ml_collections loads a configuration so
+def test_the_flags_of_distilberts_masking_draw_with_count_to_the_minus_alpha(vocabulary, monkeypatch):
+    """As the configuration's docstring gives them: one prediction a window, and shares of tokens as count^-0.7."""
+    given = re.findall(r"--config\.objective\S+=\S+", distilbert.__doc__)
+    argv = ["program", f"--config={distilbert.__file__}:mini", *given]
+    monkeypatch.setattr(sys, "argv", argv)
+    values = flags.FlagValues()
+    config = config_flags.DEFINE_config_file("config", flag_values=values)
+    values(argv)
+    masking = config.value.objective.masking
+    assert masking == Masking(choice="any_tokens", choices=Choices(any_tokens=AnyTokens(0.7)))
+    draws, tokens = 10_000, np.arange(7, 15)
+    counts = np.zeros(vocabulary.padded_size, np.int64)
+    counts[tokens] = 10 ** np.arange(len(tokens))
+    counted = replace(vocabulary, count_tokens=lambda: counts)
+    objective = Distillation(masking=replace(masking, rate=0.1))
+    example = {"tokens": jnp.asarray([4, *tokens, 5], jnp.int32), "segments": jnp.ones(10, jnp.int32)}
+    keys = jax.random.split(jax.random.key(0), draws)
+    batch = jax.jit(jax.vmap(lambda key: objective.corrupt(key, example, counted)))(keys)
+    assert (np.asarray(batch["weights"]).sum(1) == 1).all()
+    drawn = np.bincount(np.asarray(batch["targets"])[:, 0], minlength=15)[7:]
+    expected = counts[tokens] ** -0.7
+    expected *= draws / expected.sum()
+    # The rarest have enough draws for a share each; the others count as one.
+    drawn, expected = (np.array([*x[:4], x[4:].sum()]) for x in (drawn, expected))
+    assert ((drawn - expected) ** 2 / expected).sum() < 18.5  # chi-square, 4 degrees of freedom, 0.1%
+
+
+BERT = BertConfig(**SMALL, **DRY)
+ELECTRA = ElectraConfig(**SMALL, **DRY, embedding_width=8)
+GPT = GPTConfig(**SMALL)
+OTHER_WIDTH, OTHER_POSITIONS = replace(ELECTRA, embedding_width=4), replace(ELECTRA, max_positions=32)
+OTHER_VOCABULARY = replace(ELECTRA, vocab_size=256)
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (
+            PairConfig(ELECTRA, ELECTRA, sharing="some"),
+            "model.sharing is 'some'; it must be one of tied, tokens, disentangled, none.",
+        ),
+        (
+            PairConfig(ELECTRA, GPT),
+            "The generator of a pair must be an encoder, but GPTConfig is of kind 'decoder'; choose another network.",
+        ),
+        (
+            PairConfig(GPT, ELECTRA),
+            "The discriminator of a pair must be an encoder, but GPTConfig is of kind 'decoder'; choose another "
+            "network.",
+        ),
+        (
+            DistillationConfig(BERT, teacher=GPT),
+            "The teacher must be an encoder, but GPTConfig is of kind 'decoder'; choose another network.",
+        ),
+        (
+            DistillationConfig(GPT, teacher=BERT),
+            "The student must be an encoder, but GPTConfig is of kind 'decoder'; choose another network.",
+        ),
+    ],
+)
+def test_networks_that_make_no_pair_are_refused(config, sentence):
+    with pytest.raises(UserError) as caught:
+        build(config)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("sharing", ["tied", "tokens", "disentangled"])
+@pytest.mark.parametrize(
+    ("generator", "table", "sizes"),
+    [
+        (OTHER_WIDTH, "tokens", ("[128, 4]", "[128, 8]")),
+        (OTHER_VOCABULARY, "tokens", ("[256, 8]", "[128, 8]")),
+        (OTHER_POSITIONS, "positions", ("[32, 8]", "[64, 8]")),
+    ],
+)
+def test_tables_of_other_sizes_cannot_be_shared(sharing, generator, table, sizes):
+    module = build(PairConfig(ELECTRA, generator, sharing=sharing))
+    if sharing == "tokens" and table != "tokens":
+        jax.eval_shape(module.init, jax.random.key(0))  # what is not shared may differ
+        return
+    with pytest.raises(UserError) as caught:
+        jax.eval_shape(module.init, jax.random.key(0))
+    start = f"model.sharing is {sharing!r}, but embeddings/{table} is {sizes[0]} in the generator and {sizes[1]} in"
+    assert str(caught.value).startswith(start) and str(caught.value).endswith("or share less.")
+
+
+@pytest.mark.parametrize("generator", [OTHER_WIDTH, OTHER_VOCABULARY, OTHER_POSITIONS])
+def test_tables_of_other_sizes_stand_side_by_side_unshared(generator):
+    params = jax.eval_shape(build(PairConfig(ELECTRA, generator, sharing="none")).init, jax.random.key(0))["params"]
+    assert all("tokens" in params[name]["embeddings"] for name in ("generator", "discriminator"))
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_a_vocabulary_that_is_not_the_stores_is_refused_by_the_networks_name(vocabulary, name):
+    config = Config(model=PairConfig(replace(ELECTRA), replace(ELECTRA)), objective=ReplacedTokens())
+    getattr(config.model, name).vocab_size = 256
+    with pytest.raises(UserError) as caught:
+        resolve(config, vocabulary, device_count=None)
+    assert str(caught.value) == f"model.{name}.vocab_size is 256, but the store's tokenizer needs 128 rows: leave it 0."
+
+
+PAIR = PairConfig(ELECTRA, ELECTRA)
+REFERENCE = (
+    "objective.masking.duplicates is 'reference', which chooses single tokens and makes none random; set choice to "
+    "'tokens' and random_share to 0."
+)
+
+
+@pytest.mark.parametrize("kind", [ReplacedTokens, ReplaceMLM, AllTokensMLM])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"masking": GeneratorMasking(duplicates="twice")},
+            "objective.masking.duplicates is 'twice'; it must be 'none' or 'reference'.",
+        ),
+        ({"masking": GeneratorMasking(duplicates="reference", choice="whole_words")}, REFERENCE),
+        ({"masking": GeneratorMasking(duplicates="reference", random_share=0.1)}, REFERENCE),
+        (
+            {"temperature": 0.0, "weight": 1.0},
+            "objective.temperature is 0.0 and objective.weight 1.0; the first must be above 0, the second not below.",
+        ),
+        (
+            {"temperature": 1.0, "weight": -2.0},
+            "objective.temperature is 1.0 and objective.weight -2.0; the first must be above 0, the second not below.",
+        ),
+    ],
+)
+def test_settings_of_pairs_that_cannot_be_are_refused(vocabulary, kind, changes, sentence):
+    with pytest.raises(UserError) as caught:
+        kind(**changes).check(PAIR, "pair", vocabulary, LENGTH)
+    assert str(caught.value) == sentence
+    kind().check(PAIR, "pair", vocabulary, LENGTH)
+
+
+WIDER = DistillationConfig(BERT, teacher=replace(BERT, d_model=32))
+WEIGHTS = "The weights objective.soft_targets, masked_lm and cosine must be at least 0, not all 0."
+
+
+@pytest.mark.parametrize(
+    ("objective", "config", "kind", "length", "sentence"),
+    [
+        (ReplacedTokens(where="some"), PAIR, "pair", 24, "objective.where is 'some'; it must be 'all' or 'masked'."),
+        (
+            ReplacedTokens(),
+            ELECTRA,
+            "encoder",
+            24,
+            "The objective ReplacedTokens needs a network of kind 'pair', but ElectraConfig is of kind 'encoder'; "
+            "choose another objective or another network.",
+        ),
+        (
+            MaskedLM(),
+            PAIR,
+            "pair",
+            24,
+            "The objective MaskedLM needs a network of kind 'encoder', but PairConfig is of kind 'pair'; choose "
+            "another objective or another network.",
+        ),
+        (
+            ReplacedTokens(),
+            PairConfig(ELECTRA, OTHER_POSITIONS),
+            "pair",
+            48,
+            "Sequences of train.length=48 are longer than the 32 positions of PairConfig; lower train.length or raise "
+            "model.max_positions.",
+        ),
+        (Distillation(where="some"), WIDER, "distillation", 24, "objective.where is 'some'; it must be 'all' or"),
+        (Distillation(temperature=0.0), WIDER, "distillation", 24, "objective.temperature is 0.0; it must be above 0."),
+        (Distillation(cosine=-1.0), WIDER, "distillation", 24, WEIGHTS),
+        (Distillation(soft_targets=0.0, masked_lm=0.0, cosine=0.0), WIDER, "distillation", 24, WEIGHTS),
+        (
+            Distillation(),
+            WIDER,
+            "distillation",
+            24,
+            "objective.cosine compares states, but the student's are 16 wide and the teacher's 32; set it to 0 or give "
+            "the student the teacher's width.",
+        ),
+    ],
+)
+def test_what_does_not_fit_a_pair_is_refused(vocabulary, objective, config, kind, length, sentence):
+    with pytest.raises(UserError) as caught:
+        objective.check(config, kind, vocabulary, length)
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("layers", [(0,), (0, 4), (-1, 2)])
+def test_layers_that_the_teacher_lacks_are_refused(layers):
+    config = DistillationConfig(replace(BERT, num_layers=2), teacher=replace(BERT, num_layers=4), layers=layers)
+    with pytest.raises(UserError) as caught:
+        config.copied_layers()
+    assert str(caught.value) == (
+        f"model.layers is {layers}: it must name 2 of the teacher's layers 0 to 3, one for each of the student's."
+    )
