@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import albert, bert, deberta, distilbert, electra, gpt, t5, xlm, xlnet
+from plmjax.modules import albert, bert, deberta, distilbert, electra, gpt, t5, transformer_xl, xlm, xlnet
 from plmjax.modules.distillation import Distillation, DistillationConfig
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.pair import Pair, PairConfig
@@ -38,6 +38,9 @@ FAMILIES: dict[str, Family] = {
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
+    "transformer_xl": Family(
+        transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS
+    ),
     "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),
     "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
 }

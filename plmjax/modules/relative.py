@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array
+from jax import Array, lax
 
 from plmjax.modules.layers import Initializer
 
@@ -35,17 +35,22 @@ def sinusoids(distances_W: Array, width: int, clamp: int = 0) -> Array:
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)[..., :width]
 
 
-def relative_shift(by_distance: Array, keys: int) -> Array:
+def relative_shift(by_distance: Array, keys: int, query_start: Array | None = None) -> Array:
     """[..., L, T] from [..., L, W]: entry (l, t) is that of the distance from key t to query l, in the order of
     `distances`.
 
     Entry (l, t) lies at L - 1 - l + t: one column of fill and two reshapes shift each row by one against the one
     before, and no gather is needed. Entries of distances under the last are another row's; mask them.
+
+    query_start: the place of the first query among the keys, where the queries are not the last of them (a cache's).
     """
     *batch, queries, width = by_distance.shape
     filled = jnp.pad(by_distance, [(0, 0)] * (len(batch) + 1) + [(1, 0)])
-    rows = filled.reshape(*batch, width + 1, queries)[..., 1:, :]
-    return rows.reshape(*batch, queries, width)[..., :keys]
+    rows = filled.reshape(*batch, width + 1, queries)[..., 1:, :].reshape(*batch, queries, width)
+    if query_start is None:
+        return rows[..., :keys]
+    beyond = jnp.pad(rows, [(0, 0)] * (len(batch) + 1) + [(0, keys)])
+    return lax.dynamic_slice_in_dim(beyond, keys - queries - query_start, keys, axis=-1)
 
 
 class RelativeBiases(NamedTuple):
@@ -71,7 +76,13 @@ class LearnedBiases(nn.Module):
 
 
 def relative_logits(
-    q_BLHK: Array, k_BTHK: Array, r_BWHK: Array, biases: RelativeBiases, scale: float, causal: bool = False
+    q_BLHK: Array,
+    k_BTHK: Array,
+    r_BWHK: Array,
+    biases: RelativeBiases,
+    scale: float,
+    causal: bool = False,
+    query_start: Array | None = None,
 ) -> Array:
     """float32 [B, H, L, T]: scale ((q + u) k + (q + v) r).
 
@@ -81,6 +92,7 @@ def relative_logits(
         biases: u and v.
         scale: what the sum is multiplied by.
         causal: W is T alone, and entries of keys after their query mean nothing.
+        query_start: as `relative_shift`'s.
     """
     keys = k_BTHK.shape[1]
     wanted = keys if causal else keys + q_BLHK.shape[1] - 1
@@ -94,4 +106,4 @@ def relative_logits(
         position_BHLW = jnp.einsum("blhk,whk->bhlw", position_BLHK, r_BWHK[0], **exact)
     else:
         position_BHLW = jnp.einsum("blhk,bwhk->bhlw", position_BLHK, r_BWHK, **exact)
-    return (content_BHLT + relative_shift(position_BHLW, keys)) * scale
+    return (content_BHLT + relative_shift(position_BHLW, keys, query_start)) * scale

@@ -1,0 +1,326 @@
+"""Transformer-XL (Dai et al. 2019): a decoder that remembers the text before its segment, by distances.
+
+Legend: B batch, L length, S memory length, T memory or cache and L together, D model width, F feed-forward width,
+H heads, K head width, N layers.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+
+from plmjax.modules.adaptive import AdaptiveEmbeddings, AdaptiveHead, AdaptiveTokenHead, Clusters
+from plmjax.modules.attention import KeysValues, attend_by_logits
+from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.heads import TokenHead
+from plmjax.modules.layers import Dense, Dropout, Initializer, LayerNorm, normal
+from plmjax.modules.masks import Mask
+from plmjax.modules.memory import Memory, empty_memory
+from plmjax.modules.relative import LearnedBiases, RelativeBiases, distances, relative_logits, sinusoids
+from plmjax.modules.transformer import MLP, Block, LayerCache, PostNorm, PreNorm, run_layers
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class TransformerXLConfig:
+    """The sizes of a Transformer-XL; the defaults are WikiText-103's base model (released run_wt103_base.sh)."""
+
+    vocab_size: int = 0  # rows of the token table; 0 until the vocabulary is known
+    num_layers: int = 16
+    num_heads: int = 10
+    head_width: int = 41
+    d_model: int = 410
+    d_ff: int = 2100
+    d_embed: int = 0  # width of the embeddings, the shortlist's where they differ; 0: d_model
+    cutoffs: tuple[int, ...] = ()  # first tokens of the clusters of an adaptive softmax; none: a plain softmax
+    embed_divisor: int = 1  # each cluster's vectors are narrower than those before by this (div_val)
+    tie_projections: bool = True  # every cluster but the first projects as its embeddings do (proj_share_all_but_first)
+    norm: str = "post"  # or "pre"
+    activation: str = "relu"
+    norm_eps: float = 1e-5
+    dropout: float = 0.1  # on embeddings, sinusoids, every layer's output and the feed-forward units
+    attention_dropout: float = 0.0  # on the attention weights
+    init_std: float = 0.02
+    projection_init_std: float = 0.01  # of the projections of embeddings
+    tie_biases: bool = True  # u and v are one pair for all layers (paper Sec. 3.3), not one a layer (untie_r)
+    memory_length: int = 150  # states of each layer that are kept for the next segment
+    same_length: bool = False  # every token sees the last memory_length tokens, itself among them, and none before
+    clamp: int = 0  # distances beyond count as this; 0: never
+    dtype: str = "float32"
+    remat: bool = False
+    unroll: bool | None = None
+
+    def clusters(self) -> Clusters:
+        """How the vocabulary is cut."""
+        return Clusters(self.vocab_size, tuple(self.cutoffs), self.d_embed or self.d_model, self.embed_divisor)
+
+
+class Surroundings(NamedTuple):
+    """What every layer reads besides the text.
+
+    Attributes:
+        sinusoids_TD: of the distances T - 1 to 0.
+        seen: bool [B or 1, 1, L, T].
+        query_start: where a cache's new tokens begin, or None without a cache.
+    """
+
+    sinusoids_TD: Array
+    seen: Array
+    query_start: Array | None
+
+
+class RelativeAttention(nn.Module):
+    """Attention by content and distance (paper Sec. 3.3).
+
+    Parameters, without biases: `query`, `key`, `value`, `position` kernels [D, H, K], `out` kernel [H, K, D]; and
+    `biases/...` unless they are given.
+    """
+
+    num_heads: int
+    head_width: int
+    features: int
+    dropout: float
+    own_biases: bool
+    kernel_init: Initializer
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        split = (self.num_heads, self.head_width)
+        make = partial(Dense, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype)
+        self.query, self.key, self.value, self.position = make(split), make(split), make(split), make(split)
+        self.out = make(self.features, inputs=2)
+        if self.own_biases:
+            self.biases = LearnedBiases(*split, self.kernel_init)
+        self.weights_dropout = Dropout(self.dropout)
+
+    def keys_values(self, x_BTD: Array) -> KeysValues:
+        """What `x_BTD` gives to attend to."""
+        return KeysValues(self.key(x_BTD), self.value(x_BTD))
+
+    def __call__(self, x_BLD: Array, given: KeysValues, around: Surroundings, biases: RelativeBiases | None) -> Array:
+        """x_BLD attends to `given`: [B, L, D]."""
+        logits_BHLT = relative_logits(
+            self.query(x_BLD),
+            given.key,
+            self.position(around.sinusoids_TD[None]),
+            self.biases() if biases is None else biases,
+            self.head_width**-0.5,
+            causal=True,
+            query_start=around.query_start,
+        )
+        dropout = self.weights_dropout if self.weights_dropout.active() else None
+        return self.out(attend_by_logits(logits_BHLT, given.value, around.seen, dropout))
+
+
+class RecurrentBlock(Block):
+    """A block whose attention reads, besides its input, a memory or a cache of what it read before."""
+
+    def recur(
+        self,
+        x_BLD: Array,
+        memory_BSD: Array | None,
+        cache: LayerCache | None,
+        around: Surroundings,
+        biases: RelativeBiases | None,
+    ) -> tuple[Array, KeysValues | None]:
+        """The block's value [B, L, D] and, when a cache is given, the keys and values of these L tokens."""
+        attention: Any = self.attention  # a RelativeAttention
+        whole_BTD = x_BLD if memory_BSD is None else jnp.concatenate([memory_BSD, x_BLD], axis=1)
+        whole_BTD = self.wiring.inward(self.attention_norm, whole_BTD)
+        y_BLD = whole_BTD[:, -x_BLD.shape[1] :]
+        seen = fresh = attention.keys_values(whole_BTD)
+        if cache is not None:
+            start = around.query_start
+            seen = KeysValues(
+                *(lax.dynamic_update_slice_in_dim(*pair, start, axis=1) for pair in zip(cache.own, fresh, strict=True))
+            )
+        y_BLD = self.residual_dropout(attention(y_BLD, seen, around, biases))
+        x_BLD = self.wiring.outward(self.attention_norm, x_BLD, y_BLD)
+        return self.feed_forward(x_BLD), None if cache is None else fresh
+
+
+class RecurrentStack(nn.Module):
+    """The layers under `layers/...`, and the biases under `biases/...` where all layers share them."""
+
+    config: TransformerXLConfig
+
+    @nn.compact
+    def __call__(
+        self, x_BLD: Array, memory_NBSD: Array | None, cache: LayerCache | None, around: Surroundings
+    ) -> tuple[Array, Array, KeysValues | None]:
+        """[B, L, D]; what each layer read [N, B, L, D]; with a cache the new keys and values [N, B, L, H, K]."""
+        c = self.config
+        init, dtype = normal(c.init_std), jnp.dtype(c.dtype)
+        biases = LearnedBiases(c.num_heads, c.head_width, init, name="biases")() if c.tie_biases else None
+        block = RecurrentBlock(
+            wiring=PreNorm if c.norm == "pre" else PostNorm,
+            make_attention=partial(
+                RelativeAttention,
+                c.num_heads,
+                c.head_width,
+                c.d_model,
+                c.attention_dropout,
+                own_biases=not c.tie_biases,
+                kernel_init=init,
+                dtype=dtype,
+            ),  # type: ignore[arg-type]
+            make_mlp=partial(
+                MLP, c.d_model, c.d_ff, c.activation, c.dropout, up_init=init, down_init=init, dtype=dtype
+            ),
+            make_norm=partial(LayerNorm, c.norm_eps, dtype),
+            dropout=c.dropout,
+            name="layers",
+        )
+
+        def step(block: Any, x_BLD: Array, before: Any) -> tuple[Array, Any]:
+            out_BLD, fresh = block.recur(x_BLD, *before, around, biases)
+            return out_BLD, (x_BLD, fresh)
+
+        x_BLD, (read_NBLD, fresh) = run_layers(
+            step,
+            block,
+            x_BLD,
+            (memory_NBSD, cache),
+            num_layers=c.num_layers,
+            remat=c.remat,
+            unroll=c.unroll,
+        )
+        return x_BLD, read_NBLD, fresh
+
+
+class TransformerXL(nn.Module):
+    """A decoder with a memory and a tied, possibly adaptive head."""
+
+    config: TransformerXLConfig
+    kind: ClassVar[str] = "decoder"
+
+    def setup(self) -> None:
+        c = self.config
+        if c.norm not in ("pre", "post"):
+            raise ValueError(f"norm {c.norm!r} is not known; use 'post' or 'pre'")
+        init, projection_init, dtype = normal(c.init_std), normal(c.projection_init_std), jnp.dtype(c.dtype)
+        self.embeddings = AdaptiveEmbeddings(c.clusters(), c.d_model, init, projection_init, dtype)
+        self.decoder = RecurrentStack(c)
+        self.tokens_by_cluster = AdaptiveTokenHead(
+            c.clusters(), c.d_model, c.tie_projections, init, projection_init, dtype, name="token_head"
+        )
+        self.state_dropout = Dropout(c.dropout)
+
+    def __call__(self) -> None:
+        """Touches every parameter, so that `init(key)` needs no input."""
+        x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
+        self.token_head(x_BLD)
+
+    def decode(
+        self,
+        tokens_BL: Array,
+        positions_BL: Array | None = None,
+        segments_BL: Array | None = None,
+        cache: Cache | None = None,
+    ) -> Array | tuple[Array, Cache]:
+        """As GPT's. Distances are taken between array indices, so positions are not read; a cache holds all that came
+        before, where a memory holds its last states alone."""
+        length = tokens_BL.shape[1]
+        if cache is None:
+            mask = Mask.within(segments_BL, causal=True)
+            x_BLD, _, _ = self._run(tokens_BL, None, None, mask.materialize(length, length), None)
+            return x_BLD
+        cache, mask = append_segments(cache, jnp.ones_like(tokens_BL) if segments_BL is None else segments_BL)
+        seen = mask.materialize(length, cache["segments"].shape[1])
+        x_BLD, _, fresh = self._run(tokens_BL, None, layer_cache(cache), seen, mask.query_start)
+        return x_BLD, append_keys_values(cache, fresh)
+
+    def decode_after(self, tokens_BL: Array, memory: Memory, keep: int | None = None) -> tuple[Array, Memory]:
+        """States [B, L, D] of a segment that follows the text of the memory, and the memory for the next.
+
+        Args:
+            tokens_BL: token ids, no padding among them.
+            memory: from `init_memory`, or of the segment before; one with no place is none.
+            keep: states of each layer to remember; None: the config's memory_length.
+        """
+        (batch, length), before = tokens_BL.shape, memory.filled.shape[1]
+        seen = jnp.broadcast_to(Mask(causal=True).materialize(length, length), (batch, 1, length, length))
+        remembered = jnp.broadcast_to(memory.filled[:, None, None], (batch, 1, length, before))
+        states = memory.by_layer(self.config.dtype) if before else None
+        seen = jnp.concatenate([remembered, seen], axis=-1)
+        x_BLD, read_NBLD, _ = self._run(tokens_BL, states, None, seen, None)
+        return x_BLD, memory.and_then(read_NBLD, self.config.memory_length if keep is None else keep)
+
+    def _run(
+        self,
+        tokens_BL: Array,
+        memory_NBSD: Array | None,
+        cache: LayerCache | None,
+        seen: Array,
+        query_start: Array | None,
+    ) -> tuple[Array, Array, KeysValues | None]:
+        """As RecurrentStack's."""
+        c = self.config
+        queries, keys = seen.shape[-2:]
+        if c.same_length:
+            start = keys - queries if query_start is None else query_start
+            distance_LT = start + jnp.arange(queries)[:, None] - jnp.arange(keys)
+            seen = seen & (distance_LT < c.memory_length)
+        waves_TD = sinusoids(distances(queries, keys, causal=True), c.d_model, c.clamp).astype(c.dtype)
+        around = Surroundings(self.state_dropout(waves_TD), seen, query_start)
+        x_BLD = self.state_dropout(self.embeddings(tokens_BL))
+        x_BLD, read_NBLD, fresh = self.decoder(x_BLD, memory_NBSD, cache, around)
+        return self.state_dropout(x_BLD), read_NBLD, fresh
+
+    @nn.nowrap
+    def init_cache(self, batch: int, length: int) -> Cache:
+        """An empty cache for `length` tokens; needs no parameters."""
+        c = self.config
+        return empty_cache(c.num_layers, batch, length, c.num_heads, c.head_width, jnp.dtype(c.dtype))
+
+    @nn.nowrap
+    def init_memory(self, batch: int, length: int) -> Memory:
+        """A memory of `length` states with nothing in it; needs no parameters."""
+        c = self.config
+        return empty_memory(c.num_layers, batch, length, c.d_model, jnp.dtype(c.dtype))
+
+    def token_head(self, x: Array) -> TokenHead | AdaptiveHead:
+        """The parts of the scores of states [..., D]."""
+        return self.tokens_by_cluster(x, self.embeddings)
+
+    def token_logits(self, x: Array) -> Array:
+        """float32 [..., V]; log probabilities where the softmax is adaptive."""
+        return self.token_head(x).logits()
+
+
+_BASE = TransformerXLConfig()
+_CHARACTERS = replace(
+    _BASE, num_layers=12, num_heads=8, head_width=64, d_model=512, d_ff=2048, memory_length=512
+)  # enwik8 and text8
+
+# Sizes: the released code's scripts. Vocabulary rows: WikiText-103 267,735, enwik8 204, text8 27.
+VARIANTS: dict[str, TransformerXLConfig] = {
+    "tiny": replace(_BASE, num_layers=2, num_heads=2, head_width=16, d_model=32, d_ff=64, memory_length=32),
+    "wt103_base": replace(_BASE, cutoffs=(20_000, 40_000, 200_000)),
+    "wt103_large": replace(
+        _BASE,
+        num_layers=18,
+        num_heads=16,
+        head_width=64,
+        d_model=1024,
+        d_ff=4096,
+        cutoffs=(20_000, 40_000, 200_000),
+        embed_divisor=4,
+        dropout=0.2,
+        attention_dropout=0.2,
+        memory_length=384,
+    ),
+    "enwik8_12l": _CHARACTERS,
+    "enwik8_24l": replace(
+        _CHARACTERS,
+        num_layers=24,
+        head_width=128,
+        d_model=1024,
+        d_ff=3072,
+        dropout=0.15,
+        attention_dropout=0.15,
+        memory_length=768,
+    ),
+}
