@@ -14,7 +14,20 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-from experiments.configs import albert, bert, deberta, distilbert, electra, gpt, gpt2, roberta, t5, xlm, xlnet
+from experiments.configs import (
+    albert,
+    bert,
+    deberta,
+    distilbert,
+    electra,
+    gpt,
+    gpt2,
+    roberta,
+    t5,
+    transformer_xl,
+    xlm,
+    xlnet,
+)
 from experiments.configs.common import ENGLISH, pick
 from plmjax.modules import FAMILIES
 from plmjax.modules.distillation import DistillationConfig
@@ -34,6 +47,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "xlnet": lambda: xlnet.mini().model,
     "gpt": lambda: replace(gpt.get_config("tiny").model, max_positions=128),
     "gpt2": lambda: gpt2.mini().model,
+    "transformer_xl": lambda: transformer_xl.mini().model,
     "xlm_causal": lambda: xlm.get_config("mini_clm").model,
     "t5": lambda: t5.mini().model,
 }
@@ -55,6 +69,8 @@ def fits(network: str, objective: str) -> bool:
     """Whether the network is of the objective's kind, or can be made so."""
     config = NETWORKS[network]()
     if objective.startswith("cross_lingual") and not hasattr(config, "num_languages"):
+        return False
+    if objective == "recurrent_lm" and not hasattr(config, "memory_length"):
         return False
     kind, wanted = kind_of(config), made_for(objective)
     return kind == wanted or (kind == "encoder" and wanted in ("pair", "distillation"))

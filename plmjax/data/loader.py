@@ -23,6 +23,10 @@ class Loader:
     permutation_{seed, epoch}(p % examples) with epoch = p // examples. The permutation is Grain's index shuffle, which
     needs no memory and is drawn anew in each epoch.
 
+    Windows that are consecutive keep their order instead: they are cut into batch_size equal stretches, and row r of
+    step t reads the window t % steps of the r-th, steps being a stretch's windows. `continues` is 0 where t % steps is,
+    and 1 elsewhere.
+
     Args:
         windows: the examples.
         batch_size: rows of the global batch.
@@ -48,7 +52,13 @@ class Loader:
         self.rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
         if self.rows.size and not (self.rows.min() >= 0 and self.rows.max() < batch_size):
             raise ValueError(f"rows lie in 0..{batch_size - 1}, not {self.rows.min()}..{self.rows.max()}")
-        self._examples = len(windows)
+        self._stretch = len(windows) // batch_size  # windows of a row, where they are consecutive
+        if windows.consecutive and not self._stretch:
+            raise UserError(
+                f"There are {len(windows)} windows of text, too few for {batch_size} rows that each read on: take a "
+                "smaller batch (train.batch_size, train.eval_batch_size), shorter windows or more text."
+            )
+        self._examples = self._stretch * batch_size if windows.consecutive else len(windows)
         self._order = grain.MapDataset.source(_Identity(self._examples)).seed(seed % 2**32).shuffle().repeat()
 
     @property
@@ -72,16 +82,22 @@ class Loader:
         """
         if step < 0 or (not self.shuffle and step >= self.num_batches):
             raise IndexError(f"step {step} of {self.num_batches}")
-        places = step * self.batch_size + self.rows
-        if self.shuffle:
-            ids = np.array([self._order[int(place)] for place in places], np.int64)
-            epochs = places // self._examples
-        else:
-            ids = np.where(places < self._examples, places, NO_EXAMPLE)
-            epochs = np.zeros_like(places)
+        ids, epochs = self._examples_of(step)
         batch = self.windows.batch(np.maximum(ids, 0))
         self._blank(batch, ids == NO_EXAMPLE)
+        if self.windows.consecutive:
+            batch["continues"] = np.full(len(ids), step % self._stretch > 0, np.int32)
         return batch | {"example_ids": ids.astype(np.int32), "epochs": epochs.astype(np.int32)}
+
+    def _examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """The example and the epoch of each row."""
+        if self.windows.consecutive:
+            epoch, at = divmod(step, self._stretch)
+            return self.rows * self._stretch + at, np.full(len(self.rows), epoch)
+        places = step * self.batch_size + self.rows
+        if self.shuffle:
+            return np.array([self._order[int(place)] for place in places], np.int64), places // self._examples
+        return np.where(places < self._examples, places, NO_EXAMPLE), np.zeros_like(places)
 
     def stream(self, start_step: int = 0, threads: int = 2, ahead: int = 4) -> Iterator[tuple[int, Batch]]:
         """(step, batch) from `start_step` on, read by `threads` threads, `ahead` batches before they are asked for."""

@@ -11,8 +11,8 @@ of shape [length]:
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
                     (SentenceOrder: 1 where the two are swapped)
 
-This module gathers them; windows_chunks.py, windows_sentences.py, windows_pairs.py and windows_languages.py hold one
-kind each.
+This module gathers them; windows_chunks.py, windows_streams.py, windows_sentences.py, windows_pairs.py and
+windows_languages.py hold one kind each.
 """
 
 from plmjax.data.windows_base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS, Window, Windows
@@ -25,6 +25,7 @@ from plmjax.data.windows_languages import (
 )
 from plmjax.data.windows_pairs import SegmentPair, SentenceOrder, SentencePair
 from plmjax.data.windows_sentences import DocSentences, FullSentences
+from plmjax.data.windows_streams import Streams
 
 __all__ = [
     "LANGUAGE_FIELDS",
@@ -38,6 +39,7 @@ __all__ = [
     "SegmentPair",
     "SentenceOrder",
     "SentencePair",
+    "Streams",
     "StreamsAndTranslations",
     "TranslationPairs",
     "Window",

@@ -18,11 +18,13 @@ PAIR_FIELDS = SENTENCE_FIELDS | {"sentence_label"}
 class Windows(ABC):
     """A random-access sequence of windows. Items are pure functions of the index, and safe to take in threads.
 
-    Attributes: length, the tokens of a window; padding, the id in unused places.
+    Attributes: length, the tokens of a window; padding, the id in unused places; consecutive, whether a window goes on
+    where the one before stops, and each row of the batches is to read them so.
     """
 
     length: int
     padding: int
+    consecutive: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -3,7 +3,7 @@
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.interop import albert, bert, deberta, distilbert, electra, gpt, t5, xlm, xlm_roberta, xlnet
+from plmjax.interop import albert, bert, deberta, distilbert, electra, gpt, t5, transfo_xl, xlm, xlm_roberta, xlnet
 from plmjax.interop.family import Family
 
 ALL = (
@@ -17,6 +17,7 @@ ALL = (
     gpt.GPT1,
     gpt.GPT2,
     t5.T5,
+    transfo_xl.TRANSFO_XL,
     xlm.XLM,
     xlm_roberta.XLM_ROBERTA,
     xlnet.XLNET,

@@ -50,6 +50,7 @@ class _Options(NamedTuple):
     label_smoothing: float
     z_loss: float
     chunk: int
+    sparse: bool
 
 
 class _Gradients(NamedTuple):
@@ -81,6 +82,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
     chunk: int | None = None,
+    sparse: bool = False,
 ) -> TokenLoss:
     """Cross-entropy of softmax(h @ table.T + bias) against integer targets, without ever making all logits.
 
@@ -97,6 +99,7 @@ def cross_entropy(
         (Szegedy et al. 2015, as in PyTorch and Hugging Face; fairseq spreads s over the other size - 1 classes).
     z_loss: adds z_loss * logsumexp(logits)**2 to each loss (T5: 1e-4).
     chunk: positions of the length axis to a chunk; None: `default_chunk`.
+    sparse: chunks without any weight cost nothing, and have loss 0 and no correct position.
 
     Raises ValueError where shapes do not fit.
     """
@@ -110,7 +113,8 @@ def cross_entropy(
     if not 0 < size <= rows:
         raise ValueError(f"cross_entropy got size={size} for a table of {rows} rows; give 1 to {rows}.")
     batch = math.prod(h.shape[:-2])
-    options = _Options(size, label_smoothing, z_loss, min(length, chunk or default_chunk(batch, length, rows)))
+    chunk = min(length, chunk or default_chunk(batch, length, rows))
+    options = _Options(size, label_smoothing, z_loss, chunk, sparse)
     total, loss, correct = _total(
         options,
         h.reshape(batch, length, width),
@@ -172,6 +176,8 @@ def _visit_rows(options, h_BLE, table_VE, bias_V, targets_BL, weights_BL, *, dif
     length = h_BLE.shape[1]
     table = table_VE.astype(h_BLE.dtype)
     visit = functools.partial(_visit_chunk, options, table, bias_V, differentiate=differentiate)
+    if options.sparse:
+        visit = functools.partial(_visit_unless_empty, visit, differentiate=differentiate)
     state = (jnp.zeros(table_VE.shape, jnp.float32), _zeros(bias_V)) if differentiate else None
     positions = (h_BLE, targets_BL, weights_BL)
     if options.chunk == length:
@@ -203,6 +209,17 @@ def _join(x, length):
     """[chunks, B, C, ...] -> [B, L, ...]."""
     x = jnp.moveaxis(x, 0, 1)
     return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :length]
+
+
+def _visit_unless_empty(visit, state, positions, *, differentiate):
+    """As `visit`, which is left out where no position has weight."""
+    h_BCE, _, weights_BC = positions
+
+    def skip():
+        zeros_BC = jnp.zeros(weights_BC.shape, jnp.float32)
+        return state, (zeros_BC, zeros_BC, jnp.zeros_like(h_BCE) if differentiate else None)
+
+    return jax.lax.cond(jnp.any(weights_BC != 0), lambda: visit(state, positions), skip)
 
 
 def _visit_chunk(options, table_VE, bias_V, state, positions, *, differentiate):

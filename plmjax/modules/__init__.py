@@ -38,9 +38,7 @@ FAMILIES: dict[str, Family] = {
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
-    "transformer_xl": Family(
-        transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS
-    ),
+    "transformer_xl": Family(transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS),
     "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),
     "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
 }

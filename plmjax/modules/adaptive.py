@@ -7,6 +7,7 @@ class for each of the others; the tokens of those are scored among themselves.
 Legend: B batch, L length, D model width, E embedding width of a cluster, V vocabulary rows, C clusters.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -58,7 +59,7 @@ class Clusters(NamedTuple):
         ends = (0, *self.cutoffs, self.vocab_size)
         if list(ends) != sorted(set(ends)):
             raise ValueError(f"cutoffs {self.cutoffs} must rise from above 0 to below the {self.vocab_size} tokens")
-        return list(zip(ends, ends[1:], strict=False))
+        return list(itertools.pairwise(ends))
 
     def widths(self) -> list[int]:
         """E of each cluster's table, or of the one table. ValueError where the divisor leaves nothing."""

@@ -48,6 +48,7 @@ class TransformerXLConfig:
     memory_length: int = 150  # states of each layer that are kept for the next segment
     same_length: bool = False  # every token sees the last memory_length tokens, itself among them, and none before
     clamp: int = 0  # distances beyond count as this; 0: never
+    heads: tuple[str, ...] = ("token",)  # ("token",) or (): with or without the parameters of the scores
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -211,7 +212,8 @@ class TransformerXL(nn.Module):
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
         x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
-        self.token_head(x_BLD)
+        if "token" in self.config.heads:
+            self.token_head(x_BLD)
 
     def decode(
         self,
@@ -222,31 +224,44 @@ class TransformerXL(nn.Module):
     ) -> Array | tuple[Array, Cache]:
         """As GPT's. Distances are taken between array indices, so positions are not read; a cache holds all that came
         before, where a memory holds its last states alone."""
-        length = tokens_BL.shape[1]
+        length, reach = tokens_BL.shape[1], self.config.memory_length if self.config.same_length else 0
         if cache is None:
             mask = Mask.within(segments_BL, causal=True)
-            x_BLD, _, _ = self._run(tokens_BL, None, None, mask.materialize(length, length), None)
+            x_BLD, _, _ = self._run(tokens_BL, None, None, mask.materialize(length, length), None, reach)
             return x_BLD
         cache, mask = append_segments(cache, jnp.ones_like(tokens_BL) if segments_BL is None else segments_BL)
         seen = mask.materialize(length, cache["segments"].shape[1])
-        x_BLD, _, fresh = self._run(tokens_BL, None, layer_cache(cache), seen, mask.query_start)
+        x_BLD, _, fresh = self._run(tokens_BL, None, layer_cache(cache), seen, mask.query_start, reach)
         return x_BLD, append_keys_values(cache, fresh)
 
-    def decode_after(self, tokens_BL: Array, memory: Memory, keep: int | None = None) -> tuple[Array, Memory]:
+    def decode_after(
+        self,
+        tokens_BL: Array,
+        memory: Memory,
+        keep: int | None = None,
+        same_length: bool | None = None,
+        clamp: int | None = None,
+    ) -> tuple[Array, Memory]:
         """States [B, L, D] of a segment that follows the text of the memory, and the memory for the next.
 
         Args:
             tokens_BL: token ids, no padding among them.
             memory: from `init_memory`, or of the segment before; one with no place is none.
             keep: states of each layer to remember; None: the config's memory_length.
+            same_length: every token sees the last `keep` tokens, itself among them; None: as the config says.
+            clamp: distances beyond count as this; None: the config's.
         """
+        keep = self.config.memory_length if keep is None else keep
+        same_length = self.config.same_length if same_length is None else same_length
         (batch, length), before = tokens_BL.shape, memory.filled.shape[1]
         seen = jnp.broadcast_to(Mask(causal=True).materialize(length, length), (batch, 1, length, length))
         remembered = jnp.broadcast_to(memory.filled[:, None, None], (batch, 1, length, before))
         states = memory.by_layer(self.config.dtype) if before else None
         seen = jnp.concatenate([remembered, seen], axis=-1)
-        x_BLD, read_NBLD, _ = self._run(tokens_BL, states, None, seen, None)
-        return x_BLD, memory.and_then(read_NBLD, self.config.memory_length if keep is None else keep)
+        x_BLD, read_NBLD, _ = self._run(
+            tokens_BL, states, None, seen, None, reach=keep if same_length else 0, clamp=clamp
+        )
+        return x_BLD, memory.and_then(read_NBLD, keep)
 
     def _run(
         self,
@@ -255,15 +270,18 @@ class TransformerXL(nn.Module):
         cache: LayerCache | None,
         seen: Array,
         query_start: Array | None,
+        reach: int,
+        clamp: int | None = None,
     ) -> tuple[Array, Array, KeysValues | None]:
-        """As RecurrentStack's."""
+        """As RecurrentStack's; where `reach` is over 0, keys as far or farther than that are not seen."""
         c = self.config
         queries, keys = seen.shape[-2:]
-        if c.same_length:
+        if reach:
             start = keys - queries if query_start is None else query_start
             distance_LT = start + jnp.arange(queries)[:, None] - jnp.arange(keys)
-            seen = seen & (distance_LT < c.memory_length)
-        waves_TD = sinusoids(distances(queries, keys, causal=True), c.d_model, c.clamp).astype(c.dtype)
+            seen = seen & (distance_LT < reach)
+        clamp = c.clamp if clamp is None else clamp
+        waves_TD = sinusoids(distances(queries, keys, causal=True), c.d_model, clamp).astype(c.dtype)
         around = Surroundings(self.state_dropout(waves_TD), seen, query_start)
         x_BLD = self.state_dropout(self.embeddings(tokens_BL))
         x_BLD, read_NBLD, fresh = self.decoder(x_BLD, memory_NBSD, cache, around)

@@ -8,6 +8,7 @@ from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.objectives.permutation_lm import PermutationLM
+from plmjax.objectives.recurrent_lm import RecurrentLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
 from plmjax.objectives.span_corruption import SpanCorruption
 from plmjax.objectives.spanbert import SpanBertPretraining
@@ -22,6 +23,7 @@ OBJECTIVES: dict[str, type] = {
     "distillation": Distillation,
     "masked_lm": MaskedLM,
     "permutation_lm": PermutationLM,
+    "recurrent_lm": RecurrentLM,
     "replace_mlm": ReplaceMLM,
     "replaced_tokens": ReplacedTokens,
     "span_corruption": SpanCorruption,
@@ -42,6 +44,7 @@ __all__ = [
     "Objective",
     "Part",
     "PermutationLM",
+    "RecurrentLM",
     "ReplaceMLM",
     "ReplacedTokens",
     "SpanBertPretraining",

@@ -51,6 +51,28 @@ class Objective(Protocol):
         """Factor of each loss in the total; 1 for a name that is missing."""
 
 
+class Recurrent(Objective, Protocol):
+    """An objective whose rows read on from batch to batch and carry a memory of what they have read."""
+
+    def memory(self, module: Any, rows: int, train: bool) -> Any:
+        """The empty memory of `rows` rows for a network: a pytree whose leaves have the rows as their first axis."""
+
+    def losses_after(
+        self, network: Any, batch: Example, memory: Any, vocabulary: Any, train: bool
+    ) -> tuple[dict[str, Weighted], dict[str, Weighted], Any]:
+        """As `losses`, after the text of the memory; and the memory for the next batch."""
+
+
+def carries_memory(objective: Any) -> bool:
+    """Whether an objective is Recurrent."""
+    return hasattr(objective, "losses_after")
+
+
+def start_memory(objective: Any, module: Any, rows: int, *, train: bool) -> Any:
+    """The memory before the first batch: () for an objective that carries none."""
+    return objective.memory(module, rows, train) if carries_memory(objective) else ()
+
+
 class Part(Protocol):
     """One loss of an `EncoderObjective`, computed on an encoding that its parts share."""
 

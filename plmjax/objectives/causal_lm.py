@@ -12,7 +12,9 @@ import jax.numpy as jnp
 
 from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
+from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
+from plmjax.modules.adaptive import AdaptiveHead
 from plmjax.objectives.base import Example, Losses, check_fit, check_share, token_metrics
 
 
@@ -43,6 +45,8 @@ class CausalLM:
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "positions", "segments"))
         check_share("objective.label_smoothing", self.label_smoothing)
+        if getattr(network_config, "cutoffs", ()):
+            self._check_adaptive(tuple(network_config.cutoffs), vocabulary)
         if getattr(self.window, "overlap", 1) != 1:
             raise UserError(
                 f"objective.window.overlap is {self.window.overlap}, but causal LM predicts each token once; "
@@ -50,6 +54,18 @@ class CausalLM:
             )
         if getattr(self.window, "separator", False):
             vocabulary.require("eos")
+
+    def _check_adaptive(self, cutoffs: tuple[int, ...], vocabulary: Any) -> None:
+        if list(cutoffs) != sorted(set(cutoffs)) or not 0 < cutoffs[0] <= cutoffs[-1] < vocabulary.size:
+            raise UserError(
+                f"model.cutoffs is {cutoffs}; they must rise from above 0 to below the {vocabulary.size} tokens of the "
+                "vocabulary."
+            )
+        if self.label_smoothing or self.z_loss:
+            raise UserError(
+                "An adaptive softmax has neither label smoothing nor z-loss: set objective.label_smoothing and "
+                "objective.z_loss to 0, or model.cutoffs to ()."
+            )
 
     def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length + 1, seed)
@@ -61,16 +77,18 @@ class CausalLM:
         return example | shifted | {"targets": tokens[1:], "weights": predicted.astype(jnp.float32)}
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        loss = self.token_loss(network, batch, vocabulary, train)
+        loss = self.token_loss(network, self.states(network, batch), batch, vocabulary, train)
         return {"causal_lm": loss.total}, token_metrics("causal_lm", loss.correct, batch["weights"])
 
     def states(self, network: Any, batch: Example) -> jax.Array:
         """[B, L, D], from which the next tokens are predicted."""
         return network.decode(batch["tokens"], batch["positions"], batch["segments"])
 
-    def token_loss(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> TokenLoss:
-        """The loss of each token, [B, L]."""
-        head = network.token_head(self.states(network, batch))
+    def token_loss(self, network: Any, x_BLD: jax.Array, batch: Example, vocabulary: Any, train: bool) -> TokenLoss:
+        """The loss of each token, [B, L], from its state."""
+        head = network.token_head(x_BLD)
+        if isinstance(head, AdaptiveHead):
+            return adaptive_cross_entropy(head.clusters, batch["targets"], batch["weights"], size=vocabulary.size)
         return cross_entropy(
             head.h,
             head.table,

@@ -92,7 +92,7 @@ class CrossLingualCausalLM(CausalLM):
         )
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        loss = self.token_loss(network, batch, vocabulary, train)
+        loss = self.token_loss(network, self.states(network, batch), batch, vocabulary, train)
         metrics = token_metrics(self.NAME, loss.correct, batch["weights"])
         if not train:
             metrics |= by_language(self.NAME, loss, batch["weights"], batch["token_types"], self.languages)

@@ -223,8 +223,8 @@ def restore(checkpoint: Checkpoint, abstract: State) -> State:
     compare(checkpoint.manifest["params"], describe(params), checkpoint.path)
     compare(checkpoint.manifest["rest"], describe(rest), checkpoint.path)
     read = {name: _read(checkpoint.path / name, tree) for name, tree in (("params", params), ("rest", rest))}
-    opt_state, nonfinite, in_a_row = _like(read["rest"]["rest"], _rest(abstract))
-    return State(read["rest"]["step"], _like(read["params"], abstract.params), opt_state, nonfinite, in_a_row)
+    opt_state, nonfinite, in_a_row, memory = _like(read["rest"]["rest"], _rest(abstract))
+    return State(read["rest"]["step"], _like(read["params"], abstract.params), opt_state, nonfinite, in_a_row, memory)
 
 
 def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
@@ -317,8 +317,8 @@ def _like(read: dict[str, Any], example: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: flat[path_string(path)], example)
 
 
-def _rest(state: State) -> tuple[Any, Any, Any]:
-    return state.opt_state, state.nonfinite, state.nonfinite_in_a_row
+def _rest(state: State) -> tuple[Any, Any, Any, Any]:
+    return state.opt_state, state.nonfinite, state.nonfinite_in_a_row, state.memory
 
 
 def _read(path: epath.Path, tree: dict[str, Any]) -> dict[str, Any]:

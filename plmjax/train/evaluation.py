@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,17 +12,21 @@ from jax.sharding import Mesh
 
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
+from plmjax.objectives.base import start_memory
 from plmjax.train.sharding import batch_sharding, replicated
-from plmjax.train.step import Batch, Sums, corrupt_batch
+from plmjax.train.step import Batch, Sums, corrupt_batch, losses_and_memory
 
 # The noise of validation is the same in every run, whatever its seed, so that losses of different runs compare.
 EVAL_KEY = 20181011
 
 
-def eval_step(params: Any, batch: Batch, *, module: Any, objective: Any, vocabulary: Any) -> tuple[Sums, Sums]:
-    """Losses and metrics by name, summed over one raw batch [B, ...], without dropout, smoothing and z-loss."""
+def eval_step(
+    params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Any
+) -> tuple[Sums, Sums, Any]:
+    """Losses and metrics by name, summed over one raw batch [B, ...], without dropout, smoothing and z-loss; and the
+    memory for the next batch, () where the objective carries none."""
     corrupted = _fixed_noise(objective, vocabulary, batch)
-    return objective.losses(Bound(module, params), corrupted, vocabulary, train=False)
+    return losses_and_memory(objective, Bound(module, params), corrupted, memory, vocabulary, train=False)
 
 
 def target_counts(batch: Batch, *, objective: Any, vocabulary: Any) -> jax.Array:
@@ -49,11 +54,13 @@ class Evaluator:
         self._coefficients = objective.coefficients()
         self._perplexities: tuple[str, ...] = getattr(objective, "perplexities", ())
         rows, copies = batch_sharding(mesh), replicated(mesh)
+        parts = {"module": module, "objective": objective, "vocabulary": vocabulary}
         self._step = jax.jit(
-            lambda params, batch: eval_step(params, batch, module=module, objective=objective, vocabulary=vocabulary),
-            in_shardings=(param_shardings, rows),
-            out_shardings=copies,
+            lambda params, batch, memory: eval_step(params, batch, memory, **parts),
+            in_shardings=(param_shardings, rows, rows),
+            out_shardings=(copies, copies, rows),
         )
+        self._empty_memory = partial(start_memory, objective, module, train=False)
         self._count = jax.jit(
             lambda batch: target_counts(batch, objective=objective, vocabulary=vocabulary),
             in_shardings=(rows,),
@@ -67,9 +74,11 @@ class Evaluator:
         the objective has in `perplexities`, `<name>_perplexity` is given too.
         """
         sums: tuple[Sums, Sums] | None = None
+        memory: Any = None
         for batch in batches:
-            new = self._step(params, batch)
-            sums = new if sums is None else jax.tree.map(jnp.add, sums, new)
+            memory = self._empty_memory(len(batch["epochs"])) if memory is None else memory
+            *new, memory = self._step(params, batch, memory)
+            sums = tuple(new) if sums is None else jax.tree.map(jnp.add, sums, tuple(new))
         if sums is None:
             return {}
         losses, metrics = jax.device_get(sums)

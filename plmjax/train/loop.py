@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jax.sharding import Mesh
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.distillation import DistillationConfig
+from plmjax.objectives.base import start_memory
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.checkpoints import Checkpoint, Checkpointer, restore
 from plmjax.train.config import Config
@@ -94,7 +96,8 @@ class _Run:
         self.module = build(config.model)
         self.parts = {"module": self.module, "objective": config.objective, "vocabulary": store.vocabulary}
         self.optimizer = make_optimizer(config.optimizer, getattr(self.module, "frozen", ()))
-        self.abstract = abstract_state(self.module, self.optimizer, config.train.seed, mesh)
+        self.empty_memory = partial(start_memory, config.objective, self.module, config.train.batch_size, train=True)
+        self.abstract = abstract_state(self.module, self.optimizer, config.train.seed, mesh, self.empty_memory)
         self.manifest = run_manifest(config, store)
         self.validation: dict[str, float] = {}
 
@@ -135,7 +138,7 @@ class _Run:
         if found is not None:
             self.reporter.say(f"resuming from step {found.step:,} of {self.workdir}")
             return restore(found, self.abstract)
-        state = create_state(self.module, self.optimizer, self.config.train.seed, self.abstract)
+        state = create_state(self.module, self.optimizer, self.config.train.seed, self.abstract, self.empty_memory)
         if isinstance(self.config.model, DistillationConfig):
             for line in teach(self.config.model, state.params, self.store.tokenizer.fingerprint, self.store.vocabulary):
                 self.reporter.say(line)
@@ -163,7 +166,8 @@ class _Run:
         began = time.perf_counter()
         self.step = step.lower(self.abstract, batch).compile()
         seconds = time.perf_counter() - began
-        self.flops = 3.0 * forward_flops(lambda p, b: forward(p, b, **self.parts), self.abstract.params, batch)
+        run = partial(forward, **self.parts)
+        self.flops = 3.0 * forward_flops(run, self.abstract.params, batch, self.abstract.memory)
         self.peak = peak_flops(self.mesh.devices.flat[0])
         mesh = ", ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
         kind = self.mesh.devices.flat[0].device_kind

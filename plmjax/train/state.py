@@ -1,5 +1,6 @@
 """What training carries from step to step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from plmjax.train.sharding import tree_shardings
+from plmjax.train.sharding import batch_sharding, tree_shardings
 
 
 @jax.tree_util.register_dataclass
@@ -21,24 +22,34 @@ class State:
     opt_state: Any  # of the optax transformation
     nonfinite: jax.Array  # int32, steps whose update was skipped; step - nonfinite updates were made
     nonfinite_in_a_row: jax.Array  # int32, of them the last ones without a break
+    memory: Any = ()  # of the text before, its rows leading; for objectives that carry one
 
 
-def init_state(module: Any, optimizer: optax.GradientTransformation, seed: int) -> State:
+def init_state(
+    module: Any, optimizer: optax.GradientTransformation, seed: int, make_memory: Callable[[], Any] = tuple
+) -> State:
     """The state before the first step. Pure: wrap it in `jax.eval_shape` or `jax.jit`."""
     params = module.init(jax.random.fold_in(jax.random.key(seed), 0))["params"]
-    return state_of(params, optimizer)
+    return state_of(params, optimizer, make_memory())
 
 
-def state_of(params: Any, optimizer: optax.GradientTransformation) -> State:
+def state_of(params: Any, optimizer: optax.GradientTransformation, memory: Any = ()) -> State:
     """The state that starts from `params` with a fresh optimizer."""
     step, nonfinite, in_a_row = (jnp.zeros((), jnp.int32) for _ in range(3))
-    return State(step, params, optimizer.init(params), nonfinite, in_a_row)
+    return State(step, params, optimizer.init(params), nonfinite, in_a_row, memory)
 
 
-def abstract_state(module: Any, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh) -> State:
+def abstract_state(
+    module: Any,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    mesh: Mesh,
+    make_memory: Callable[[], Any] = tuple,
+) -> State:
     """Shapes, dtypes and shardings of the state (`jax.ShapeDtypeStruct` leaves); nothing is allocated."""
-    shapes = jax.eval_shape(lambda: init_state(module, optimizer, seed))
+    shapes = jax.eval_shape(lambda: init_state(module, optimizer, seed, make_memory))
     shardings = tree_shardings(shapes, shapes.params, mesh)
+    shardings.memory = jax.tree.map(lambda _: batch_sharding(mesh), shapes.memory)
     return jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), shapes, shardings)
 
 
@@ -47,12 +58,20 @@ def shardings_of(abstract: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.sharding, abstract)
 
 
-def create_state(module: Any, optimizer: optax.GradientTransformation, seed: int, abstract: State) -> State:
+def create_state(
+    module: Any,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    abstract: State,
+    make_memory: Callable[[], Any] = tuple,
+) -> State:
     """A fresh state, each array made where it belongs: unsharded parameters never exist."""
     # Code that runs once need not be fast code: on a CPU its compilation took a third of the time this way.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     init = jax.jit(
-        lambda: init_state(module, optimizer, seed), out_shardings=shardings_of(abstract), compiler_options=options
+        lambda: init_state(module, optimizer, seed, make_memory),
+        out_shardings=shardings_of(abstract),
+        compiler_options=options,
     )
     return init()
 

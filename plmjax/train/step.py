@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
+from plmjax.objectives.base import carries_memory
 from plmjax.train.schedules import Schedule
 from plmjax.train.sharding import batch_sharding, replicated
 from plmjax.train.state import State, shardings_of
@@ -55,9 +56,25 @@ def weighted_total(objective: Any, terms: Sums, weights: dict[str, jax.Array]) -
     return sum((coefficients.get(name, 1.0) * mean for name, mean in means.items()), jnp.zeros(()))
 
 
+def losses_and_memory(
+    objective: Any, network: Bound, batch: Batch, memory: Any, vocabulary: Any, train: bool
+) -> tuple[Sums, Sums, Any]:
+    """The objective's losses and metrics, and the memory after the batch: () for an objective that carries none."""
+    if not carries_memory(objective):
+        return (*objective.losses(network, batch, vocabulary, train), ())
+    return objective.losses_after(network, batch, memory, vocabulary, train)
+
+
 def gradients(
-    module: Any, objective: Any, vocabulary: Any, params: Any, batch: Batch, dropout_key: jax.Array, microbatches: int
-) -> tuple[Any, jax.Array, Sums, Sums]:
+    module: Any,
+    objective: Any,
+    vocabulary: Any,
+    params: Any,
+    batch: Batch,
+    dropout_key: jax.Array,
+    microbatches: int,
+    memory: Any = (),
+) -> tuple[Any, jax.Array, Sums, Sums, Any]:
     """Gradient and value of the loss over the whole batch.
 
     Args:
@@ -66,45 +83,53 @@ def gradients(
         batch: corrupted fields [B, ...].
         dropout_key: scalar key, folded with the number of the microbatch.
         microbatches: how many portions the batch is cut into, one after the other in memory.
+        memory: of the text before, [B, ...]; () where the objective carries none.
 
     Returns:
-        gradients like `params`, the loss (float32 scalar), and the sums of the losses and of the metrics by name.
+        gradients like `params`, the loss (float32 scalar), the sums of the losses and of the metrics by name, and the
+        memory for the next batch.
     """
 
-    def loss(params: Any, part: Batch, key: jax.Array, weights: dict[str, jax.Array] | None) -> tuple[jax.Array, Any]:
-        terms, metrics = objective.losses(Bound(module, params, key), part, vocabulary, train=True)
+    def loss(
+        params: Any, part: tuple[Batch, Any], key: jax.Array, weights: dict[str, jax.Array] | None
+    ) -> tuple[jax.Array, Any]:
+        network = Bound(module, params, key)
+        terms, metrics, memory = losses_and_memory(objective, network, *part, vocabulary, train=True)
         if weights is None:
             weights = {name: jax.lax.stop_gradient(term.weight) for name, term in terms.items()}
-        return weighted_total(objective, terms, weights), (terms, metrics)
+        return weighted_total(objective, terms, weights), (terms, metrics, memory)
 
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     if microbatches == 1:
-        (total, (terms, metrics)), grads = value_and_grad(params, batch, jax.random.fold_in(dropout_key, 0), None)
-        return grads, total, terms, metrics
+        key = jax.random.fold_in(dropout_key, 0)
+        (total, (terms, metrics, memory)), grads = value_and_grad(params, (batch, memory), key, None)
+        return grads, total, terms, metrics, memory
 
     # Only the weights of this forward pass are used: the compiler drops the rest (test_step.py counts its FLOPs).
-    whole, _ = objective.losses(Bound(module, params, dropout_key), batch, vocabulary, train=True)
+    network = Bound(module, params, dropout_key)
+    whole, _, _ = losses_and_memory(objective, network, batch, memory, vocabulary, train=True)
     weights = {name: term.weight for name, term in whole.items()}
 
     # Row r goes to portion r mod M, so that each portion lies on all devices and no row moves.
-    portions = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, microbatches, *x.shape[1:]), 1, 0), batch)
+    portions = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, microbatches, *x.shape[1:]), 1, 0), (batch, memory))
 
-    def add(carry: Any, number_and_portion: Any) -> tuple[Any, None]:
+    def add(carry: Any, number_and_portion: Any) -> tuple[Any, Any]:
         number, portion = number_and_portion
-        (total, sums), grads = value_and_grad(params, portion, jax.random.fold_in(dropout_key, number), weights)
-        return jax.tree.map(jnp.add, carry, (grads, total, *sums)), None
+        key = jax.random.fold_in(dropout_key, number)
+        (total, (terms, metrics, memory)), grads = value_and_grad(params, portion, key, weights)
+        return jax.tree.map(jnp.add, carry, (grads, total, terms, metrics)), memory
 
     first = jax.tree.map(lambda x: x[0], portions)
-    (total, sums), grads = jax.eval_shape(value_and_grad, params, first, dropout_key, weights)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, total, *sums))
-    summed, _ = jax.lax.scan(add, zeros, (jnp.arange(microbatches), portions))
-    return summed
+    (total, (terms, metrics, _)), grads = jax.eval_shape(value_and_grad, params, first, dropout_key, weights)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, total, terms, metrics))
+    summed, memories = jax.lax.scan(add, zeros, (jnp.arange(microbatches), portions))
+    return *summed, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), memories)
 
 
-def forward(params: Any, batch: Batch, *, module: Any, objective: Any, vocabulary: Any) -> Sums:
+def forward(params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Any) -> Sums:
     """The losses of a raw batch in training, without dropout: what the model's FLOPs are counted of."""
     corrupted = corrupt_batch(objective, vocabulary, jax.random.key(0), batch, static=objective.static)
-    return objective.losses(Bound(module, params), corrupted, vocabulary, train=True)[0]
+    return losses_and_memory(objective, Bound(module, params), corrupted, memory, vocabulary, train=True)[0]
 
 
 def train_step(
@@ -122,7 +147,7 @@ def train_step(
 ) -> tuple[State, dict[str, Any]]:
     """One step on a raw batch: the new state and the step's metrics.
 
-    A gradient that is not finite leaves parameters, optimizer and schedule as they are and is counted.
+    A gradient that is not finite leaves parameters, optimizer, schedule and memory as they are and is counted.
 
     Returns:
         state, and {"losses": {name: Weighted}, "metrics": {name: Weighted}, "loss", "grad_norm", "param_norm",
@@ -131,7 +156,7 @@ def train_step(
     root = jax.random.key(seed)
     noise_key, dropout_key = (jax.random.fold_in(root, stream) for stream in (NOISE_STREAM, DROPOUT_STREAM))
     corrupted = corrupt_batch(objective, vocabulary, noise_key, batch, static=objective.static)
-    grads, total, losses, metrics = gradients(
+    grads, total, losses, metrics, memory = gradients(
         module,
         objective,
         vocabulary,
@@ -139,6 +164,7 @@ def train_step(
         corrupted,
         jax.random.fold_in(dropout_key, state.step),
         microbatches,
+        state.memory,
     )
     norm = optax.tree.norm(grads)
     finite = jnp.isfinite(norm) & jnp.isfinite(total)
@@ -148,12 +174,14 @@ def train_step(
     rate = schedule(state.step - state.nonfinite)
     direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
-    params, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old), (params, opt_state), (state.params, state.opt_state)
+    params, opt_state, memory = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old),
+        (params, opt_state, memory),
+        (state.params, state.opt_state, state.memory),
     )
     skipped = 1 - finite.astype(jnp.int32)
     in_a_row = skipped * (state.nonfinite_in_a_row + 1)
-    new = State(state.step + 1, params, opt_state, state.nonfinite + skipped, in_a_row)
+    new = State(state.step + 1, params, opt_state, state.nonfinite + skipped, in_a_row, memory)
     report = {
         "losses": losses,
         "metrics": metrics,

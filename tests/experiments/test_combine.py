@@ -1,6 +1,7 @@
 """Every network under every objective that its kind can carry, as the README's table has it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.bert import VARIANTS
 from plmjax.modules.distillation import DistillationConfig
+from plmjax.objectives.base import start_memory
 from plmjax.train.data import training_loader
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.resolve import resolve
@@ -58,7 +60,8 @@ def one_step(store: Store, network: str, objective: str):
             seed=0,
         )
 
-    return step, lambda: init_state(module, optimizer, 0), batch
+    empty = partial(start_memory, config.objective, module, 2, train=True)
+    return step, lambda: init_state(module, optimizer, 0, empty), batch
 
 
 @pytest.mark.parametrize(("network", "objective"), PAIRS, ids="+".join)

@@ -205,8 +205,9 @@ def test_validation_gives_perplexities_and_leaves_out_what_it_has_not_seen():
     evaluator = Evaluator.__new__(Evaluator)
     evaluator._coefficients, evaluator._perplexities = {}, ("masked_lm_en", "masked_lm_hi")
     seen = {"masked_lm_en": Weighted(6.0, 3.0), "masked_lm_hi": Weighted(0.0, 0.0)}
-    evaluator._step = lambda params, batch: ({"masked_lm": Weighted(6.0, 3.0)}, seen)
-    found = evaluator(None, [None, None])
+    evaluator._empty_memory = lambda rows: ()
+    evaluator._step = lambda params, batch, memory: ({"masked_lm": Weighted(6.0, 3.0)}, seen, memory)
+    found = evaluator(None, [{"epochs": [0]}] * 2)
     assert list(found)[:2] == ["loss", "masked_lm"]
     assert found["masked_lm_en_perplexity"] == pytest.approx(np.exp(2.0))
     assert not any("hi" in name for name in found)

@@ -1,0 +1,39 @@
+"""Chunks of the token stream that are read one after the other, so that a network may remember what it has read."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from plmjax.data.store import Split
+from plmjax.data.vocabulary import Vocabulary
+from plmjax.data.windows_base import STREAM_FIELDS
+from plmjax.data.windows_chunks import Chunks, ChunkWindows
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class Streams:
+    """As `Chunks`, in order: row b of the batches reads the b-th of as many equal stretches of text as there are rows.
+
+    The loader says in `continues` (0 or 1) whether a row goes on where the batch before stopped. Text that is left over
+    after the last whole stretch is not read.
+
+    Attributes:
+        separator: put the vocabulary's eos after each document.
+        overlap: tokens that a chunk shares with the next; 1 for windows of length + 1 whose first token is only read.
+    """
+
+    gives: ClassVar[frozenset[str]] = STREAM_FIELDS | {"continues"}
+
+    separator: bool = True
+    overlap: int = 1
+
+    def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "StreamWindows":
+        """As Chunks'."""
+        chunks = Chunks(self.separator, overlap=self.overlap)
+        chunks.build(split, vocabulary, length, seed)  # checks
+        return StreamWindows(chunks, split, vocabulary, length)
+
+
+class StreamWindows(ChunkWindows):
+    """Chunks for a loader that keeps their order."""
+
+    consecutive = True
