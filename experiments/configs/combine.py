@@ -70,7 +70,7 @@ def fits(network: str, objective: str) -> bool:
     config = NETWORKS[network]()
     if objective.startswith("cross_lingual") and not hasattr(config, "num_languages"):
         return False
-    if objective == "recurrent_lm" and not hasattr(config, "memory_length"):
+    if objective.startswith("recurrent") and not hasattr(config, "memory_length"):
         return False
     kind, wanted = kind_of(config), made_for(objective)
     return kind == wanted or (kind == "encoder" and wanted in ("pair", "distillation"))

@@ -25,7 +25,8 @@ class Loader:
 
     Windows that are consecutive keep their order instead: they are cut into batch_size equal stretches, and row r of
     step t reads the window t % steps of the r-th, steps being a stretch's windows. `continues` is 0 where t % steps is,
-    and 1 elsewhere.
+    and 1 elsewhere. Read both ways, they are cut into half as many stretches; the second half of the rows reads each
+    from its last window to its first, and has `backward` 1.
 
     Args:
         windows: the examples.
@@ -52,10 +53,15 @@ class Loader:
         self.rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
         if self.rows.size and not (self.rows.min() >= 0 and self.rows.max() < batch_size):
             raise ValueError(f"rows lie in 0..{batch_size - 1}, not {self.rows.min()}..{self.rows.max()}")
-        self._stretch = len(windows) // batch_size  # windows of a row, where they are consecutive
+        if windows.both_ways and batch_size % 2:
+            raise UserError(
+                f"A batch of {batch_size} rows can't be read both ways by half of them each: take an even one."
+            )
+        self._streams = batch_size // 2 if windows.both_ways else batch_size
+        self._stretch = len(windows) // self._streams  # windows of a row, where they are consecutive
         if windows.consecutive and not self._stretch:
             raise UserError(
-                f"There are {len(windows)} windows of text, too few for {batch_size} rows that each read on: take a "
+                f"There are {len(windows)} windows of text, too few for {self._streams} rows that each read on: take a "
                 "smaller batch (train.batch_size, train.eval_batch_size), shorter windows or more text."
             )
         self._examples = self._stretch * batch_size if windows.consecutive else len(windows)
@@ -87,13 +93,16 @@ class Loader:
         self._blank(batch, ids == NO_EXAMPLE)
         if self.windows.consecutive:
             batch["continues"] = np.full(len(ids), step % self._stretch > 0, np.int32)
+        if self.windows.both_ways:
+            batch["backward"] = (self.rows >= self._streams).astype(np.int32)
         return batch | {"example_ids": ids.astype(np.int32), "epochs": epochs.astype(np.int32)}
 
     def _examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """The example and the epoch of each row."""
         if self.windows.consecutive:
             epoch, at = divmod(step, self._stretch)
-            return self.rows * self._stretch + at, np.full(len(self.rows), epoch)
+            places = np.where(self.rows < self._streams, at, self._stretch - 1 - at)
+            return self.rows % self._streams * self._stretch + places, np.full(len(self.rows), epoch)
         places = step * self.batch_size + self.rows
         if self.shuffle:
             return np.array([self._order[int(place)] for place in places], np.int64), places // self._examples

@@ -19,12 +19,14 @@ class Windows(ABC):
     """A random-access sequence of windows. Items are pure functions of the index, and safe to take in threads.
 
     Attributes: length, the tokens of a window; padding, the id in unused places; consecutive, whether a window goes on
-    where the one before stops, and each row of the batches is to read them so.
+    where the one before stops, and each row of the batches is to read them so; both_ways, whether half of the rows then
+    reads them from the end.
     """
 
     length: int
     padding: int
     consecutive: bool = False
+    both_ways: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -1,7 +1,6 @@
 """Chunks of the token stream that are read one after the other, so that a network may remember what it has read."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from plmjax.data.store import Split
 from plmjax.data.vocabulary import Vocabulary
@@ -19,18 +18,25 @@ class Streams:
     Attributes:
         separator: put the vocabulary's eos after each document.
         overlap: tokens that a chunk shares with the next; 1 for windows of length + 1 whose first token is only read.
+        both_ways: the second half of the rows reads the stretches of the first from their end, chunk by chunk; the
+            loader says so in `backward` (0 or 1), and it is for the objective to turn the chunks (XLNet's bi_data).
     """
-
-    gives: ClassVar[frozenset[str]] = STREAM_FIELDS | {"continues"}
 
     separator: bool = True
     overlap: int = 1
+    both_ways: bool = False
+
+    @property
+    def gives(self) -> frozenset[str]:
+        return STREAM_FIELDS | {"continues"} | ({"backward"} if self.both_ways else set())
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "StreamWindows":
         """As Chunks'."""
         chunks = Chunks(self.separator, overlap=self.overlap)
         chunks.build(split, vocabulary, length, seed)  # checks
-        return StreamWindows(chunks, split, vocabulary, length)
+        windows = StreamWindows(chunks, split, vocabulary, length)
+        windows.both_ways = self.both_ways
+        return windows
 
 
 class StreamWindows(ChunkWindows):

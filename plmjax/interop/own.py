@@ -90,9 +90,10 @@ def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any,
     if not size < rows:
         return config, params
     flat = flatten(params)
-    for path in VOCABULARY_PATHS:
+    last = len(getattr(config, "cutoffs", ()))  # where the vocabulary is in several tables, this one's end is cut
+    for path in (*VOCABULARY_PATHS, f"embeddings/tokens_{last}/embedding", f"token_head/bias_{last}"):
         if path in flat:
-            flat[path] = np.asarray(flat[path])[:size]
+            flat[path] = np.asarray(flat[path])[: len(flat[path]) - (rows - size)]
     return dataclasses.replace(config, vocab_size=size), nest(flat)
 
 

@@ -11,6 +11,7 @@ from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, the
 from plmjax.interop.heads import label_fields, num_labels
 from plmjax.interop.tables import LINEAR, SAME, Entry, Transform, dense, layer_norm
 from plmjax.modules import Bound
+from plmjax.modules.memory import Memory
 from plmjax.modules.xlnet import Streams, XLNetConfig
 
 DEFAULTS: JSON = {
@@ -148,16 +149,19 @@ def streams(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Outputs]:
     mask_BL = inputs.get("attention_mask")
     if mask_BL is None and "input_mask" in inputs:
         mask_BL = (inputs["input_mask"] == 0).astype(jnp.int32)
-    memory_NTBD = inputs.get("mems")
+    memory_NTBD, memory = inputs.get("mems"), None
+    if memory_NTBD is not None:
+        states_BNTD = jnp.moveaxis(memory_NTBD, 2, 0)
+        memory = Memory(states_BNTD, jnp.ones((states_BNTD.shape[0], states_BNTD.shape[2]), jnp.bool_))
     given: Streams = network.two_streams(
         inputs["input_ids"],
         inputs.get("perm_mask"),
         inputs.get("target_mapping"),
         inputs.get("token_type_ids"),
         mask_BL,
-        None if memory_NTBD is None else jnp.swapaxes(memory_NTBD, 1, 2),
+        memory,
     )
-    mems = {} if given.memory is None else {"mems": jnp.swapaxes(given.memory, 1, 2)}
+    mems = {} if given.memory is None else {"mems": jnp.moveaxis(given.memory.states, 0, 2)}
     return given.h if given.g is None else given.g, mems
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array, lax
+from jax import Array
 
 from plmjax.modules.attention import width_of_head
 from plmjax.modules.beam_answer import AnswersByBeam, BeamAnswerHead
@@ -21,6 +21,7 @@ from plmjax.modules.encoder import HEADS
 from plmjax.modules.heads import LastTokenClassHead, TiedTokenHead
 from plmjax.modules.layers import Dropout, Embed, LayerNorm, truncated_normal
 from plmjax.modules.masks import Mask
+from plmjax.modules.memory import Memory, empty_memory
 from plmjax.modules.relative import distances, sinusoids
 from plmjax.modules.transformer import MLP, PostNorm, run_layers
 from plmjax.modules.two_stream import MakeBiases, Surroundings, TwoStreamAttention, TwoStreamBlock
@@ -55,11 +56,11 @@ class XLNetConfig:
 
 
 class Streams(NamedTuple):
-    """h [B, L, D]; g [B, M, D] or None; memory [N, B, <= memory_length, D] for the next call, or None."""
+    """h [B, L, D]; g [B, M, D] or None; the memory for the next call, or None."""
 
     h: Array
     g: Array | None
-    memory: Array | None
+    memory: Memory | None
 
 
 class TwoStreamStack(nn.Module):
@@ -170,7 +171,7 @@ class XLNet(AnswersByBeam):
         target_mapping_BML: Array | None,
         token_types_BL: Array | None = None,
         segments_BL: Array | None = None,
-        memory_NBSD: Array | None = None,
+        memory: Memory | None = None,
         backward_B: Array | None = None,
         keep: int | None = None,
     ) -> Streams:
@@ -181,32 +182,35 @@ class XLNet(AnswersByBeam):
             perm_mask_BLL: 1 (or True) where token l may not see token t; h sees itself all the same. None: all is seen.
             target_mapping_BML: the queries' tokens, one 1 a row; None: no query stream.
             token_types_BL, segments_BL: as `encode`. The memory is of type 0 and seen by all but padding.
-            memory_NBSD: what each layer read of the text before, from an earlier call; no gradient goes into it.
+            memory: what each layer read of the text before, from an earlier call; no gradient goes into it.
             backward_B: bool, rows whose text runs from its end to its start: their distances change sign.
             keep: states of each layer to give back as the memory; None: the config's memory_length.
         """
         c = self.config
         batch, length = tokens_BL.shape
-        before = 0 if memory_NBSD is None else memory_NBSD.shape[2]
         around = self._surroundings(
-            length, before, perm_mask_BLL, target_mapping_BML, token_types_BL, segments_BL, backward_B
+            length, memory, perm_mask_BLL, target_mapping_BML, token_types_BL, segments_BL, backward_B
         )
         g_BMD = None if target_mapping_BML is None else self.embeddings.queries(batch, target_mapping_BML.shape[1])
-        if memory_NBSD is not None:
-            memory_NBSD = lax.stop_gradient(memory_NBSD).astype(c.dtype)
+        memory_NBSD = None if memory is None or not memory.filled.shape[1] else memory.by_layer(c.dtype)
         h_BLD, g_BMD, read_NBLD = self.encoder(self.embeddings(tokens_BL), g_BMD, memory_NBSD, around)
         kept = None
         keep = c.memory_length if keep is None else keep
         if keep:
-            kept = read_NBLD[:, :, : c.reuse_length or length]
-            kept = kept if memory_NBSD is None else jnp.concatenate([memory_NBSD, kept], axis=2)
-            kept = lax.stop_gradient(kept[:, :, -keep:])
+            before = self.init_memory(batch, 0) if memory is None else memory
+            kept = before.and_then(read_NBLD[:, :, : c.reuse_length or length], keep)
         return Streams(self.state_dropout(h_BLD), None if g_BMD is None else self.state_dropout(g_BMD), kept)
+
+    @nn.nowrap
+    def init_memory(self, batch: int, length: int) -> Memory:
+        """A memory of `length` states with nothing in it; needs no parameters."""
+        c = self.config
+        return empty_memory(c.num_layers, batch, length, c.d_model, jnp.dtype(c.dtype))
 
     def _surroundings(
         self,
         length: int,
-        before: int,
+        memory: Memory | None,
         perm_mask_BLL: Array | None,
         mapping_BML: Array | None,
         token_types_BL: Array | None,
@@ -215,6 +219,8 @@ class XLNet(AnswersByBeam):
     ) -> Surroundings:
         c = self.config
         dtype = jnp.dtype(c.dtype)
+        filled_BS = None if memory is None else memory.filled
+        before = 0 if filled_BS is None else filled_BS.shape[1]
         spans = distances(length, before + length)
         spans_XW = spans[None] if backward_B is None else jnp.stack([spans, -spans])
         waves_XWD = self.state_dropout(sinusoids(spans_XW, c.d_model, c.clamp).astype(dtype))
@@ -233,8 +239,8 @@ class XLNet(AnswersByBeam):
         return Surroundings(
             waves_XWD,
             backward_B,
-            _with_memory(seen, before, real_BL),
-            _with_memory(query_seen, before, real_BL),
+            _with_memory(seen, length, filled_BS, real_BL),
+            _with_memory(query_seen, length, filled_BS, real_BL),
             other_BLT,
             mapping_BML,
         )
@@ -259,13 +265,17 @@ class XLNet(AnswersByBeam):
             self.beam_answers(self.encode(jnp.zeros((1, 1), jnp.int32)), starts=1, ends=1)
 
 
-def _with_memory(seen: Array | None, before: int, real_BL: Array | None) -> Array | None:
-    """`seen` with the memory's keys before the others: every query but padding sees them."""
-    if seen is None or not before:
+def _with_memory(seen: Array | None, length: int, filled_BS: Array | None, real_BL: Array | None) -> Array | None:
+    """`seen` with the memory's keys before the others: every query but padding sees those that are filled."""
+    if filled_BS is None or not filled_BS.shape[1]:
         return seen
-    shape = (*seen.shape[:-1], before)
-    reads = jnp.ones(shape, jnp.bool_) if real_BL is None else jnp.broadcast_to(real_BL[:, None, :, None], shape)
-    return jnp.concatenate([reads, seen], axis=-1)
+    reads_B1LS = jnp.broadcast_to(filled_BS[:, None, None], (len(filled_BS), 1, length, filled_BS.shape[1]))
+    if real_BL is not None:
+        reads_B1LS = reads_B1LS & real_BL[:, None, :, None]
+    if seen is None:
+        seen = jnp.ones((1, 1, length, length), jnp.bool_)
+    seen_B1LL = jnp.broadcast_to(seen, (len(filled_BS), *seen.shape[1:]))
+    return jnp.concatenate([reads_B1LS, seen_B1LL], axis=-1)
 
 
 _BASE = XLNetConfig()

@@ -7,7 +7,7 @@ from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
-from plmjax.objectives.permutation_lm import PermutationLM
+from plmjax.objectives.permutation_lm import PermutationLM, RecurrentPermutationLM
 from plmjax.objectives.recurrent_lm import RecurrentLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
 from plmjax.objectives.span_corruption import SpanCorruption
@@ -24,6 +24,7 @@ OBJECTIVES: dict[str, type] = {
     "masked_lm": MaskedLM,
     "permutation_lm": PermutationLM,
     "recurrent_lm": RecurrentLM,
+    "recurrent_permutation_lm": RecurrentPermutationLM,
     "replace_mlm": ReplaceMLM,
     "replaced_tokens": ReplacedTokens,
     "span_corruption": SpanCorruption,
@@ -45,6 +46,7 @@ __all__ = [
     "Part",
     "PermutationLM",
     "RecurrentLM",
+    "RecurrentPermutationLM",
     "ReplaceMLM",
     "ReplacedTokens",
     "SpanBertPretraining",

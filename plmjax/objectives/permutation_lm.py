@@ -3,9 +3,9 @@
 Only the last 1 / K of the order are predicted, by the query stream; the positions stay as they are, the order is in
 the attention mask alone.
 
-The memory is made within the example: its first tokens are read by the content stream, without a gradient, and what
-each layer read of them is what the rest has before it. In the released code it is handed on from step to step along a
-text, and so has a memory itself; here examples stay independent of each other, in any order.
+With a memory (`RecurrentPermutationLM`) each row of the batches reads on along a text. Of a segment the first
+`model.reuse_length` tokens go into the memory, and the next segment begins after them (Yang et al. 2019, released code:
+512 tokens, 256 of them reused).
 
 Legend: B batch, L length, M predicted tokens, D model width.
 """
@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.windows import Chunks, FullSentences
+from plmjax.data.windows import FullSentences, Streams
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.noise import permutation
 from plmjax.noise.masking import choose_tokens
-from plmjax.objectives.base import Example, Losses, check_fit, check_share, token_metrics
+from plmjax.objectives.base import Example, Losses, check_fit, token_metrics
 
 
 @dataclass(slots=True)
@@ -109,20 +109,13 @@ class PartialPrediction:
 
 @dataclass(slots=True)
 class PermutationLM:
-    """Permutation LM; with `prediction.k=1` every token is predicted.
-
-    With a memory the window is consecutive text, `Chunks(overlap=memory_length)` to predict of all of it. Table 6's
-    "- memory" is `memory_length=0`, its "- bidirectional data" `backward_share=0`.
-    """
+    """Permutation LM; with `prediction.k=1` every token is predicted."""
 
     kind: ClassVar[str] = "two_stream"
+    NAME: ClassVar[str] = "permutation_lm"
 
     window: Any = field(default_factory=FullSentences)
     prediction: PartialPrediction = field(default_factory=PartialPrediction)
-    memory_length: int = 0  # tokens read before the `train.length` others; 0: no memory
-    backward_share: float = (
-        0.0  # of the examples, read from their end on, so that the memory is the text after (bi_data)
-    )
     static: bool = False  # True: an example has the same order in every epoch
 
     @property
@@ -132,54 +125,81 @@ class PermutationLM:
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         self.prediction.check(vocabulary)
-        check_share("objective.backward_share", self.backward_share)
-        if self.memory_length < 0:
-            raise UserError(f"objective.memory_length is {self.memory_length}; it must be at least 0.")
-        if self.memory_length and not isinstance(self.window, Chunks):
-            raise UserError(
-                f"objective.memory_length is {self.memory_length}, but windows of {type(self.window).__name__} may "
-                "hold padding, which a memory can't; take Chunks."
-            )
-        if self.backward_share and not self.memory_length:
-            raise UserError(
-                f"objective.backward_share is {self.backward_share}, which changes nothing without a memory; set "
-                "objective.memory_length too."
-            )
 
     def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
-        return self.window.build(split, vocabulary, self.memory_length + length, seed)
+        return self.window.build(split, vocabulary, length, seed)
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
-        if not self.memory_length:
-            return example | self.prediction.corrupt(key, example, vocabulary)
-        direction_key, key = jax.random.split(key)
-        backward = jax.random.uniform(direction_key) < self.backward_share
-        tokens = jnp.where(backward, example["tokens"][::-1], example["tokens"])
-        rest = {name: value[self.memory_length :] for name, value in (example | {"tokens": tokens}).items()}
-        before = {"memory_tokens": tokens[: self.memory_length], "backward": backward}
-        return rest | before | self.prediction.corrupt(key, rest, vocabulary, backward)
+        return example | self.prediction.corrupt(key, example, vocabulary)
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        backward_B, memory = batch.get("backward"), None
-        if self.memory_length:
-            memory = network.two_streams(
-                batch["memory_tokens"], None, None, backward_B=backward_B, keep=self.memory_length
-            ).memory
-        g_BMD = network.two_streams(
+        return self.of_streams(network, self.streams(network, batch), batch, vocabulary)
+
+    def streams(self, network: Any, batch: Example, **memory: Any) -> Any:
+        """Both streams of a corrupted batch, after the text of a memory where one is given."""
+        return network.two_streams(
             batch["tokens"],
             batch["perm_mask"],
             target_mapping(batch["masked_positions"], batch["weights"], batch["tokens"].shape[1]),
             batch.get("token_types"),
             batch["segments"],
-            memory,
-            backward_B,
-        ).g
-        head = network.token_head(g_BMD)
+            backward_B=batch["backward"] > 0 if "backward" in batch else None,
+            **memory,
+        )
+
+    def of_streams(self, network: Any, streams: Any, batch: Example, vocabulary: Any) -> Losses:
+        """The loss of the query stream."""
+        head = network.token_head(streams.g)
         loss = cross_entropy(head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size)
-        return {"permutation_lm": loss.total}, token_metrics("permutation_lm", loss.correct, batch["weights"])
+        return {self.NAME: loss.total}, token_metrics(self.NAME, loss.correct, batch["weights"])
 
     def coefficients(self) -> dict[str, float]:
         return {}
+
+
+@dataclass(slots=True)
+class RecurrentPermutationLM(PermutationLM):
+    """Permutation LM along a text, half of the rows from its end on so that the memory is the text after (bi_data).
+
+    Table 6's "- memory" is `model.memory_length=0`, its "- bidirectional data" `window.both_ways=False`.
+    """
+
+    window: Any = field(default_factory=lambda: Streams(overlap=0, both_ways=True))
+
+    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+        PermutationLM.check(self, network_config, kind, vocabulary, length)
+        if "continues" not in self.window.gives:
+            raise UserError(
+                "The objective RecurrentPermutationLM reads on from batch to batch, which windows of "
+                f"{type(self.window).__name__} do not; choose Streams, or the objective PermutationLM."
+            )
+        reused = network_config.reuse_length or length
+        if reused != length - self.window.overlap:
+            raise UserError(
+                f"{reused} of the {length} tokens of a segment go into the memory (model.reuse_length), but the next "
+                f"segment begins after {length - self.window.overlap}: set objective.window.overlap to "
+                f"{length - reused}."
+            )
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        if "backward" not in example:
+            return PermutationLM.corrupt(self, key, example, vocabulary)
+        backward = example["backward"]
+        turned = example | {"tokens": jnp.where(backward > 0, example["tokens"][::-1], example["tokens"])}
+        # The two readings of one window have their own draws.
+        key = jax.random.fold_in(key, backward)
+        return turned | self.prediction.corrupt(key, turned, vocabulary, backward > 0)
+
+    def memory(self, module: Any, rows: int, train: bool) -> Any:
+        """See base.Recurrent; () for a network that remembers nothing."""
+        places = module.config.memory_length
+        return module.init_memory(rows, places) if places else ()
+
+    def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Any, train: bool) -> Any:
+        """See base.Recurrent."""
+        before = memory.of_rows(batch["continues"]) if memory else None
+        streams = self.streams(network, batch, memory=before)
+        return (*self.of_streams(network, streams, batch, vocabulary), streams.memory if memory else ())
 
 
 def target_mapping(positions_BM: jax.Array, weights_BM: jax.Array, length: int) -> jax.Array:

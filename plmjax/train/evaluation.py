@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -60,7 +60,8 @@ class Evaluator:
             in_shardings=(param_shardings, rows, rows),
             out_shardings=(copies, copies, rows),
         )
-        self._empty_memory = partial(start_memory, objective, module, train=False)
+        empty = partial(start_memory, objective, module, train=False)
+        self._empty_memory = cache(lambda count: jax.jit(lambda: empty(count), out_shardings=rows)())
         self._count = jax.jit(
             lambda batch: target_counts(batch, objective=objective, vocabulary=vocabulary),
             in_shardings=(rows,),

@@ -15,7 +15,7 @@ from plmjax.train.sharding import path_string
 log = logging.getLogger(__name__)
 
 TRUNK = re.compile(r"(^|/)(embeddings|encoder|decoder)/")  # all else under a network's root is a head
-VOCABULARY_ROWS = re.compile(r"(^|/)(embeddings/tokens/embedding|token_head/(embedding|bias))$")
+VOCABULARY_ROWS = re.compile(r"(^|/)(embeddings/tokens(_\d+)?/embedding|token_head/(embedding|bias(_\d+)?))$")
 
 
 def source_params(source: str, tokenizer: str) -> dict[str, Any]:

@@ -29,8 +29,8 @@ RULES: tuple[tuple[str, tuple[Any, ...]], ...] = (
     (r"(up|gate)/kernel", ("fsdp", "tensor")),  # [D, F]
     (r"(up|gate)/bias", ("tensor",)),  # [F]
     (r"down/kernel", ("tensor", "fsdp")),  # [F, D]
-    (r"(tokens|token_head)/embedding", (("tensor", "fsdp"), None)),  # [V, D]
-    (r"token_head/bias", (("tensor", "fsdp"),)),  # [V]
+    (r"(tokens(_\d+)?|token_head)/embedding", (("tensor", "fsdp"), None)),  # [V, D]
+    (r"token_head/bias(_\d+)?", (("tensor", "fsdp"),)),  # [V]
     (r"positions/embedding", (None, "fsdp")),  # [length, D]
     (r"kernel", ("fsdp", "tensor")),  # any other matrix
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plmjax.data.loader import Loader
-from plmjax.data.windows import Chunks, DocSentences, SegmentPair
+from plmjax.data.windows import Chunks, DocSentences, SegmentPair, Streams
 from plmjax.errors import UserError
 
 
@@ -107,3 +107,24 @@ def test_bad_arguments(windows):
         Loader(windows, 0)
     with pytest.raises(ValueError, match=r"0\.\.3"):
         Loader(windows, 4, rows=[4])
+
+
+def test_consecutive_windows_are_read_on_by_each_row(split, vocabulary):
+    windows = Streams(overlap=1).build(split, vocabulary, 9, seed=0)
+    loader, stretch = Loader(windows, 3, seed=5), len(windows) // 3
+    batches = [loader.batch(step) for step in range(2 * stretch + 1)]
+    assert [int(batch["continues"][0]) for batch in batches[: stretch + 1]] == [0] + [1] * (stretch - 1) + [0]
+    text = Chunks(overlap=0).build(split, vocabulary, len(windows) * 8, seed=0)[0]["tokens"]
+    for row in range(3):
+        read = np.concatenate([batch["tokens"][row, :-1] for batch in batches[:stretch]])
+        assert (read == text[row * stretch * 8 :][: len(read)]).all()
+        assert all(
+            (a["tokens"][row, -1] == b["tokens"][row, 0]).all() for a, b in itertools.pairwise(batches[:stretch])
+        )
+    assert same(batches[0] | {"epochs": batches[stretch]["epochs"]}, batches[stretch])
+    assert batches[stretch]["epochs"].tolist() == [1, 1, 1]
+    assert loader.steps_per_epoch == loader.num_batches == stretch
+    one_pass = Loader(windows, 3, shuffle=False, rows=[2])
+    assert (one_pass.batch(1)["tokens"][0] == batches[1]["tokens"][2]).all()
+    with pytest.raises(UserError, match=f"{len(windows)} windows of text, too few for {len(windows) + 1} rows"):
+        Loader(windows, len(windows) + 1)

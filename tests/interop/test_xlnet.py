@@ -12,6 +12,7 @@ transformers = pytest.importorskip("transformers")
 from plmjax.errors import UserError  # noqa: E402
 from plmjax.interop import load_huggingface  # noqa: E402
 from plmjax.modules import Bound  # noqa: E402
+from plmjax.modules.memory import Memory  # noqa: E402
 from tests.interop import reference  # noqa: E402
 from tests.interop.case import VOCABULARY, Case  # noqa: E402
 from tests.interop.cases.xlnet import XLNET, random_order  # noqa: E402
@@ -101,7 +102,7 @@ def test_rows_that_run_backwards(tmp_path: Path) -> None:
         extra["perm_mask"],
         extra["target_mapping"],
         extra["token_type_ids"],
-        memory_NBSD=mems.swapaxes(1, 2),
+        memory=Memory(np.moveaxis(mems, 2, 0), np.ones((4, 3), bool)),
         backward_B=np.array([False, False, True, True]),
     )
     assert np.abs(np.asarray(network.token_logits(streams.g)) - theirs).max() < reference.FORWARD_TOLERANCE

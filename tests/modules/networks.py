@@ -22,6 +22,7 @@ TINY = {
     "gpt2": ("gpt", "tiny"),
     "t5": ("t5", "tiny"),
     "t5_v1_1": ("t5", "tiny_v1_1"),
+    "transformer_xl": ("transformer_xl", "tiny"),
     "xlm": ("xlm", "tiny"),
     "xlnet": ("xlnet", "tiny"),
 }

@@ -23,7 +23,7 @@ def compiled(net):
     return step, cache, lambda t, p, s: net.bound().decode(t, memory_BSD, source_segments_BS, p, s)
 
 
-@pytest.mark.parametrize("name", ["gpt1", "gpt2", "t5", "t5_v1_1"])
+@pytest.mark.parametrize("name", ["gpt1", "gpt2", "t5", "t5_v1_1", "transformer_xl"])
 def test_prompt_then_tokens_equals_one_pass(name):
     step, cache, whole = compiled(network(name))
     tokens_BT = tokens(3, PROMPT + NEW)

@@ -18,7 +18,7 @@ def loss_and_gradients(net):
     return jax.jit(jax.value_and_grad(loss)), jax.make_jaxpr(jax.grad(loss))(net.params)
 
 
-@pytest.mark.parametrize("name", ["bert", "deberta", "gpt2", "t5", "xlnet"])
+@pytest.mark.parametrize("name", ["bert", "deberta", "gpt2", "t5", "transformer_xl", "xlnet"])
 def test_scanned_unrolled_and_recomputed_are_one(name):
     plain = network(name, unroll=True)
     run, jaxpr = loss_and_gradients(plain)

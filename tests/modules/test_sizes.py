@@ -79,6 +79,9 @@ XLNET = {"vocab_size": 32000}
         ("t5", "large_v1_1", T5, 783_150_080),
         ("t5", "xl_v1_1", T5, 2_849_757_184),
         ("t5", "xxl_v1_1", T5, 11_135_332_352),
+        # TransfoXLLMHeadModel with the sizes of the released scripts.
+        ("transformer_xl", "wt103_base", {"vocab_size": 267_735}, 151_107_538),
+        ("transformer_xl", "wt103_large", {"vocab_size": 267_735}, 285_170_506),
         # XLNetLMHeadModel of xlnet-base-cased and xlnet-large-cased.
         ("xlnet", "base", XLNET, 116_750_336),
         ("xlnet", "large", XLNET, 360_300_800),
@@ -130,6 +133,11 @@ def test_released_sizes_to_the_parameter(family, variant, fields, exact):
         ("t5", "large", T5, 770e6, 0.05),
         ("t5", "3b", T5, 2.8e9, 0.02),
         ("t5", "11b", T5, 11e9, 0.03),
+        # Dai et al. 2019, Tables 1 and 2. (Its 257M for the large one on WikiText-103 is not what the script's sizes
+        # give: 285.2M, 248.3M of them outside the tables of the vocabulary.)
+        ("transformer_xl", "wt103_base", {"vocab_size": 267_735}, 151e6, 0.005),
+        ("transformer_xl", "enwik8_12l", {"vocab_size": 204}, 41e6, 0.005),
+        ("transformer_xl", "enwik8_24l", {"vocab_size": 204}, 277e6, 0.005),
         # The paper has the sizes of BERT base and large (110M, 340M): the positions' kernel and the three biases of
         # each layer are more than BERT's position table and pooler.
         ("xlnet", "base", XLNET, 110e6, 0.065),
@@ -183,6 +191,7 @@ PICTURED = {
     "electra": {"small": {"heads": ("token", "detection")}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "t5": {"small": {}, "small_v1_1": {}},
+    "transformer_xl": {"tiny": {}, "wt103_large": {"cutoffs": (200, 400, 1000)}},
     "xlm": {"xnli15": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
     "xlnet": {"base": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
 }

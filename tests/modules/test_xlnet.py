@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plmjax.modules.memory import Memory
 from plmjax.noise.permutation import hide_by_order
 from plmjax.objectives.permutation_lm import target_mapping
 from tests.modules.networks import VOCAB, network, paths, states, tokens
@@ -44,23 +45,23 @@ def test_a_query_never_sees_its_own_token_nor_later_ones_of_the_order():
 
 def test_the_memory_is_read_and_sends_no_gradient():
     net = network("xlnet", memory_length=6)
-    memory = jnp.asarray(np.random.default_rng(0).normal(size=(2, 1, 3, 32)), jnp.float32)
+    memory = jnp.asarray(np.random.default_rng(0).normal(size=(1, 2, 3, 32)), jnp.float32)
+    filled = jnp.ones((1, 3), bool)
     mapping = jax.nn.one_hot(jnp.asarray([[1, 4]]), LENGTH)
     hidden = jnp.zeros((1, LENGTH, LENGTH)).at[0, :, 4].set(1)
 
     def total(memory, params):
-        streams = net.bound(params).two_streams(TOKENS, hidden, mapping, memory_NBSD=memory)
+        streams = net.bound(params).two_streams(TOKENS, hidden, mapping, memory=Memory(memory, filled))
         return jnp.sum(jnp.sin(streams.g)) + jnp.sum(jnp.sin(streams.h)), streams
 
     value, streams = jax.jit(total)(memory, net.params)
     assert abs(float(jax.jit(total)(memory + 1, net.params)[0] - value)) > 1e-3
     assert not jax.jit(jax.grad(lambda memory: total(memory, net.params)[0]))(memory).any()
     # The new one: the layers' inputs, behind what was left of the old one; no gradient leaves it.
-    np.testing.assert_array_equal(streams.memory[:, :, :0], memory[:, :, :0])
-    assert streams.memory.shape == (2, 1, 6, 32)
+    assert streams.memory.states.shape == (1, 2, 6, 32) and streams.memory.filled.all()
     embedded = net.params["embeddings"]["tokens"]["embedding"][TOKENS[:, -6:]]
-    np.testing.assert_array_equal(streams.memory[0], embedded)
-    gradients = jax.jit(jax.grad(lambda params: jnp.sum(total(memory, params)[1].memory ** 2)))(net.params)
+    np.testing.assert_array_equal(streams.memory.states[:, 0], embedded)
+    gradients = jax.jit(jax.grad(lambda params: jnp.sum(total(memory, params)[1].memory.states ** 2)))(net.params)
     assert not any(gradient.any() for gradient in jax.tree.leaves(gradients))
 
 
@@ -68,10 +69,10 @@ def test_the_memory_is_read_and_sends_no_gradient():
 def test_what_is_kept(length, reuse, want):
     """Of a memory m m m and the text a..i: the last `length` states, of the text its first `reuse`."""
     net = network("xlnet", memory_length=length, reuse_length=reuse)
-    memory = jnp.full((2, 1, 3, 32), 7.0)
-    kept = net.bound().two_streams(TOKENS, None, None, memory_NBSD=memory).memory[0, 0]
+    memory = Memory(jnp.full((1, 2, 3, 32), 7.0), jnp.ones((1, 3), bool))
+    kept = net.bound().two_streams(TOKENS, None, None, memory=memory).memory.states[0, 0]
     embedded = net.params["embeddings"]["tokens"]["embedding"][TOKENS[0]]
-    rows = [memory[0, 0, 0] if name == "m" else embedded["abcdefghi".index(name)] for name in want]
+    rows = [memory.states[0, 0, 0] if name == "m" else embedded["abcdefghi".index(name)] for name in want]
     np.testing.assert_array_equal(kept, jnp.stack(rows))
     assert net.bound().two_streams(TOKENS, None, None).g is None
     assert network("xlnet").bound().two_streams(TOKENS, None, None).memory is None
@@ -84,7 +85,7 @@ def test_left_to_right_with_memory_is_the_whole_text_at_once():
     memory = None
     parts = []
     for part in (text[:, :4], text[:, 4:5], text[:, 5:]):
-        streams = net.bound().two_streams(part, None, None, memory_NBSD=memory)
+        streams = net.bound().two_streams(part, None, None, memory=memory)
         parts.append(streams.h)
         memory = streams.memory
     np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, atol=2e-5)

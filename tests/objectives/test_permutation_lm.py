@@ -1,18 +1,25 @@
 """XLNet's permutation LM on real windows and a small network."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plmjax.data.loader import Loader
 from plmjax.data.vocabulary import make_vocabulary
-from plmjax.data.windows import Chunks, DocSentences
+from plmjax.data.windows import DocSentences, FullSentences, Streams
 from plmjax.errors import UserError
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.xlnet import XLNetConfig
-from plmjax.objectives.permutation_lm import PartialPrediction, PermutationLM, target_mapping
+from plmjax.objectives.permutation_lm import (
+    PartialPrediction,
+    PermutationLM,
+    RecurrentPermutationLM,
+    target_mapping,
+)
 from tests.objectives.conftest import SIZE, SMALL, SPECIALS, bound
 from tests.objectives.kit import corrupted, losses_of, windows_of
 
@@ -20,7 +27,7 @@ LENGTH, ROWS = 41, 16
 SPANS = PermutationLM(window=DocSentences())
 SINGLE = PermutationLM(window=DocSentences(), prediction=PartialPrediction(spans=False, block=15))
 EACH = PermutationLM(window=DocSentences(), prediction=PartialPrediction(k=1, spans=False))
-REMEMBERING = PermutationLM(window=Chunks(), memory_length=12, backward_share=0.5)
+REMEMBERING = RecurrentPermutationLM(window=Streams(overlap=10, both_ways=True))
 NETWORK = XLNetConfig(**SMALL)
 
 
@@ -103,37 +110,57 @@ def test_a_tokens_own_content_does_not_move_its_loss(clean, vocabulary, two_stre
     assert run(batch)[0]["permutation_lm"].sum != run(elsewhere)[0]["permutation_lm"].sum
 
 
-def test_the_memory_is_the_text_before_or_for_backward_rows_after(split, vocabulary):
-    length = 20
-    clean = windows_of(REMEMBERING, split, vocabulary, length, ROWS)
-    batch = corrupted(REMEMBERING, vocabulary, clean)
-    turned = np.where(batch["backward"][:, None], clean["tokens"][:, ::-1], clean["tokens"])
-    assert 3 < batch["backward"].sum() < ROWS - 3
-    np.testing.assert_array_equal(np.concatenate([batch["memory_tokens"], batch["tokens"]], 1), turned)
-    assert batch["tokens"].shape == batch["segments"].shape == (ROWS, length)
-    rows, places = np.nonzero(batch["weights"])
-    positions = batch["masked_positions"][rows, places]
-    np.testing.assert_array_equal(batch["targets"][rows, places], batch["tokens"][rows, positions])
+@pytest.fixture(scope="module")
+def read_on(split, vocabulary):
+    """Four batches in a row of 6 rows, half of them backwards: as they are, and corrupted."""
+    loader = Loader(REMEMBERING.windows(split, vocabulary, 20, 0), 6)
+    clean = [loader.batch(step) for step in range(4)]
+    return clean, [corrupted(REMEMBERING, vocabulary, batch) for batch in clean]
 
 
-def test_the_memory_changes_the_loss_and_directions_the_distances(split, vocabulary):
-    network = bound(XLNetConfig(**SMALL, attention_dropout=0.0))
-    batch = corrupted(REMEMBERING, vocabulary, windows_of(REMEMBERING, split, vocabulary, 20, ROWS))
-    run = losses_of(REMEMBERING, network, vocabulary)
-    value = run(batch)[0]["permutation_lm"].sum
-    assert np.isfinite(value)
-    other = batch | {"memory_tokens": np.full_like(batch["memory_tokens"], 50)}
-    assert abs(run(other)[0]["permutation_lm"].sum - value) > 1e-2
-    forward = batch | {"backward": np.zeros_like(batch["backward"])}
-    assert abs(run(forward)[0]["permutation_lm"].sum - value) > 1e-2
+def test_half_of_the_rows_read_the_same_text_from_its_end(read_on):
+    clean, batches = read_on
+    for raw, batch in zip(clean, batches, strict=True):
+        assert batch["backward"].tolist() == [0, 0, 0, 1, 1, 1]
+        np.testing.assert_array_equal(batch["tokens"][:3], raw["tokens"][:3])
+        np.testing.assert_array_equal(batch["tokens"][3:], raw["tokens"][3:, ::-1])
+        rows, places = np.nonzero(batch["weights"])
+        positions = batch["masked_positions"][rows, places]
+        np.testing.assert_array_equal(batch["targets"][rows, places], batch["tokens"][rows, positions])
+    for before, after in itertools.pairwise(batches):  # the next begins where what is reused ends, in both directions
+        np.testing.assert_array_equal(before["tokens"][:, 10:], after["tokens"][:, :10])
+
+
+def test_the_memory_is_what_was_reused_and_changes_the_loss(read_on, vocabulary):
+    _, batches = read_on
+    config = XLNetConfig(**SMALL, attention_dropout=0.0, memory_length=15, reuse_length=10)
+    network = bound(config)
+    memory, sums = REMEMBERING.memory(network.module, 6, True), []
+    for batch in batches:
+        losses, _, memory = REMEMBERING.losses_after(network, batch, memory, vocabulary, True)
+        sums.append(float(losses["permutation_lm"].sum))
+    read = np.concatenate([batch["tokens"][:, :10] for batch in batches], axis=1)[:, -15:]
+    table = network.params["embeddings"]["tokens"]["embedding"]
+    np.testing.assert_allclose(memory.states[:, 0], table[read], atol=1e-6)
+    alone = [float(losses_of(REMEMBERING, network, vocabulary)(batch)[0]["permutation_lm"].sum) for batch in batches]
+    assert sums[0] == pytest.approx(alone[0], rel=1e-5)
+    assert all(abs(a - b) > 1e-2 for a, b in zip(sums[1:], alone[1:], strict=True))
+    turned = batches[0] | {"backward": 1 - batches[0]["backward"]}
+    assert abs(float(losses_of(REMEMBERING, network, vocabulary)(turned)[0]["permutation_lm"].sum) - alone[0]) > 1e-2
+
+
+def test_without_a_memory_nothing_is_carried(read_on, vocabulary):
+    network = bound(XLNetConfig(**SMALL, reuse_length=10))
+    assert REMEMBERING.memory(network.module, 6, True) == ()
+    losses, _, memory = REMEMBERING.losses_after(network, read_on[1][1], (), vocabulary, True)
+    assert memory == () and np.isfinite(losses["permutation_lm"].sum)
 
 
 @pytest.mark.parametrize(
     ("objective", "network", "message"),
     [
-        (PermutationLM(window=Chunks(), memory_length=-1), NETWORK, r"memory_length is -1; it must be at least 0"),
-        (PermutationLM(memory_length=3), NETWORK, "FullSentences may hold"),
-        (PermutationLM(backward_share=0.5), NETWORK, "changes nothing without a memory"),
+        (RecurrentPermutationLM(window=FullSentences()), NETWORK, "windows of FullSentences do not; choose Streams"),
+        (REMEMBERING, NETWORK, r"set objective\.window\.overlap to 0"),
         (
             SPANS,
             BertConfig(vocab_size=128),

@@ -11,7 +11,9 @@ import pytest
 
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
-from plmjax.objectives import CausalLM
+from plmjax.modules.transformer_xl import TransformerXLConfig
+from plmjax.objectives import CausalLM, RecurrentLM
+from plmjax.objectives.recurrent_lm import Reading
 from plmjax.train import loop
 from plmjax.train.checkpoints import load_params
 from plmjax.train.loop import train
@@ -156,3 +158,19 @@ def test_compiles_nothing_after_the_first_steps(
         jax.monitoring.unregister_event_duration_listener(listen)
     assert before[0] > 0
     assert before[2] == before[-1] == len(compiled), "something was compiled again during training"
+
+
+def test_a_memory_survives_a_stop(tiny_store: Path, tmp_path: Path) -> None:
+    """A run that reads on resumes with what it remembered: to the bit, on one device and on eight."""
+    model = TransformerXLConfig(
+        num_layers=2, num_heads=2, head_width=8, d_model=16, d_ff=32, memory_length=12, unroll=False
+    )
+    changes = {"model": model, "objective": RecurrentLM(evaluation=Reading(memory_length=20))}
+    whole = train(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE)
+    stopped = tiny_config(tiny_store, **changes, train__steps=5, optimizer__decay_steps=12)
+    train(stopped, tmp_path / "stopped", devices=ONE)
+    train(tiny_config(tiny_store, **changes, optimizer__decay_steps=12), tmp_path / "stopped", devices=ONE)
+    assert_same_params(tmp_path / "whole", tmp_path / "stopped")
+    assert timeless(tmp_path / "whole")[-1] == timeless(tmp_path / "stopped")[-1]
+    many = train(tiny_config(tiny_store, **changes, mesh__data=2, mesh__fsdp=4), tmp_path / "many")
+    assert many.validation["loss"] == pytest.approx(whole.validation["loss"], rel=1e-4)
