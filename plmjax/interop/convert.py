@@ -14,7 +14,7 @@ from plmjax.interop.tables import flatten
 SENTENCE = "The man went to the"
 SHOWN = 5
 MASKED = ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel")  # ends of the classes that fill a mask
-TOKEN_SCORES = ("prediction_logits", "logits")
+TOKEN_SCORES = ("prediction_logits", "prediction_scores", "logits")
 
 
 def convert(

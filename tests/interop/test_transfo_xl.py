@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,9 +12,13 @@ transformers = pytest.importorskip("transformers")
 
 import jax  # noqa: E402
 
+from plmjax.data.vocabulary import make_vocabulary  # noqa: E402
 from plmjax.errors import UserError  # noqa: E402
 from plmjax.interop import load_huggingface, save_huggingface  # noqa: E402
+from plmjax.interop.convert import sanity  # noqa: E402
+from plmjax.interop.own import cut_vocabulary  # noqa: E402
 from plmjax.interop.tables import flatten  # noqa: E402
+from plmjax.modules import build  # noqa: E402
 from tests.interop import reference  # noqa: E402
 from tests.interop.case import STATE, VOCABULARY, Case  # noqa: E402
 
@@ -158,3 +162,33 @@ def test_another_activation_is_not_exported(pair, tmp_path: Path) -> None:
     other = dataclasses.replace(ours, config=dataclasses.replace(ours.config, activation="gelu"))
     with pytest.raises(UserError, match="'relu': one with 'gelu' can't be exported"):
         save_huggingface(other, tmp_path)
+
+
+class Letters:
+    """As much of a tokenizer as a report needs."""
+
+    vocabulary = make_vocabulary(90, {})
+    special_names: ClassVar[dict[int, str]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(letter) % 90 for letter in text]
+
+    def decode(self, tokens: list[int], skip_special: bool = True) -> str:
+        return "".join(chr(token) for token in tokens)
+
+
+def test_a_conversion_says_what_the_checkpoint_predicts(pair) -> None:
+    stand_in: Any = Letters()
+    ours = dataclasses.replace(pair[3], tokenizer=stand_in)
+    lines = list(sanity(ours))
+    if ours.architecture == "TransfoXLModel":
+        assert lines == []
+    else:
+        assert len(lines) == 6 and lines[0].startswith("The man went to the")
+
+
+def test_a_padded_vocabulary_is_cut_at_the_end_of_the_last_cluster(pair) -> None:
+    ours = pair[3]
+    config, params = cut_vocabulary(ours.config, ours.params, VOCABULARY - 5)
+    needed = jax.eval_shape(build(config).init, jax.random.key(0))["params"]
+    assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, needed)

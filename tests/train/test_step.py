@@ -124,7 +124,8 @@ def test_microbatches_change_nothing(results: dict[int, Any]) -> None:
 
 
 def test_the_loss_is_the_mean_over_the_whole_batch(results: dict[int, Any]) -> None:
-    _, total, losses, _ = results[1]
+    _, total, losses, _, memory = results[1]
+    assert memory == ()
     assert set(losses) == {"masked_lm", "next_sentence"}
     assert float(total) == pytest.approx(sum(float(term.sum / term.weight) for term in losses.values()), rel=1e-6)
 
