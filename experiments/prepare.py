@@ -53,6 +53,12 @@ TFDS_DATA_DIR = flags.DEFINE_string(
 PAIR_COLUMNS = flags.DEFINE_string(
     "pair_columns", DEFAULT.pair_columns, "The columns, from 1, of translations in one tab-separated file."
 )
+PHRASES_FIELD = flags.DEFINE_string(
+    "phrases_field",
+    DEFAULT.phrases_field,
+    "The field of .jsonl files that holds a tagger's phrases, [[start, end], ...] in characters of the text, for "
+    "masking.choice=phrases; empty: none.",
+)
 LANGUAGE = flags.DEFINE_string(
     "language", DEFAULT.language,
     "For splitting sentences: an ISO 639 code (en, hi, ne, ...), or newline for one sentence a line. Sources that "
@@ -106,6 +112,7 @@ def options() -> PrepareOptions:
         validation_sources=names(VALIDATION_INPUT.value),
         validation_fraction=VALIDATION_FRACTION.value,
         text_field=TEXT_FIELD.value,
+        phrases_field=PHRASES_FIELD.value,
         blank_lines=BLANK_LINES.value,
         tfds_data_dir=TFDS_DATA_DIR.value,
         pair_columns=PAIR_COLUMNS.value,

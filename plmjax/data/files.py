@@ -6,8 +6,9 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from plmjax.data.phrases import Ranges, parse
 from plmjax.data.sources import Document, ReadOptions, Source, split_paragraphs
 from plmjax.data.store import hash_file
 from plmjax.errors import UserError
@@ -30,14 +31,14 @@ class FileSource(Source):
 
     def documents(self) -> Iterator[Document]:
         self.done = 0
-        for number, text in self._texts():
+        for number, text, phrases in self._texts():
             if paragraphs := split_paragraphs(text):
-                yield Document(f"{self.path.name}:{number}", paragraphs)
+                yield Document(f"{self.path.name}:{number}", paragraphs, phrases=phrases)
         self.done = self.total
 
     @abstractmethod
-    def _texts(self) -> Iterator[tuple[int, str]]:
-        """The number (of the line, the row) and the text of each document."""
+    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
+        """The number (of the line, the row), the text and the phrases of each document."""
 
     def describe(self) -> dict[str, object]:
         return {"name": str(self.path), **hash_file(self.path)}
@@ -68,9 +69,9 @@ class FileSource(Source):
 class TextFile(FileSource):
     """A .txt file: one document of paragraphs, or a document for each block between blank lines."""
 
-    def _texts(self) -> Iterator[tuple[int, str]]:
+    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
         if self.options.blank_lines == "paragraphs":
-            yield 1, "".join(line.text for line in self._lines())
+            yield 1, "".join(line.text for line in self._lines()), ()
             return
         block: list[str] = []
         first = 1
@@ -80,20 +81,33 @@ class TextFile(FileSource):
                     first = line.number
                 block.append(line.text)
             elif block:
-                yield first, "".join(block)
+                yield first, "".join(block), ()
                 block = []
-        yield first, "".join(block)
+        yield first, "".join(block), ()
 
 
 class JsonLinesFile(FileSource):
     """A .jsonl or .jsonl.gz file: one JSON object a line, a document in each."""
 
-    def _texts(self) -> Iterator[tuple[int, str]]:
+    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
         for line in self._lines():
             if line.text.strip():
-                yield line.number, self._field(line)
+                record = self._record(line)
+                text = record[self.options.text_field]
+                yield line.number, text, self._phrases(record, text, line)
 
-    def _field(self, line: Line) -> str:
+    def _phrases(self, record: dict[str, Any], text: str, line: Line) -> Ranges:
+        field = self.options.phrases_field
+        if not field:
+            return ()
+        if field not in record:
+            raise UserError(
+                f"{self.path}:{line.number} has no field {field!r} but {', '.join(record)}: give every document its "
+                "phrases, [] where it has none, or name the field with --phrases_field."
+            )
+        return parse(record[field], text, f"{self.path}:{line.number}")
+
+    def _record(self, line: Line) -> dict[str, Any]:
         field = self.options.text_field
         try:
             record = json.loads(line.text)
@@ -111,13 +125,13 @@ class JsonLinesFile(FileSource):
                 f"{self.path}:{line.number}: the field {field!r} is no text but {record[field]!r:.40}: "
                 "name another with --text_field."
             )
-        return record[field]
+        return record
 
 
 class ParquetFile(FileSource):
     """A .parquet file: a document a row."""
 
-    def _texts(self) -> Iterator[tuple[int, str]]:
+    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
         import pyarrow
         import pyarrow.parquet
 
@@ -141,7 +155,7 @@ class ParquetFile(FileSource):
                             f"{self.path}: the column {field!r} is no text but {text!r:.40}: "
                             "name another with --text_field."
                         )
-                    yield rows, text or ""
+                    yield rows, text or "", ()
                 self.done = self.total * rows // max(file.metadata.num_rows, 1)
 
 

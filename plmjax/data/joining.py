@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from plmjax.data import shards
-from plmjax.data.store import ARRAYS, LANGUAGES_ARRAY, SPLITS, TOKENIZER_DIRECTORY, hash_file, write_manifest
+from plmjax.data.store import (
+    ARRAYS,
+    LANGUAGES_ARRAY,
+    PHRASES_ARRAY,
+    SPLITS,
+    TOKENIZER_DIRECTORY,
+    hash_file,
+    write_manifest,
+)
 from plmjax.data.tokenizers import Tokenizer
 
 
@@ -32,13 +40,18 @@ def join(
         totals[name] = {key: sum(shard[name][key] for shard in counts) for key in shards.COUNTS}
         (directory / name).mkdir(exist_ok=True)
         _join_split(directory / name, recipe, len(counts), totals[name], shards.token_dtype(tokenizer))
-    arrays = (*ARRAYS, LANGUAGES_ARRAY) if recipe.languages else ARRAYS
+    arrays = (
+        *ARRAYS,
+        *([LANGUAGES_ARRAY] if recipe.languages else []),
+        *([PHRASES_ARRAY] if recipe.phrases else []),
+    )
     files = [f"{name}/{array}.npy" for name in SPLITS for array in arrays]
     files += [f"{TOKENIZER_DIRECTORY}/{path.name}" for path in sorted((directory / TOKENIZER_DIRECTORY).iterdir())]
     content = {
         "tokenizer": {"fingerprint": tokenizer.fingerprint, "name": tokenizer.name, "size": tokenizer.vocabulary.size},
         "splits": totals,
         **({"languages": list(recipe.languages)} if recipe.languages else {}),
+        **({"phrases": True} if recipe.phrases else {}),
         **record,
     }
     write_manifest(directory, content, {file: hash_file(directory / file) for file in files})
@@ -55,6 +68,8 @@ def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[s
     }
     if recipe.languages:
         shapes[LANGUAGES_ARRAY] = (np.dtype(np.int16), (totals["documents"], 2))
+    if recipe.phrases:
+        shapes[PHRASES_ARRAY] = (np.dtype(np.uint8), (totals["tokens"],))
     outputs = {
         array: np.lib.format.open_memmap(folder / f"{array}.tmp", "w+", kind, shape)
         for array, (kind, shape) in shapes.items()
@@ -66,6 +81,8 @@ def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[s
             tokens = shard[f"{folder.name}/tokens"]
             outputs["tokens"][begin : begin + len(tokens)] = tokens
             ends["tokens"] += len(tokens)
+            if recipe.phrases:
+                outputs[PHRASES_ARRAY][begin : begin + len(tokens)] = shard[f"{folder.name}/phrases"]
             for array, kind in (("document_starts", "documents"), ("sentence_starts", "sentences")):
                 # Starts are the ends of the one before; the very first, 0, is there already.
                 stops = begin + np.cumsum(shard[f"{folder.name}/{kind}"])

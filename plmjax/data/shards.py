@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from plmjax.data.languages import document_ids
+from plmjax.data.phrases import mark
 from plmjax.data.sentences import LINES, splitter
 from plmjax.data.sources import Document
 from plmjax.data.store import SPLITS
@@ -32,7 +33,8 @@ class Unit(NamedTuple):
         """SHA-256 of the text, which says whether a shard on disk is this unit's."""
         digest = hashlib.sha256(str(self.split).encode())
         for document in self.documents:
-            digest.update(repr((document.paragraphs, document.languages)).encode())
+            phrases = [document.phrases] if document.phrases else []
+            digest.update(repr((document.paragraphs, document.languages, *phrases)).encode())
         return digest.hexdigest()
 
 
@@ -40,13 +42,15 @@ class Unit(NamedTuple):
 class Recipe:
     """How units become shards: what the worker processes need to know beside the tokenizer.
 
-    `language` splits the sentences of text whose source names none; `languages` are those that sources name.
+    `language` splits the sentences of text whose source names none; `languages` are those that sources name;
+    `phrases` is whether the tokens of a tagger's phrases are marked.
     """
 
     language: str
     validation_fraction: float
     directory: Path
     languages: tuple[str, ...] = ()
+    phrases: bool = False
 
     def path(self, index: int) -> Path:
         return self.directory / f"shard-{index:06}.npz"
@@ -118,7 +122,8 @@ def token_dtype(tokenizer: Tokenizer) -> np.dtype:
 def _encode_documents(
     documents: list[Document], recipe: Recipe, tokenizer: Tokenizer, threads: int | None
 ) -> dict[str, np.ndarray]:
-    """Tokens, tokens of each document, tokens of each sentence, the counts and, where named, each one's languages."""
+    """Tokens, tokens of each document, tokens of each sentence, the counts and, where there are some, the languages of
+    each document and the phrases' marks."""
     sentences: list[str] = []
     owners: list[int] = []
     for index, document in enumerate(documents):
@@ -153,7 +158,20 @@ def _encode_documents(
     if recipe.languages:
         spoken = [document_ids(document.languages, recipe.languages) for document in documents]
         arrays["languages"] = np.array(spoken, np.int16).reshape(-1, 2)[has_tokens]
+    if recipe.phrases:
+        arrays["phrases"] = _phrase_marks(documents, owners, sentences, ids, tokenizer)
     return arrays
+
+
+def _phrase_marks(
+    documents: list[Document], owners: list[int], sentences: list[str], ids: list[list[int]], tokenizer: Tokenizer
+) -> np.ndarray:
+    """uint8, a mark for each token."""
+    marks = [np.zeros(0, np.uint8)]
+    borders = np.searchsorted(owners, np.arange(len(documents) + 1))
+    for document, first, after in zip(documents, borders, borders[1:], strict=False):
+        marks.append(mark(document.phrases, sentences[first:after], ids[first:after], tokenizer))
+    return np.concatenate(marks)
 
 
 def _drop_half_pairs(documents: list[Document], owners: list[int], ids: list[list[int]]) -> None:

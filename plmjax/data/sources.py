@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from plmjax.data.phrases import Ranges
 from plmjax.errors import UserError
 
 BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
@@ -26,11 +27,13 @@ class Document(NamedTuple):
     """One document: an id that is unique in its source, and its paragraphs, none of them blank.
 
     `languages` has its language where the source names one; of translations both, and the paragraphs are the sides.
+    `phrases` has the words of a tagger's phrases, see `phrases.parse`.
     """
 
     id: str
     paragraphs: list[str]
     languages: tuple[str, ...] = ()
+    phrases: Ranges = ()
 
 
 @dataclass(slots=True)
@@ -42,12 +45,15 @@ class ReadOptions:
         blank_lines: what a blank line in a .txt file parts: "paragraphs" (a file is a document) or "documents".
         tfds_data_dir: where TFDS keeps its data; None is TFDS's own choice.
         pair_columns: the two columns, from 1, of translations in one tab-separated file.
+        phrases_field: the field of JSON lines that holds a tagger's phrases, [[start, end], ...] in characters of the
+            text; empty: none are read.
     """
 
     text_field: str = "text"
     blank_lines: str = "paragraphs"
     tfds_data_dir: str | None = None
     pair_columns: str = "1,2"
+    phrases_field: str = ""
 
 
 class Source(ABC):
@@ -100,6 +106,11 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
             opened = [files.open_file(path, options) for path in matching_files(name)]
         for source in opened:
             source.languages = spoken
+            if options.phrases_field and not isinstance(source, files.JsonLinesFile):
+                raise UserError(
+                    f"phrases_field is {options.phrases_field!r}, but {full_name!r} is no .jsonl file, which alone has "
+                    "a place for phrases: leave it out."
+                )
         sources += opened
     return sources
 

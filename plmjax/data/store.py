@@ -29,6 +29,7 @@ PLANS_DIRECTORY = "plans"
 SPLITS = ("train", "validation")
 ARRAYS = ("tokens", "document_starts", "sentence_starts")
 LANGUAGES_ARRAY = "document_languages"
+PHRASES_ARRAY = "phrases"
 VERSION = 1
 
 
@@ -46,6 +47,7 @@ class Split:
         languages: codes of the languages that the sources name, in the order of their ids; () where they name none.
         document_languages: int16 [documents, 2], ids of languages; the second is -1 but of translations, whose two
             sentences are the sides. None without languages.
+        phrases: uint8 [tokens], marks of a tagger's phrases, see `phrases`. None without.
     """
 
     tokens: np.ndarray
@@ -56,6 +58,7 @@ class Split:
     plans: Path | None = None
     languages: tuple[str, ...] = ()
     document_languages: np.ndarray | None = None
+    phrases: np.ndarray | None = None
 
     @property
     def documents(self) -> int:
@@ -154,21 +157,22 @@ class Store:
             )
         except (OSError, ValueError) as error:
             raise _damaged(self.directory, f"an array of {name} can't be read ({error})") from error
-        spoken = self._open_languages(name, len(documents) - 1) if self.languages else None
+        spoken = self._open_beside(name, LANGUAGES_ARRAY, (len(documents) - 1, 2)) if self.languages else None
+        phrases = self._open_beside(name, PHRASES_ARRAY, tokens.shape) if self.manifest.get("phrases") else None
         if documents[-1] != len(tokens) or sentences[-1] != len(tokens):
             raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
         fingerprint = hashlib.sha256(f"{self.fingerprint}/{name}".encode()).hexdigest()
         plans = self.directory / PLANS_DIRECTORY
-        return Split(tokens, documents, sentences, name, fingerprint, plans, self.languages, spoken)
+        return Split(tokens, documents, sentences, name, fingerprint, plans, self.languages, spoken, phrases)
 
-    def _open_languages(self, name: str, documents: int) -> np.ndarray:
+    def _open_beside(self, name: str, array: str, shape: tuple[int, ...]) -> np.ndarray:
         try:
-            spoken = np.load(self.directory / name / f"{LANGUAGES_ARRAY}.npy", mmap_mode="r")
+            values = np.load(self.directory / name / f"{array}.npy", mmap_mode="r")
         except (OSError, ValueError) as error:
-            raise _damaged(self.directory, f"the languages of {name} can't be read ({error})") from error
-        if spoken.shape != (documents, 2):
+            raise _damaged(self.directory, f"{array} of {name} can't be read ({error})") from error
+        if values.shape != shape:
             raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
-        return spoken
+        return values
 
 
 def count_tokens(tokens: np.ndarray, rows: int, chunk: int = 1 << 24) -> np.ndarray:

@@ -5,10 +5,10 @@ DOC-SENTENCES stops there, so that the last window of a document is shorter. A s
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
+from plmjax.data.phrases import OUTSIDE
 from plmjax.data.plans import cached_plan
 from plmjax.data.store import Split
 from plmjax.data.vocabulary import Vocabulary
@@ -18,30 +18,46 @@ from plmjax.errors import UserError
 
 @dataclass(slots=True, unsafe_hash=True)
 class FullSentences:
-    """FULL-SENTENCES: whole sentences packed up to the length, over document borders."""
+    """FULL-SENTENCES: whole sentences packed up to the length, over document borders.
 
-    gives: ClassVar[frozenset[str]] = SENTENCE_FIELDS
+    phrases: give the marks of a tagger's phrases as `phrases`, int32 [L]; see data/phrases.py.
+    """
+
+    phrases: bool = False
+
+    @property
+    def gives(self) -> frozenset[str]:
+        return SENTENCE_FIELDS | ({"phrases"} if self.phrases else set())
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PackedWindows":
-        """Packs a split; nothing depends on the seed. Raises UserError if the split or the length is too small."""
-        return PackedWindows(split, vocabulary, length, crossing=True)
+        """Packs a split; nothing depends on the seed. Raises UserError if the split or the length is too small,
+        or has no phrases where they are to be given."""
+        return PackedWindows(split, vocabulary, length, True, self.phrases)
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class DocSentences:
-    """DOC-SENTENCES: whole sentences packed up to the length or to the document's end."""
+    """DOC-SENTENCES: whole sentences packed up to the length or to the document's end.
 
-    gives: ClassVar[frozenset[str]] = SENTENCE_FIELDS
+    phrases: give the marks of a tagger's phrases as `phrases`, int32 [L]; see data/phrases.py.
+    """
+
+    phrases: bool = False
+
+    @property
+    def gives(self) -> frozenset[str]:
+        return SENTENCE_FIELDS | ({"phrases"} if self.phrases else set())
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PackedWindows":
-        """Packs a split; nothing depends on the seed. Raises UserError if the split or the length is too small."""
-        return PackedWindows(split, vocabulary, length, crossing=False)
+        """Packs a split; nothing depends on the seed. Raises UserError if the split or the length is too small,
+        or has no phrases where they are to be given."""
+        return PackedWindows(split, vocabulary, length, False, self.phrases)
 
 
 class PackedWindows(Windows):
     """Windows over consecutive ranges of the store's tokens."""
 
-    def __init__(self, split: Split, vocabulary: Vocabulary, length: int, crossing: bool):
+    def __init__(self, split: Split, vocabulary: Vocabulary, length: int, crossing: bool, phrases: bool):
         self.length = length
         self.padding = vocabulary.padding
         self._cls, self._sep = framing_ids(vocabulary)
@@ -51,7 +67,12 @@ class PackedWindows(Windows):
             )
         if split.sentences == 0:
             raise too_small(split, length, "no text")
-        self._split = split
+        if phrases and split.phrases is None:
+            raise UserError(
+                f"objective.window.phrases is True, but the {split.name} split has no phrases: prepare the store with "
+                "--phrases_field."
+            )
+        self._split, self._phrases = split, phrases
         self._plan = cached_plan(split, f"packed/{crossing}/{length}", lambda: pack(split, length - 2, crossing))
 
     def __len__(self) -> int:
@@ -62,8 +83,14 @@ class PackedWindows(Windows):
         text = np.asarray(self._split.tokens[start:end], np.int32)
         starts = self._split.document_starts
         borders = starts[np.searchsorted(starts, start, side="right") : np.searchsorted(starts, end, side="left")]
-        text = np.insert(text, np.asarray(borders) - start, self._sep[0])
-        return frame([self._cls, text, self._sep], [0, 0, 0], self.length, self.padding)
+        borders = np.asarray(borders) - start
+        text = np.insert(text, borders, self._sep[0])
+        window = frame([self._cls, text, self._sep], [0, 0, 0], self.length, self.padding)
+        if self._phrases and self._split.phrases is not None:
+            marks_L = np.zeros(self.length, np.int32)
+            marks_L[1 : 1 + len(text)] = np.insert(self._split.phrases[start:end], borders, OUTSIDE)
+            window["phrases"] = marks_L
+        return window
 
 
 def pack(split: Split, room: int, crossing: bool) -> np.ndarray:

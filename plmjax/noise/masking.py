@@ -44,7 +44,7 @@ def max_predictions(length: int, rate: float) -> int:
 def choose_tokens(key: jax.Array, candidates_L: jax.Array, budget: jax.Array) -> jax.Array:
     """bool [L]: `budget` of the candidates (all of them if there are fewer), every subset as likely."""
     length = candidates_L.shape[0]
-    order_L = _shuffled(key, candidates_L)
+    order_L = shuffled(key, candidates_L)
     taken_L = jnp.arange(length) < jnp.minimum(budget, jnp.sum(candidates_L))
     return jnp.zeros(length, jnp.bool_).at[order_L].set(taken_L)
 
@@ -70,7 +70,7 @@ def choose_words(key: jax.Array, candidates_L: jax.Array, starts_L: jax.Array, b
     length = candidates_L.shape[0]
     word_L = word_numbers(candidates_L, starts_L)  # L: no word; dropped by the scatter, False from the gather
     pieces_W = jnp.zeros(length, jnp.int32).at[word_L].add(1, mode="drop")
-    order_W = _shuffled(key, pieces_W > 0)
+    order_W = shuffled(key, pieces_W > 0)
     taken_W = jnp.zeros(length, jnp.bool_).at[order_W].set(_take_while_fitting(pieces_W[order_W], budget))
     return taken_W.at[word_L].get(mode="fill", fill_value=False)
 
@@ -127,7 +127,7 @@ def mask_tokens(
     )
 
 
-def _shuffled(key: jax.Array, among_L: jax.Array) -> jax.Array:
+def shuffled(key: jax.Array, among_L: jax.Array) -> jax.Array:
     """The indices where `among_L` holds, in a uniformly random order, and then all others."""
     # 31 random bits: ties, which would go by position, are rarer than floats' 23 bits make them.
     rank_L = jax.random.bits(key, among_L.shape) >> 1

@@ -5,6 +5,7 @@ A choice gives units: the tokens of a unit share one draw of what becomes of the
 Legend: L length.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -13,25 +14,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.noise import masking, ngrams, span_masking
+from plmjax.noise import masking, ngrams, phrases, span_masking
 
 
 class Text(NamedTuple):
-    """One example as a choice sees it: int32 [L] ids; bool [L] ordinary tokens, first tokens of words, no padding; and
-    the vocabulary."""
+    """One example as a choice sees it: int32 [L] ids; bool [L] ordinary tokens, first tokens of words, no padding; the
+    vocabulary; and int32 [L] marks of phrases, where the window gives them."""
 
     tokens_L: jax.Array
     candidates_L: jax.Array
     starts_L: jax.Array | None
     is_real_L: jax.Array
     vocabulary: Any
+    phrases_L: jax.Array | None = None
 
     @classmethod
-    def of(cls, tokens_L: jax.Array, segments_L: jax.Array, vocabulary: Any) -> "Text":
+    def of(cls, example: Mapping[str, jax.Array], vocabulary: Any) -> "Text":
         """The text of a window's fields."""
+        tokens_L, segments_L = example["tokens"], example["segments"]
         candidates_L = (segments_L > 0) & ~jnp.asarray(vocabulary.is_special)[tokens_L]
         starts_L = None if vocabulary.word_start is None else jnp.asarray(vocabulary.word_start)[tokens_L]
-        return cls(tokens_L, candidates_L, starts_L, segments_L > 0, vocabulary)
+        return cls(tokens_L, candidates_L, starts_L, segments_L > 0, vocabulary, example.get("phrases"))
 
 
 class Choice(Protocol):
@@ -126,8 +129,20 @@ class NGrams(Tokens):
         return masking.units_of_tokens(ngrams.choose_ngrams(key, text.candidates_L, text.starts_L, budget, shares))
 
 
+class OfCandidates:
+    """The budget of SpanBERT's maskings: a share of the ordinary tokens."""
+
+    __slots__ = ()
+
+    def budget(self, text: Text, rate: float) -> jax.Array:
+        return jnp.asarray(span_masking.span_budgets(text.tokens_L.shape[0], rate))[jnp.sum(text.candidates_L)]
+
+    def most(self, length: int, rate: float) -> int:
+        return int(span_masking.span_budgets(length, rate)[-1])
+
+
 @dataclass(slots=True)
-class Spans:
+class Spans(OfCandidates):
     """Spans of whole words with geometric lengths; the tokens of a span share one draw (SpanBERT)."""
 
     stop: float = 0.2  # chance that a span ends after each of its words
@@ -141,16 +156,28 @@ class Spans:
                 "lie between 0 and 1, the second be at least 1."
             )
 
-    def budget(self, text: Text, rate: float) -> jax.Array:
-        return jnp.asarray(span_masking.span_budgets(text.tokens_L.shape[0], rate))[jnp.sum(text.candidates_L)]
-
-    def most(self, length: int, rate: float) -> int:
-        return int(span_masking.span_budgets(length, rate)[-1])
-
     def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
         shares = span_masking.span_shares(self.stop, self.longest)
         chosen_L = span_masking.choose_spans(key, text.candidates_L, text.starts_L, budget, shares)
         return span_masking.units_of_runs(chosen_L)
+
+
+@dataclass(slots=True)
+class Phrases(OfCandidates):
+    """A tagger's phrases and whole words by turns; the tokens of each share one draw. The window must give `phrases`.
+
+    SpanBERT's Table 6: named entities, noun phrases.
+    """
+
+    share: float = 0.5  # chance that a draw is of a phrase, not a word
+
+    def check(self, vocabulary: Any) -> None:
+        require_words("phrases", vocabulary)
+        if not 0 <= self.share <= 1:
+            raise UserError(f"objective.masking.choices.phrases.share is {self.share}; it must lie between 0 and 1.")
+
+    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
+        return phrases.choose_phrases(key, text.candidates_L, text.starts_L, text.phrases_L, budget, self.share)
 
 
 @dataclass(slots=True)
@@ -160,6 +187,7 @@ class Choices:
     any_tokens: AnyTokens = field(default_factory=AnyTokens)
     ngrams: NGrams = field(default_factory=NGrams)
     spans: Spans = field(default_factory=Spans)
+    phrases: Phrases = field(default_factory=Phrases)
 
     def named(self, name: str) -> Choice:
         """UserError where there is none of that name."""
@@ -169,6 +197,7 @@ class Choices:
             "whole_words": WholeWords(),
             "ngrams": self.ngrams,
             "spans": self.spans,
+            "phrases": self.phrases,
         }
         if name not in found:
             raise UserError(f"objective.masking.choice is {name!r}; it must be one of {', '.join(found)}.")

@@ -38,7 +38,7 @@ class Masking:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ()
+        return ("phrases",) if self.choice == "phrases" else ()
 
     def max_predictions(self, length: int) -> int:
         """M: 19 at length 128 and 77 at 512 for the rate of .15."""
@@ -54,7 +54,7 @@ class Masking:
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         choice_key, replacement_key = jax.random.split(key)
         tokens_L = example["tokens"]
-        choice, text = self.choices.named(self.choice), Text.of(tokens_L, example["segments"], vocabulary)
+        choice, text = self.choices.named(self.choice), Text.of(example, vocabulary)
         units_L = choice.units(choice_key, text, choice.budget(text, self.rate))
         masked = masking.mask_tokens(
             replacement_key,

@@ -52,7 +52,7 @@ class GeneratorMasking(Masking):
         if self.duplicates == "none":
             return Masking.corrupt(self, key, example, vocabulary)
         tokens_L = example["tokens"]
-        choice, text = self.choices.named(self.choice), Text.of(tokens_L, example["segments"], vocabulary)
+        choice, text = self.choices.named(self.choice), Text.of(example, vocabulary)
         masked = replacement.mask_with_replacement(
             key,
             tokens_L,

@@ -13,7 +13,7 @@ from plmjax.data.windows import DocSentences
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.modules.encoder import Encoding
-from plmjax.noise.span_masking import boundaries
+from plmjax.noise.span_masking import boundaries, units_of_runs
 from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, token_metrics
 from plmjax.objectives.choices import Text
 from plmjax.objectives.masked_lm import Masking
@@ -33,10 +33,9 @@ class SpanMasking(Masking):
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         masked = Masking.corrupt(self, key, example, vocabulary)
-        text = Text.of(example["tokens"], example["segments"], vocabulary)
-        found = boundaries(
-            masked["units"], text.candidates_L, masked["masked_positions"], masked["weights"], self.max_offset
-        )
+        text = Text.of(example, vocabulary)
+        runs_L = units_of_runs(masked["units"] > 0)  # words that touch have one boundary
+        found = boundaries(runs_L, text.candidates_L, masked["masked_positions"], masked["weights"], self.max_offset)
         return masked | {f"boundary_{name}": value for name, value in found._asdict().items()}
 
 
