@@ -104,6 +104,13 @@ class DebertaEmbeddings(nn.Module):
         return self.tokens.table()
 
 
+def _windows(x_BL: Array, side: int) -> Array:
+    """[B, L, W, ...]: each position with `side` neighbours on both sides, W = 2 side + 1; zeros past the ends."""
+    length = x_BL.shape[1]
+    padded = jnp.pad(x_BL, ((0, 0), (side, side)) + ((0, 0),) * (x_BL.ndim - 2))
+    return jnp.stack([padded[:, at : at + length] for at in range(2 * side + 1)], axis=2)
+
+
 class Convolution(nn.Module):
     """Version 2's look at the neighbours, added to the first layer: `kernel` [width, D, D], `bias`, `norm`."""
 
@@ -120,13 +127,11 @@ class Convolution(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (self.width, features, features), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (features,), jnp.float32)
         side = (self.width - 1) // 2
-        y_BLD = lax.conv_general_dilated(
-            embedded_BLD.astype(self.dtype),
-            kernel.astype(self.dtype),
-            (1,),
-            [(side, side)],
-            dimension_numbers=("NWC", "WIO", "NWC"),
-        )
+        neighbours_BLWD = _windows(embedded_BLD.astype(self.dtype), side)
+        if segments_BL is not None:  # a neighbour in another text that was packed beside this one is not seen
+            same_BLW = _windows(segments_BL, side) == segments_BL[..., None]
+            neighbours_BLWD = jnp.where(same_BLW[..., None], neighbours_BLWD, 0)
+        y_BLD = jnp.einsum("blwd,wde->ble", neighbours_BLWD, kernel.astype(self.dtype))
         y_BLD = y_BLD + bias.astype(self.dtype)[None, None]
         real_BL1 = None if segments_BL is None else segments_BL[..., None] > 0
         if real_BL1 is not None:

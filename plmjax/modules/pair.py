@@ -112,5 +112,5 @@ class Pair:
         if one != other:
             raise UserError(
                 f"model.sharing is {self.config.sharing!r}, but embeddings/{name} is {list(one[0])} in the generator "
-                f"and {list(other[0])} in the discriminator; give both one embedding width, or share less."
+                f"and {list(other[0])} in the discriminator; make them agree, or share less."
             )

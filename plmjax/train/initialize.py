@@ -45,7 +45,9 @@ def source_params(source: str, tokenizer: str) -> dict[str, Any]:
     return params
 
 
-def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tuple[Any, list[str], list[str]]:
+def fit_params(
+    source: dict[str, Any], fresh: Any, vocabulary_size: int, named_by: str = "--init_from"
+) -> tuple[Any, list[str], list[str]]:
     """The source's parameters in the structure and on the devices of `fresh`.
 
     Tables may have another number of padding rows. Heads that the source lacks stay fresh.
@@ -54,6 +56,7 @@ def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tupl
         source: nested dict of arrays.
         fresh: initialised (sharded) parameters.
         vocabulary_size: rows of the vocabulary that mean something.
+        named_by: the flag or setting that named the source, for the errors.
 
     Returns:
         parameters, paths left fresh, and the source's paths left unused (heads that this run has no use for).
@@ -69,14 +72,14 @@ def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tupl
         if name not in given:
             if TRUNK.search(name):
                 raise UserError(
-                    f"--init_from lacks the tensor {name!r}: it holds another network than config.model describes."
+                    f"{named_by} lacks the tensor {name!r}: it holds another network than config.model describes."
                 )
             missing.append(name)
             return leaf
         value = _rows_fitted(name, given.pop(name), leaf, vocabulary_size)
         if value.shape != leaf.shape:
             raise UserError(
-                f"--init_from's tensor {name!r} is {list(value.shape)}, but config.model needs {list(leaf.shape)}: "
+                f"{named_by}'s tensor {name!r} is {list(value.shape)}, but config.model needs {list(leaf.shape)}: "
                 "make them agree."
             )
         value = np.asarray(value, leaf.dtype)
@@ -86,7 +89,7 @@ def fit_params(source: dict[str, Any], fresh: Any, vocabulary_size: int) -> tupl
     unused = sorted(given)
     for name in unused:
         if TRUNK.search(name):
-            raise UserError(f"--init_from has the tensor {name!r}, which config.model lacks: make them agree.")
+            raise UserError(f"{named_by} has the tensor {name!r}, which config.model lacks: make them agree.")
     return params, missing, unused
 
 

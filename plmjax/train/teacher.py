@@ -53,7 +53,7 @@ def teach(model: DistillationConfig, params: dict[str, Any], tokenizer: str, voc
             f"The teacher in {model.teacher_from} has another tokenizer than the store: prepare the store with its "
             "tokenizer."
         )
-    params["teacher"], fresh, _ = fit_params(source.params, params["teacher"], vocabulary.size)
+    params["teacher"], fresh, _ = fit_params(source.params, params["teacher"], vocabulary.size, "model.teacher_from")
     if fresh:
         raise UserError(f"The teacher in {model.teacher_from} has no {fresh[0]!r}: take a network with a token head.")
     yield f"teacher: {model.teacher_from}, {type(model.teacher).__name__}"

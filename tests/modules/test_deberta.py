@@ -12,6 +12,7 @@ from plmjax.modules.deberta import VARIANTS
 from plmjax.modules.disentangled import DisentangledAttention, DisentangledBlock, table_rows
 from plmjax.modules.masks import Mask
 from plmjax.modules.transformer import Given
+from tests.modules.networks import network, states, tokens
 
 LENGTH, WIDTH, HEADS, HEAD = 7, 12, 3, 4
 SPAN = 5  # under the length: distances are cut
@@ -99,3 +100,14 @@ def test_only_the_decoder_knows_absolute_positions():
     before, after = run(params), run(moved)
     np.testing.assert_array_equal(before.x_BLD, after.x_BLD)
     assert not np.allclose(before.tokens_BLD, after.tokens_BLD, atol=1e-3)
+
+
+def test_the_convolution_stays_within_its_text():
+    """Texts packed in one row are read as if each stood alone."""
+    net = network("deberta", convolution=3)
+    text = tokens(1, 9)
+    segments, positions = jnp.array([[1] * 4 + [2] * 5]), jnp.array([[*range(4), *range(5)]])
+    packed = states(net.bound(), text, positions, segments)
+    for part in (slice(0, 4), slice(4, 9)):
+        alone = states(net.bound(), text[:, part], None, jnp.ones_like(text[:, part]))
+        np.testing.assert_allclose(packed[:, part], alone, atol=1e-5)

@@ -96,6 +96,9 @@ def test_same_length_lets_every_token_see_as_many():
     np.testing.assert_allclose(cut[:, LENGTH:], shifted[:, LENGTH - 2 :], atol=1e-5)
     free, _ = after_each(net, text, keep=4)
     assert np.abs(cut[:, LENGTH:] - free[:, LENGTH:]).max() > 1e-3
+    last = jax.jit(lambda text: after_each(net, text, keep=4, same_length=True)[0][0, -1])
+    moved = [np.abs(last(text.at[0, -1 - ago].set(text[0, -1 - ago] % 49 + 1)) - last(text)).max() for ago in range(6)]
+    assert [change > 1e-6 for change in moved] == [True] * 4 + [False] * 2
 
 
 def test_clamped_distances_are_alike():
