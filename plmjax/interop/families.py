@@ -3,19 +3,35 @@
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.interop import albert, bert, deberta, distilbert, electra, gpt, t5, transfo_xl, xlm, xlm_roberta, xlnet
+from plmjax.interop import (
+    albert,
+    bert,
+    ctrl,
+    deberta,
+    distilbert,
+    electra,
+    gpt,
+    gpt_neo,
+    t5,
+    transfo_xl,
+    xlm,
+    xlm_roberta,
+    xlnet,
+)
 from plmjax.interop.family import Family
 
 ALL = (
     albert.ALBERT,
     bert.BERT,
     bert.ROBERTA,
+    ctrl.CTRL,
     deberta.DEBERTA,
     deberta.DEBERTA_V2,
     distilbert.DISTILBERT,
     electra.ELECTRA,
     gpt.GPT1,
     gpt.GPT2,
+    gpt_neo.GPT_NEO,
     t5.T5,
     transfo_xl.TRANSFO_XL,
     xlm.XLM,

@@ -14,7 +14,21 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.modules import albert, bert, deberta, distilbert, electra, gpt, t5, transformer_xl, xlm, xlnet
+from plmjax.modules import (
+    albert,
+    bert,
+    ctrl,
+    deberta,
+    distilbert,
+    electra,
+    gpt,
+    gpt3,
+    lamda,
+    t5,
+    transformer_xl,
+    xlm,
+    xlnet,
+)
 from plmjax.modules.distillation import Distillation, DistillationConfig
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.pair import Pair, PairConfig
@@ -33,10 +47,14 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "ctrl": Family(ctrl.CTRLConfig, ctrl.CTRL, ctrl.VARIANTS),
     "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
     "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
+    "gpt3": Family(gpt3.GPT3Config, gpt3.GPT3, gpt3.VARIANTS),
+    "gpt_neo": Family(gpt3.GPTNeoConfig, gpt3.GPTNeo, gpt3.NEO_VARIANTS),
+    "lamda": Family(lamda.LamdaConfig, lamda.Lamda, lamda.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
     "transformer_xl": Family(transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS),
     "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),

@@ -5,6 +5,7 @@ Legend: B batch, L queries, T keys, D model width, H heads, K head width.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -79,6 +80,9 @@ def attend(
     Returns:
         [B, L, H, K] in the dtype of q. Logits and softmax are float32.
     """
+    if mask.band and bias_HLT is None:
+        banded = _attend_in_blocks if mask.query_start is None else _attend_near
+        return banded(q_BLHK, k_BTHK, v_BTHK, mask, scale, dropout)
     kernel = choose_kernel(
         backend(),
         q_BLHK.dtype,
@@ -139,6 +143,60 @@ def attend_by_logits(
     if dropout is not None:
         weights_BHLT = dropout(weights_BHLT)
     return jnp.einsum("bhlt,bthk->blhk", weights_BHLT.astype(v_BTHK.dtype), v_BTHK)
+
+
+def _attend_in_blocks(
+    q_BLHK: Array,
+    k_BLHK: Array,
+    v_BLHK: Array,
+    mask: Mask,
+    scale: float,
+    dropout: Callable[[Array], Array] | None,
+) -> Array:
+    """Banded attention in time and memory L * band: the text is cut into blocks of `band` tokens, of which each looks
+    at itself and at the one before."""
+    batch, length, band = *q_BLHK.shape[:2], mask.band
+    if length <= band:
+        return attend(q_BLHK, k_BLHK, v_BLHK, replace(mask, band=0), None, scale, dropout)
+    segments_BL = jnp.ones((batch, length), jnp.int32) if mask.query_segments is None else mask.query_segments
+    count = -(-length // band)
+
+    def cut(x_BL: Array) -> Array:
+        """[B, blocks, band, ...]; the last block is filled up with zeros, which as segments are padding."""
+        filled = jnp.pad(x_BL, ((0, 0), (0, count * band - length)) + ((0, 0),) * (x_BL.ndim - 2))
+        return filled.reshape(batch, count, band, *x_BL.shape[2:])
+
+    def with_last(x_BL: Array) -> Array:
+        """[B * blocks, 2 band, ...]: before each block the one before it."""
+        blocks = cut(x_BL)
+        last = jnp.pad(blocks[:, :-1], ((0, 0), (1, 0)) + ((0, 0),) * (blocks.ndim - 2))
+        return jnp.concatenate([last, blocks], axis=2).reshape(batch * count, 2 * band, *x_BL.shape[2:])
+
+    q_blocks = cut(q_BLHK).reshape(batch * count, band, *q_BLHK.shape[2:])
+    within = Mask(
+        cut(segments_BL).reshape(batch * count, band), with_last(segments_BL), jnp.asarray(band), causal=True, band=band
+    )
+    out = _attend_xla(q_blocks, with_last(k_BLHK), with_last(v_BLHK), within, None, scale, dropout)
+    return out.reshape(batch, count * band, *q_BLHK.shape[2:])[:, :length]
+
+
+def _attend_near(
+    q_BLHK: Array,
+    k_BTHK: Array,
+    v_BTHK: Array,
+    mask: Mask,
+    scale: float,
+    dropout: Callable[[Array], Array] | None,
+) -> Array:
+    """Banded attention to a cache: only the columns that some query sees are read."""
+    queries, columns = q_BLHK.shape[1], k_BTHK.shape[1]
+    width = min(columns, queries + mask.band - 1)
+    begin = jnp.clip(mask.query_start + queries - width, 0, columns - width)
+    k_near, v_near, segments_near = (
+        lax.dynamic_slice_in_dim(x, begin, width, axis=1) for x in (k_BTHK, v_BTHK, mask.key_segments)
+    )
+    near = replace(mask, key_segments=segments_near, query_start=mask.query_start - begin)
+    return _attend_xla(q_BLHK, k_near, v_near, near, None, scale, dropout)
 
 
 def _attend_cudnn(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scale: float) -> Array:
@@ -203,6 +261,7 @@ class Attention(nn.Module):
 
     Attributes:
         scale: what logits are multiplied by.
+        out_bias: whether `out` has one; None: as the others.
         dropout: rate on the attention weights; `dropout_axis`: see layers.Dropout.
         query_init, kernel_init, out_init: for the query, for key and value, and for the output.
     """
@@ -214,6 +273,7 @@ class Attention(nn.Module):
     dropout: float = 0.0
     dropout_axis: int | None = None
     use_bias: bool = True
+    out_bias: bool | None = None
     query_init: Initializer = normal(0.02)
     kernel_init: Initializer = normal(0.02)
     out_init: Initializer = normal(0.02)
@@ -225,7 +285,8 @@ class Attention(nn.Module):
         self.query = Dense(split, kernel_init=self.query_init, **shared)
         self.key = Dense(split, kernel_init=self.kernel_init, **shared)
         self.value = Dense(split, kernel_init=self.kernel_init, **shared)
-        self.out = Dense(self.features, inputs=2, kernel_init=self.out_init, **shared)
+        out_bias = self.use_bias if self.out_bias is None else self.out_bias
+        self.out = Dense(self.features, inputs=2, use_bias=out_bias, kernel_init=self.out_init, dtype=self.dtype)
         self.weights_dropout = Dropout(self.dropout, self.dropout_axis)
 
     def keys_values(self, x_BTD: Array) -> KeysValues:

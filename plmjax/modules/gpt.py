@@ -1,8 +1,9 @@
-"""GPT-1 (Radford et al. 2018; post-norm) and GPT-2 (Radford et al. 2019; pre-norm).
+"""GPT-1 (Radford et al. 2018; post-norm) and GPT-2 (Radford et al. 2019; pre-norm); what other decoders are made of.
 
 Legend: B batch, L length, D model width, V vocabulary rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from jax import Array
 from plmjax.modules.attention import Attention, width_of_head
 from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
 from plmjax.modules.heads import TokenHead
-from plmjax.modules.layers import Dropout, Embed, LayerNorm, normal
+from plmjax.modules.layers import Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
 from plmjax.modules.transformer import MLP, Block, Given, PostNorm, PreNorm, Stack
@@ -64,7 +65,7 @@ class GPTEmbeddings(nn.Module):
 
 
 class GPT(nn.Module):
-    """A decoder with a tied head."""
+    """A decoder with a tied head. Families that differ in a part override the method that makes it."""
 
     config: GPTConfig
     kind: ClassVar[str] = "decoder"
@@ -73,37 +74,64 @@ class GPT(nn.Module):
         c = self.config
         if c.norm not in ("pre", "post"):
             raise ValueError(f"norm {c.norm!r} is not known; use 'pre' (GPT-2) or 'post' (GPT-1)")
-        dtype = jnp.dtype(c.dtype)
-        init = normal(c.init_std)
-        writing = normal(c.init_std * (c.residual_init_scale or (2 * c.num_layers) ** -0.5))
-        make_norm = partial(LayerNorm, c.norm_eps, dtype)
-        head_width = width_of_head(c.d_model, c.num_heads)
-        self.embeddings = GPTEmbeddings(c)
-        self.decoder = Stack(
-            c.num_layers,
-            partial(
-                Block,
-                wiring=PreNorm if c.norm == "pre" else PostNorm,
-                make_attention=partial(
-                    Attention,
-                    c.num_heads,
-                    head_width,
-                    c.d_model,
-                    head_width**-0.5,
-                    c.attention_dropout,
-                    query_init=init,
-                    kernel_init=init,
-                    out_init=writing,
-                    dtype=dtype,
-                ),
-                make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=writing, dtype=dtype),
-                make_norm=make_norm,
-                dropout=c.dropout,
-            ),
-            make_norm if c.norm == "pre" else None,
-            remat=c.remat,
-            unroll=c.unroll,
+        make_norm = partial(LayerNorm, c.norm_eps, jnp.dtype(c.dtype))
+        make_block = partial(
+            Block,
+            wiring=PreNorm if c.norm == "pre" else PostNorm,
+            make_attention=self.make_attention(),
+            make_mlp=self.make_mlp(),
+            make_norm=make_norm,
+            dropout=c.dropout,
         )
+        self.embeddings = self.make_embeddings()
+        self.decoder = self.make_stack(make_block, make_norm if c.norm == "pre" else None)
+
+    @property
+    def writing_init(self) -> Initializer:
+        """Of the kernels that write to the residual stream."""
+        c = self.config
+        return normal(c.init_std * (c.residual_init_scale or (2 * c.num_layers) ** -0.5))
+
+    @nn.nowrap
+    def make_embeddings(self) -> nn.Module:
+        """Called with (tokens, positions or None), and has `table()`."""
+        return GPTEmbeddings(self.config)
+
+    @nn.nowrap
+    def make_attention(self) -> Callable[..., Attention]:
+        """A layer's attention."""
+        c = self.config
+        width = width_of_head(c.d_model, c.num_heads)
+        init = normal(c.init_std)
+        return partial(
+            Attention,
+            c.num_heads,
+            width,
+            c.d_model,
+            scale=width**-0.5,
+            dropout=c.attention_dropout,
+            query_init=init,
+            kernel_init=init,
+            out_init=self.writing_init,
+            dtype=jnp.dtype(c.dtype),
+        )
+
+    @nn.nowrap
+    def make_mlp(self) -> Callable[..., MLP]:
+        """A layer's feed-forward half."""
+        c = self.config
+        init = normal(c.init_std)
+        return partial(
+            MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=self.writing_init, dtype=jnp.dtype(c.dtype)
+        )
+
+    @nn.nowrap
+    def make_stack(
+        self, make_block: Callable[..., Block], make_final_norm: Callable[..., nn.Module] | None
+    ) -> nn.Module:
+        """The layers."""
+        c = self.config
+        return Stack(c.num_layers, make_block, make_final_norm, remat=c.remat, unroll=c.unroll)
 
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""

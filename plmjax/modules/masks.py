@@ -19,7 +19,7 @@ MASK_FLOOR = -1e20
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["query_segments", "key_segments", "query_start"],
-    meta_fields=["causal"],
+    meta_fields=["causal", "band"],
 )
 @dataclass(frozen=True)
 class Mask:
@@ -29,12 +29,14 @@ class Mask:
         query_segments [B, L], key_segments [B, T]: int32, or both None when all is one segment.
         query_start: index of the first query among the keys (int32 scalar), or None for 0.
         causal: whether a query sees only keys whose index is not over its own.
+        band: how many keys a query sees at most, itself and those next before it; 0: all. For causal masks.
     """
 
     query_segments: Array | None = None
     key_segments: Array | None = None
     query_start: Array | None = None
     causal: bool = False
+    band: int = 0
 
     @classmethod
     def within(cls, segments_BL: Array | None, causal: bool = False) -> "Mask":
@@ -66,7 +68,11 @@ class Mask:
         if self.causal:
             start = 0 if self.query_start is None else self.query_start
             query_index_L1 = jnp.arange(queries, dtype=jnp.int32)[:, None] + start
-            past = (jnp.arange(keys, dtype=jnp.int32)[None, :] <= query_index_L1)[None, None]
+            key_index_1T = jnp.arange(keys, dtype=jnp.int32)[None, :]
+            past = key_index_1T <= query_index_L1
+            if self.band:
+                past &= query_index_L1 - key_index_1T < self.band
+            past = past[None, None]
             seen = past if seen is None else seen & past
         return seen
 

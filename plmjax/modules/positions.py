@@ -47,15 +47,22 @@ class LearnedPositions(nn.Module):
 
 
 class SinusoidalPositions(nn.Module):
-    """A fixed table [max_positions, D]: sine and cosine in turn of p / 10000^(2 i / D) (Vaswani et al. 2017)."""
+    """A fixed table [max_positions, D]: sine and cosine in turn of p / 10000^(2 i / D) (Vaswani et al. 2017).
+
+    In `halves` the sines come first and then the cosines, as the released CTRL has them.
+    """
 
     max_positions: int
     features: int
+    halves: bool = False
     dtype: Any = jnp.float32
 
     def __call__(self, positions_BL: Array | None, length: int) -> Array:
         """As LearnedPositions'."""
-        table = jnp.asarray(sinusoidal_table(self.max_positions, self.features))
+        columns = sinusoidal_table(self.max_positions, self.features)
+        if self.halves:
+            columns = np.concatenate([columns[:, 0::2], columns[:, 1::2]], axis=1)
+        table = jnp.asarray(columns)
         if positions_BL is None:
             if length > self.max_positions:
                 raise ValueError(

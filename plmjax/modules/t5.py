@@ -3,7 +3,7 @@
 Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -59,8 +59,10 @@ _LENGTH_AXIS = -2
 class T5Stack(nn.Module):
     """Blocks with one table of relative biases: `layers/...`, `relative_bias/embedding`, `final_norm/scale`."""
 
-    config: T5Config
-    is_decoder: bool
+    config: Any  # a T5Config, or one with the same fields of a layer
+    depth: int
+    block: type[Block]
+    causal: bool
 
     def setup(self) -> None:
         c = self.config
@@ -92,13 +94,12 @@ class T5Stack(nn.Module):
             dtype=dtype,
         )
         norm = partial(RMSNorm, c.norm_eps, dtype)
-        block = CrossBlock if self.is_decoder else Block
-        self.layers = block(PreNorm, attention, mlp, norm, c.dropout, _LENGTH_AXIS)
+        self.layers = self.block(PreNorm, attention, mlp, norm, c.dropout, _LENGTH_AXIS)
         self.relative_bias = RelativeBias(
             c.num_heads,
             c.relative_buckets,
             c.relative_max_distance,
-            not self.is_decoder,
+            not self.causal,
             normal(c.d_model**-0.5),
         )
         self.final_norm = norm()
@@ -120,8 +121,7 @@ class T5Stack(nn.Module):
 
     def _run(self, step: Any, x: Array, per_layer: Any) -> tuple[Array, Any]:
         c = self.config
-        depth = c.num_decoder_layers if self.is_decoder else c.num_layers
-        return run_layers(step, self.layers, x, per_layer, num_layers=depth, remat=c.remat, unroll=c.unroll)
+        return run_layers(step, self.layers, x, per_layer, num_layers=self.depth, remat=c.remat, unroll=c.unroll)
 
 
 class T5(nn.Module):
@@ -133,8 +133,8 @@ class T5(nn.Module):
     def setup(self) -> None:
         c = self.config
         self.embeddings = T5Embeddings(c)
-        self.encoder = T5Stack(c, is_decoder=False)
-        self.decoder = T5Stack(c, is_decoder=True)
+        self.encoder = T5Stack(c, c.num_layers, Block, causal=False)
+        self.decoder = T5Stack(c, c.num_decoder_layers, CrossBlock, causal=True)
         if not c.tied:
             self._untied = UntiedTokenHead(c.vocab_size, c.d_model, normal(c.d_model**-0.5), name="token_head")
 
@@ -214,7 +214,7 @@ class T5(nn.Module):
 class T5Embeddings(nn.Module):
     """The token table that encoder, decoder and tied head share: `tokens/embedding` [V, D]."""
 
-    config: T5Config
+    config: Any  # as T5Stack's
 
     def setup(self) -> None:
         c = self.config
@@ -248,6 +248,8 @@ VARIANTS: dict[str, T5Config] = {
     "large": _sized(24, 16, 1024, 4096),  # 770M
     "3b": _sized(24, 32, 1024, 16384, d_kv=128),  # 2.8B
     "11b": _sized(24, 128, 1024, 65536, d_kv=128),  # 11B
+    # Adiwardana et al. 2020, Sec. 2.3 (Meena), in T5's blocks where theirs are the Evolved Transformer's
+    "meena": replace(_sized(1, 32, 2560, 10240, d_kv=80), num_decoder_layers=13),
     # the released configurations of 1.1
     "small_v1_1": _sized(8, 6, 512, 1024, **_V11),
     "base_v1_1": _sized(12, 12, 768, 2048, **_V11),

@@ -69,7 +69,7 @@ class XLMEmbeddings(nn.Module):
         if c.positions == "learned":
             return LearnedPositions(c.max_positions, c.d_model, init, dtype=dtype)
         if c.positions == "sinusoidal":
-            return SinusoidalPositions(c.max_positions, c.d_model, dtype)
+            return SinusoidalPositions(c.max_positions, c.d_model, dtype=dtype)
         raise ValueError(f"positions {c.positions!r} is not known; use 'learned' or 'sinusoidal'")
 
     def __call__(self, tokens_BL: Array, languages_BL: Array | None, positions_BL: Array | None) -> Array:

@@ -1,13 +1,25 @@
-"""GPT-1 and GPT-2."""
+"""GPT-1, GPT-2, GPT-Neo and CTRL."""
 
 from tests.interop.case import STATE, VOCABULARY, Case
 
 GPT = {"vocab_size": VOCABULARY, "n_positions": 17, "n_embd": 36, "n_layer": 2, "n_head": 3}
 GPT2 = GPT | {"n_inner": 53, "bos_token_id": 2, "eos_token_id": 2}
+CTRL = GPT | {"dff": 53}
+NEO = {
+    "vocab_size": VOCABULARY, "max_position_embeddings": 17, "hidden_size": 36, "num_layers": 2, "num_heads": 3,
+    "intermediate_size": 53, "attention_types": [[["global", "local"], 1]], "window_size": 3, "bos_token_id": 2,
+    "eos_token_id": 2,
+}  # fmt: skip
+LOCAL = NEO | {"num_layers": 3, "attention_types": [[["local"], 3]], "window_size": 4}
 
 CASES = [
+    Case("CTRLModel", CTRL, (STATE,)),
+    Case("CTRLLMHeadModel", CTRL, shifted=True),
     Case("GPT2Model", GPT2, (STATE,)),
     Case("GPT2LMHeadModel", GPT2, shifted=True),
+    Case("GPTNeoModel", NEO, (STATE,)),
+    Case("GPTNeoForCausalLM", NEO, shifted=True),
+    Case("GPTNeoForCausalLM", LOCAL, name="GPTNeoForCausalLM-local", shifted=True),
     Case("OpenAIGPTModel", GPT, (STATE,)),
     Case("OpenAIGPTLMHeadModel", GPT, shifted=True),
 ]

@@ -1,0 +1,98 @@
+"""CTRL. Its positions are computed, so that a checkpoint holds none."""
+
+from collections.abc import Mapping
+
+from plmjax.errors import UserError
+from plmjax.interop.family import JSON, Family
+from plmjax.interop.gpt import INPUTS, bare, causal_lm
+from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
+from plmjax.modules.ctrl import CTRLConfig
+
+DEFAULTS: JSON = {
+    "vocab_size": 246534, "n_positions": 256, "n_embd": 1280, "dff": 8192, "n_layer": 48, "n_head": 16,
+    "resid_pdrop": 0.1, "embd_pdrop": 0.1, "layer_norm_epsilon": 1e-6, "initializer_range": 0.02,
+}  # fmt: skip
+
+
+def table(config: CTRLConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
+    """CTRL's names."""
+    heads, layers = config.num_heads, config.num_layers
+    width = config.d_model // heads
+    ours, theirs = "decoder/layers", "transformer.h.{}"
+    attention = f"{theirs}.multi_head_attention"
+    kernel, bias = heads_out(heads, width), heads_bias(heads, width)
+    entries = [
+        Entry(("embeddings/tokens/embedding",), "transformer.w.weight", SAME, aliases=("lm_head.weight",)),
+        *dense(f"{ours}/attention/query", f"{attention}.Wq", kernel, layers, bias),
+        *dense(f"{ours}/attention/key", f"{attention}.Wk", kernel, layers, bias),
+        *dense(f"{ours}/attention/value", f"{attention}.Wv", kernel, layers, bias),
+        *dense(f"{ours}/attention/out", f"{attention}.dense", heads_in(heads, width), layers),
+        *dense(f"{ours}/mlp/up", f"{theirs}.ffn.0", LINEAR, layers),
+        *dense(f"{ours}/mlp/down", f"{theirs}.ffn.2", LINEAR, layers),
+        *layer_norm(f"{ours}/attention_norm", f"{theirs}.layernorm1", layers),
+        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.layernorm2", layers),
+        *layer_norm("decoder/final_norm", "transformer.layernorm"),
+    ]
+    if architecture == "CTRLLMHeadModel":
+        entries.append(Entry(("token_head/bias",), "lm_head.bias", SAME))
+    return entries
+
+
+def read_config(given: JSON, names: set[str]) -> CTRLConfig:
+    """Our config."""
+    c = DEFAULTS | given
+    return CTRLConfig(
+        vocab_size=c["vocab_size"],
+        max_positions=c["n_positions"],
+        num_layers=c["n_layer"],
+        num_heads=c["n_head"],
+        d_model=c["n_embd"],
+        d_ff=c["dff"],
+        norm_eps=c["layer_norm_epsilon"],
+        dropout=c["resid_pdrop"],
+        init_std=c["initializer_range"],
+    )
+
+
+def write_config(config: CTRLConfig, special: Mapping[str, int]) -> JSON:
+    """config.json of our config; UserError for what their class can't have."""
+    for name, only in (("activation", "relu"), ("norm", "pre"), ("attention_dropout", 0.0)):
+        if getattr(config, name) != only:
+            raise UserError(
+                f"Hugging Face's CTRL has {name} {only!r} alone, this network has {getattr(config, name)!r}: it can't "
+                "be exported."
+            )
+    return {
+        "vocab_size": config.vocab_size,
+        "n_positions": config.max_positions,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
+        "n_embd": config.d_model,
+        "dff": config.d_ff,
+        "layer_norm_epsilon": config.norm_eps,
+        "resid_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "initializer_range": config.init_std,
+    }
+
+
+def choose(names: set[str], stated: str | None) -> str:
+    """The class with the head where its bias is there."""
+    return "CTRLLMHeadModel" if "lm_head.bias" in names or stated == "CTRLLMHeadModel" else "CTRLModel"
+
+
+CTRL = Family(
+    model_type="ctrl",
+    prefix="transformer.",
+    bare="CTRLModel",
+    forward={"CTRLModel": bare, "CTRLLMHeadModel": causal_lm},
+    inputs=lambda architecture: INPUTS,
+    ignored=r"pos_encoding",
+    read_config=read_config,
+    write_config=write_config,
+    table=table,
+    choose=choose,
+    special={},
+    ours=CTRLConfig,
+    architecture=lambda config: "CTRLLMHeadModel",
+)
