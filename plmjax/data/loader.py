@@ -28,6 +28,9 @@ class Loader:
     and 1 elsewhere. Read both ways, they are cut into half as many stretches; the second half of the rows reads each
     from its last window to its first, and has `backward` 1.
 
+    A loader may be one of several that follow each other with batches of other sizes: its step `first_step` then begins
+    at the place `first_example` of the stream.
+
     Args:
         windows: the examples.
         batch_size: rows of the global batch.
@@ -35,6 +38,7 @@ class Loader:
         shuffle: False reads the windows once, in order: `num_batches` batches, the last filled up with padding rows
             (every segment 0, example id -1).
         rows: the rows of the global batch that this process reads; None reads all.
+        first_step, first_example: where the loader takes over from one of another batch size.
     """
 
     def __init__(
@@ -44,12 +48,15 @@ class Loader:
         seed: int = 0,
         shuffle: bool = True,
         rows: Sequence[int] | np.ndarray | None = None,
+        first_step: int = 0,
+        first_example: int = 0,
     ):
         if batch_size < 1:
             raise UserError(f"A batch of {batch_size} examples is no batch: take 1 or more.")
         self.windows = windows
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self._offset = first_example - first_step * batch_size
         self.rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
         if self.rows.size and not (self.rows.min() >= 0 and self.rows.max() < batch_size):
             raise ValueError(f"rows lie in 0..{batch_size - 1}, not {self.rows.min()}..{self.rows.max()}")
@@ -103,7 +110,7 @@ class Loader:
             epoch, at = divmod(step, self._stretch)
             places = np.where(self.rows < self._streams, at, self._stretch - 1 - at)
             return self.rows % self._streams * self._stretch + places, np.full(len(self.rows), epoch)
-        places = step * self.batch_size + self.rows
+        places = self._offset + step * self.batch_size + self.rows
         if self.shuffle:
             return np.array([self._order[int(place)] for place in places], np.int64), places // self._examples
         return np.where(places < self._examples, places, NO_EXAMPLE), np.zeros_like(places)

@@ -24,6 +24,8 @@ class TrainConfig:
     steps: int = 1000  # updates; the decaying schedules end here
     batch_size: int = 32  # examples a step, over all devices and microbatches
     length: int = 128  # tokens of an example as the network reads it
+    ramp_batch_size: int = 0  # examples of the first steps where the batch grows (GPT-3), 0: it does not
+    ramp_tokens: int = 0  # over which it grows to batch_size; the schedules' steps are then counted in whole batches
     microbatches: int = 1  # portions whose gradients are added up; the result does not depend on it
     seed: int = 0  # of the initialisation, the noise and dropout
     log_every: int = 10  # steps between two lines of metrics

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
-from plmjax.data.loader import Loader
+from plmjax.data.loader import Batch, Loader
 from plmjax.data.prepare import prepare
 from plmjax.data.store import MANIFEST_FILE, Store
+from plmjax.data.windows import Windows
 from plmjax.errors import UserError
 from plmjax.train.config import Config, DataConfig
+from plmjax.train.ramp import make_ramp
 from plmjax.train.sharding import local_rows, to_devices
 
 VALIDATION_SEED = 0  # of the validation windows: the same in every run
@@ -43,28 +43,68 @@ def open_store(config: DataConfig, workdir: Path) -> Store:
     return Store.open(path)
 
 
-def training_loader(config: Config, store: Store, mesh: Mesh | None) -> Loader:
-    """Batches of the training split: the rows of this process, or all of them if `mesh` is None."""
-    rows = None if mesh is None else local_rows(mesh, config.train.batch_size)
-    return _loader(config, store, "train", config.data.seed, config.train.batch_size, rows, shuffle=True)
+class TrainingBatches:
+    """The batches of the training split, of the size that the run's ramp gives each step.
+
+    Args:
+        config: of the run, resolved.
+        store: the tokens.
+        mesh: of whose batches this process reads its rows; None: all rows.
+    """
+
+    def __init__(self, config: Config, store: Store, mesh: Mesh | None):
+        self.ramp = make_ramp(config.train)
+        windows = _windows(config, store, "train", config.data.seed)
+        if windows.consecutive and len(self.ramp.stages) > 1:
+            raise UserError(
+                "Rows that read on from batch to batch can't become more: set train.ramp_batch_size and "
+                "train.ramp_tokens to 0 for this objective."
+            )
+        self._loaders = {}
+        for stage in self.ramp.stages:
+            rows = None if mesh is None else local_rows(mesh, stage.batch_size)
+            self._loaders[stage] = Loader(
+                windows,
+                stage.batch_size,
+                config.data.seed,
+                rows=rows,
+                first_step=stage.first_step,
+                first_example=stage.first_example,
+            )
+
+    def batch(self, step: int) -> Batch:
+        """The rows of the batch that is read after `step` updates."""
+        return self._loaders[self.ramp.at(step)].batch(step)
+
+    def stream(self, start: int) -> Iterator[Batch]:
+        """The batches from `start` on, read ahead of their use."""
+        for stage, after in zip(self.ramp.stages, [*self.ramp.stages[1:], None], strict=True):
+            for step, batch in self._loaders[stage].stream(max(start, stage.first_step)):
+                if after is not None and step >= after.first_step:
+                    break
+                yield batch
+
+    def epoch(self, step: int) -> float:
+        """How often the examples have been read in the first `step` updates."""
+        last = self.ramp.stages[-1]
+        return self.ramp.examples(step) / (self._loaders[last].steps_per_epoch * last.batch_size)
 
 
 def validation_loader(config: Config, store: Store, mesh: Mesh) -> Loader:
     """One pass over the validation split in its own order: the rows of this process."""
     size = config.train.eval_batch_size
-    return _loader(config, store, "validation", VALIDATION_SEED, size, local_rows(mesh, size), shuffle=False)
+    windows = _windows(config, store, "validation", VALIDATION_SEED)
+    return Loader(windows, size, VALIDATION_SEED, shuffle=False, rows=local_rows(mesh, size))
 
 
-def _loader(
-    config: Config, store: Store, split: str, seed: int, size: int, rows: np.ndarray | None, *, shuffle: bool
-) -> Loader:
+def _windows(config: Config, store: Store, split: str, seed: int) -> Windows:
     windows = config.objective.windows(store.split(split), store.vocabulary, config.train.length, seed)
     if len(windows) == 0:
         raise UserError(
             f"The {split} split of the store is too small for one example of {config.train.length} tokens: prepare "
             "more text or lower train.length."
         )
-    return Loader(windows, size, seed, shuffle=shuffle, rows=rows)
+    return windows
 
 
 def validation_batches(config: Config, loader: Loader, mesh: Mesh) -> Iterator[dict[str, jax.Array]]:
@@ -74,7 +114,6 @@ def validation_batches(config: Config, loader: Loader, mesh: Mesh) -> Iterator[d
         yield to_devices(loader.batch(number), mesh, config.train.eval_batch_size)
 
 
-def abstract_batch(loader: Any, mesh: Mesh, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of a global batch."""
-    local = loader.batch(0)
+def abstract_batch(local: Batch, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of the global batch of which `local` has this process's rows."""
     return {name: jax.ShapeDtypeStruct((batch_size, *value.shape[1:]), value.dtype) for name, value in local.items()}

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from plmjax.train.config import Config
-from plmjax.train.data import open_store, training_loader
+from plmjax.train.data import TrainingBatches, open_store
 from plmjax.train.resolve import resolve
 from plmjax.train.step import NOISE_STREAM, corrupt_batch
 from plmjax.train.teacher import find_teacher
@@ -28,7 +28,7 @@ def dump_examples(config: Config, workdir: str | Path, count: int) -> str:
     store = open_store(config.data, Path(workdir).absolute())
     config = find_teacher(config, Path(workdir).absolute())
     config = resolve(config, store.vocabulary, None, store.languages)
-    loader = training_loader(config, store, None)
+    loader = TrainingBatches(config, store, None)
     noise_key = jax.random.fold_in(jax.random.key(config.train.seed), NOISE_STREAM)
     objective = config.objective
     corrupt = jax.jit(lambda raw: corrupt_batch(objective, store.vocabulary, noise_key, raw, static=objective.static))

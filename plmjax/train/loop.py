@@ -20,7 +20,7 @@ from plmjax.objectives.base import start_memory
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.checkpoints import Checkpoint, Checkpointer, restore
 from plmjax.train.config import Config
-from plmjax.train.data import abstract_batch, open_store, training_loader, validation_batches, validation_loader
+from plmjax.train.data import TrainingBatches, abstract_batch, open_store, validation_batches, validation_loader
 from plmjax.train.distributed import agree, first_process_first
 from plmjax.train.evaluation import Evaluator
 from plmjax.train.flops import forward_flops, peak_flops
@@ -125,10 +125,10 @@ class _Run:
         state = self._initial_state(found, init_from)
         start = found.step if found else 0
         self.interval = Interval(found.manifest["interval"] if found else None)
-        self.loader = training_loader(self.config, self.store, self.mesh)
+        self.batches = TrainingBatches(self.config, self.store, self.mesh)
         self.held_out = validation_loader(self.config, self.store, self.mesh)
         self.evaluator = Evaluator(self.mesh, shardings_of(self.abstract.params), **self.parts)
-        self._compile()
+        self._describe(start)
         self.entropy = self.evaluator.unigram_entropy(self._validation_batches())
         self.reporter.say(f"unigram entropy of the validation targets: {self.entropy:.4f} nats")
         with stop_signals() as stop:
@@ -149,34 +149,46 @@ class _Run:
             self.reporter.say(f"parameters from {init_from}; fresh: {names['fresh']}; unused: {names['unused']}")
         return state
 
-    def _compile(self) -> None:
-        """Compiles the training step, once, and prints the header."""
+    def _compile(self, local: dict[str, np.ndarray], size: int) -> float:
+        """Compiles the training step for batches of `size` examples; returns the seconds it took."""
         config, train = self.config, self.config.train
-        batch = abstract_batch(self.loader, self.mesh, train.batch_size)
         step = jit_train_step(
             self.mesh,
             self.abstract,
             **self.parts,
             optimizer=self.optimizer,
-            schedule=make_schedule(config.optimizer, train.steps),
+            schedule=self.schedule,
             clip_norm=config.optimizer.clip_norm,
-            microbatches=train.microbatches,
+            microbatches=train.microbatches * size // train.batch_size if train.microbatches > 1 else 1,
             seed=train.seed,
         )
         began = time.perf_counter()
-        self.step = step.lower(self.abstract, batch).compile()
-        seconds = time.perf_counter() - began
+        self.programs[size] = step.lower(self.abstract, abstract_batch(local, size)).compile()
+        return time.perf_counter() - began
+
+    def _describe(self, start: int) -> None:
+        """Compiles the first training step and prints the header."""
+        config, train, ramp = self.config, self.config.train, self.batches.ramp
+        rate = make_schedule(config.optimizer, train.steps)
+        self.schedule = lambda step: rate(ramp.full_batches(step))
+        self.programs: dict[int, Any] = {}
+        local, size = self.batches.batch(start), ramp.at(start).batch_size
+        seconds = self._compile(local, size)
         run = partial(forward, **self.parts)
-        self.flops = 3.0 * forward_flops(run, self.abstract.params, batch, self.abstract.memory)
+        flops = 3.0 * forward_flops(run, self.abstract.params, abstract_batch(local, size), self.abstract.memory)
+        self.flops_per_example = flops / size
         self.peak = peak_flops(self.mesh.devices.flat[0])
         mesh = ", ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items())
         kind = self.mesh.devices.flat[0].device_kind
+        grows = f" (at first {ramp.stages[0].batch_size})" if len(ramp.stages) > 1 else ""
+        epoch = ramp.examples(1) / self.batches.epoch(1) / train.batch_size  # in whole batches
         for line in (
             f"{config.name or 'run'} in {self.workdir}",
             f"model: {type(config.model).__name__}, {parameter_count(self.abstract.params):,} parameters; "
             f"objective: {type(config.objective).__name__}; optimizer: {config.optimizer.name}",
-            f"step: {train.batch_size} examples x {train.length} tokens = {train.batch_size * train.length:,} tokens, "
-            f"{si(self.flops)} FLOPs; epoch: {self.loader.steps_per_epoch:,.1f} steps; run: {train.steps:,} steps",
+            f"step: {train.batch_size} examples{grows} x {train.length} tokens = {train.batch_size * train.length:,} "
+            f"tokens, {si(self.flops_per_example * train.batch_size)} FLOPs; epoch: {epoch:,.1f} steps; "
+            f"run: {train.steps:,} steps",
             f"devices: {self.mesh.size} x {kind} ({mesh}), {jax.process_count()} process(es); "
             f"compiled in {seconds:.1f} s"
             + ("" if self.peak else f"; the peak of {kind!r} is not known, so no MFU is given"),
@@ -185,18 +197,18 @@ class _Run:
 
     def _loop(self, state: State, start: int, stop: Stop) -> Result:
         train = self.config.train
-        stream = iter(self.loader.stream(start))
-        batch = self._take(stream)
+        stream = self.batches.stream(start)
+        batch = self._take(stream, start)
         pending: tuple[int, Any] | None = None
         if start == 0:
             self._evaluate(0, state)  # where the curves start from
         self.saved_at = time.monotonic()
         self.interval.start()
         for step in range(start + 1, train.steps + 1):
-            state, report = self.step(state, batch)
+            state, report = self.programs[self.batches.ramp.at(step - 1).batch_size](state, batch)
             self.reporter.tick()
             if step < train.steps:
-                batch = self._take(stream)  # while the device works
+                batch = self._take(stream, step)  # while the device works
             if pending is not None:
                 self._report(*pending)
             pending = (step, report)
@@ -220,11 +232,17 @@ class _Run:
         self.reporter.plot(force=True)
         return self._result("finished", train.steps)
 
-    def _take(self, stream: Iterator[tuple[int, dict[str, np.ndarray]]]) -> dict[str, jax.Array]:
+    def _take(self, stream: Iterator[dict[str, np.ndarray]], step: int) -> dict[str, jax.Array]:
+        """The batch that is read after `step` updates, and a program for its size."""
         began = time.perf_counter()
-        _, batch = next(stream)
+        local = next(stream)
         self.interval.waited += time.perf_counter() - began
-        return to_devices(batch, self.mesh, self.config.train.batch_size)
+        size = self.batches.ramp.at(step).batch_size
+        if size not in self.programs:
+            began = time.perf_counter()
+            self._compile(local, size)
+            self.interval.began += time.perf_counter() - began
+        return to_devices(local, self.mesh, size)
 
     def _flags(self, step: int, stop: Stop) -> dict[str, bool]:
         """Whether to stop and whether the clock says to save; processes agree on it when a line of metrics is due."""
@@ -244,7 +262,7 @@ class _Run:
     def _report(self, step: int, report: dict[str, Any]) -> None:
         """Takes in the metrics of a step; waits for them, which is no wait if the next step was started."""
         report = jax.device_get(report)
-        self.interval.add(report)
+        self.interval.add(report, self.flops_per_example * self.batches.ramp.at(step - 1).batch_size)
         if self.checkpointer.failed():
             self.checkpointer.wait()
         if report["nonfinite_in_a_row"] >= self.config.train.max_nonfinite:
@@ -254,13 +272,13 @@ class _Run:
         record = {
             "split": "train",
             "step": step,
-            "epoch": step / self.loader.steps_per_epoch,
+            "epoch": self.batches.epoch(step),
             **self.interval.means(self.config.objective.coefficients()),
             "grad_norm": finite(float(report["grad_norm"])),
             "param_norm": float(report["param_norm"]),
             "learning_rate": float(report["learning_rate"]),
             "nonfinite": int(report["nonfinite"]),
-            **self.interval.speed(self.flops, self.peak, self.mesh.size),
+            **self.interval.speed(self.peak, self.mesh.size),
         }
         self.reporter.write(record)
         self.interval.clear()
@@ -268,7 +286,7 @@ class _Run:
     def _give_up(self, step: int, in_a_row: int) -> None:
         """Writes down which examples the last step read, and ends the run."""
         path = self.workdir / "nonfinite.json"
-        ids = training_loader(self.config, self.store, None).batch(step - 1)["example_ids"].tolist()
+        ids = TrainingBatches(self.config, self.store, None).batch(step - 1)["example_ids"].tolist()
         if jax.process_index() == 0:
             path.write_text(json.dumps({"step": step, "in_a_row": in_a_row, "example_ids": ids}))
         raise UserError(
@@ -282,7 +300,7 @@ class _Run:
     def _evaluate(self, step: int, state: State) -> None:
         began = time.perf_counter()
         self.validation = self.evaluator(state.params, self._validation_batches())
-        record = {"split": "validation", "step": step, "epoch": step / self.loader.steps_per_epoch, **self.validation}
+        record = {"split": "validation", "step": step, "epoch": self.batches.epoch(step), **self.validation}
         self.reporter.write(record | {"unigram_entropy": self.entropy, "seconds": time.perf_counter() - began})
         self.reporter.plot()
 

@@ -18,17 +18,18 @@ class Interval:
 
     def start(self) -> None:
         """Starts the clock anew."""
-        self.began, self.waited, self.tokens, self.steps = time.perf_counter(), 0.0, 0, 0
+        self.began, self.waited, self.tokens, self.steps, self.flops = time.perf_counter(), 0.0, 0, 0, 0.0
 
     def clear(self) -> None:
         """Forgets the steps so far: a line has been written."""
         self.sums.clear()
         self.start()
 
-    def add(self, report: dict[str, Any]) -> None:
-        """Adds one step's report, on the host; a step whose update was skipped adds no losses."""
+    def add(self, report: dict[str, Any], flops: float) -> None:
+        """Adds one step's report, on the host, and its FLOPs; a step whose update was skipped adds no losses."""
         self.tokens += int(report["tokens"])
         self.steps += 1
+        self.flops += flops
         if int(report["nonfinite_in_a_row"]):
             return
         for group in ("losses", "metrics"):
@@ -45,7 +46,7 @@ class Interval:
         total = sum(coefficients.get(name, 1.0) * mean for name, mean in losses.items())
         return ({"loss": total} | metrics | losses) if losses else {}
 
-    def speed(self, flops: float | None, peak: float | None, devices: int) -> dict[str, float]:
+    def speed(self, peak: float | None, devices: int) -> dict[str, float]:
         """Tokens a second, seconds a step, share of the time spent waiting for input, and MFU where it is known."""
         seconds = max(time.perf_counter() - self.began, 1e-9)
         out = {
@@ -53,8 +54,8 @@ class Interval:
             "step_seconds": seconds / max(self.steps, 1),
             "input_wait": min(self.waited / seconds, 1.0),
         }
-        if flops and peak:
-            out["mfu"] = flops * self.steps / seconds / (peak * devices)
+        if self.flops and peak:
+            out["mfu"] = self.flops / seconds / (peak * devices)
         return out
 
 

@@ -8,6 +8,7 @@ from plmjax.errors import UserError
 from plmjax.modules import build, family_of, networks_of
 from plmjax.train.config import Config
 from plmjax.train.optimizers import make_optimizer
+from plmjax.train.ramp import make_ramp
 from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import mesh_shape
 
@@ -31,12 +32,16 @@ def resolve(config: Config, vocabulary: Any, device_count: int | None, languages
     check_numbers(config)
     make_optimizer(config.optimizer)
     make_schedule(config.optimizer, config.train.steps)
+    make_ramp(config.train)
     rows = 1 if device_count is None else _rows_over(config, device_count)
     _fill_model(config, vocabulary)
     _fill_languages(config, tuple(languages))
     kind = build(config.model).kind
     config.objective.check(config.model, kind, vocabulary, config.train.length)
-    config.optimizer.decay_steps = config.optimizer.decay_steps or config.train.steps
+    if not config.optimizer.decay_steps:
+        config.optimizer.decay_steps = max(
+            1, make_ramp(config.train).examples(config.train.steps) // config.train.batch_size
+        )
     if not config.train.eval_batch_size:
         config.train.eval_batch_size = config.train.batch_size // config.train.microbatches
     if config.train.eval_batch_size % rows:
@@ -59,6 +64,8 @@ POSITIVE = (
     "checkpoint.keep",
 )
 NOT_NEGATIVE = (
+    "train.ramp_batch_size",
+    "train.ramp_tokens",
     "train.eval_batches",
     "train.eval_batch_size",
     "optimizer.warmup_steps",
@@ -106,6 +113,11 @@ def _rows_over(config: Config, device_count: int) -> int:
         raise UserError(
             f"A microbatch has {size // parts} examples, which do not divide over the {data * fsdp} devices of the "
             f"mesh's data and fsdp axes: make train.batch_size a multiple of {parts * data * fsdp}."
+        )
+    if config.train.ramp_batch_size % (data * fsdp):
+        raise UserError(
+            f"train.ramp_batch_size is {config.train.ramp_batch_size}, which does not divide over the {data * fsdp} "
+            "devices of the mesh's data and fsdp axes: choose a multiple."
         )
     return data * fsdp
 

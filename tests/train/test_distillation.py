@@ -72,11 +72,11 @@ def test_a_stopped_run_goes_on_to_the_same_bits_without_its_teacher(
     shutil.copytree(teacher, lent)
     take, taken = loop._Run._take, []
 
-    def stop_at_four(self: loop._Run, stream: object) -> dict:
+    def stop_at_four(self: loop._Run, *arguments: object) -> dict:
         taken.append(1)
         if len(taken) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
-        return take(self, stream)
+        return take(self, *arguments)
 
     monkeypatch.setattr(loop._Run, "_take", stop_at_four)
     first = run(distillation(tiny_store, lent), workdir)

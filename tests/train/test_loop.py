@@ -74,11 +74,11 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 ) -> None:
     take = loop._Run._take
 
-    def stop_at_seven(self: loop._Run, stream: object) -> dict:
+    def stop_at_seven(self: loop._Run, *arguments: object) -> dict:
         taken.append(1)
         if len(taken) == 7:
             os.kill(os.getpid(), signal.SIGTERM)
-        return take(self, stream)
+        return take(self, *arguments)
 
     taken: list[int] = []
     monkeypatch.setattr(loop._Run, "_take", stop_at_seven)
@@ -146,9 +146,9 @@ def test_compiles_nothing_after_the_first_steps(
 
     take = loop._Run._take
 
-    def count(self: loop._Run, stream: object) -> dict:
+    def count(self: loop._Run, *arguments: object) -> dict:
         before.append(len(compiled))
-        return take(self, stream)
+        return take(self, *arguments)
 
     monkeypatch.setattr(loop._Run, "_take", count)
     jax.monitoring.register_event_duration_secs_listener(listen)
