@@ -16,7 +16,7 @@ from plmjax.modules import build
 from plmjax.modules.bert import VARIANTS
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.objectives.base import start_memory
-from plmjax.train.data import training_loader
+from plmjax.train.data import TrainingBatches
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.resolve import resolve
 from plmjax.train.schedules import make_schedule
@@ -44,7 +44,7 @@ def one_step(store: Store, network: str, objective: str):
     config = resolve(config, store.vocabulary, 1)
     module = build(config.model)
     optimizer = make_optimizer(config.optimizer, getattr(module, "frozen", ()))
-    batch = training_loader(config, store, None).batch(0)
+    batch = TrainingBatches(config, store, None).batch(0)
 
     def step(state, batch):
         return train_step(

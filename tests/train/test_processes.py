@@ -133,11 +133,11 @@ def test_two_processes_are_one(tiny_store: Path, tmp_path: Path) -> None:
     lines = [[list(map(int, line.split())) for line in path.read_text().splitlines()] for path in seen]
     by_step = [{step: ids for step, *ids in one} for one in lines]
     from plmjax.data.store import Store
-    from plmjax.train.data import training_loader
+    from plmjax.train.data import TrainingBatches
     from plmjax.train.resolve import resolve
 
     store = Store.open(tiny_store)
-    whole = training_loader(resolve(tiny_config(tiny_store, **changes), store.vocabulary, None), store, None)
+    whole = TrainingBatches(resolve(tiny_config(tiny_store, **changes), store.vocabulary, None), store, None)
     for step in range(8):
         assert by_step[0][step] + by_step[1][step] == whole.batch(step)["example_ids"].tolist()
     for (split, step, loss), (_, other_step, other) in zip(

@@ -26,9 +26,9 @@ def report(loss: float, weight: float, skipped: int = 0) -> dict:
 
 def test_an_interval_is_the_mean_over_all_tokens() -> None:
     interval = Interval()
-    interval.add(report(1.0, 1.0))
-    interval.add(report(np.nan, 1.0, skipped=1))
-    interval.add(report(4.0, 3.0))
+    interval.add(report(1.0, 1.0), 10.0)
+    interval.add(report(np.nan, 1.0, skipped=1), 10.0)
+    interval.add(report(4.0, 3.0), 10.0)
     assert interval.means({"lm": 2.0}) == {"loss": 6.5, "accuracy": 0.5, "lm": 3.25}
     resumed = Interval(json.loads(json.dumps(interval.sums)))
     assert resumed.means({}) == interval.means({})

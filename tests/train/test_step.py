@@ -14,7 +14,7 @@ from plmjax.modules import build
 from plmjax.modules.bert import BertConfig
 from plmjax.objectives import BertPretraining
 from plmjax.train.config import MeshConfig, OptimizerConfig
-from plmjax.train.data import training_loader
+from plmjax.train.data import TrainingBatches
 from plmjax.train.evaluation import Evaluator, entropy
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.resolve import resolve
@@ -54,7 +54,7 @@ class Setup:
             "vocabulary": store.vocabulary,
         }
         self.optimizer = make_optimizer(self.config.optimizer)
-        loader = training_loader(self.config, store, None)
+        loader = TrainingBatches(self.config, store, None)
         self.batches = [loader.batch(step) | {"poisoned": np.zeros(BATCH, bool)} for step in range(2)]
         key = jax.random.fold_in(jax.random.key(0), NOISE_STREAM)
         corrupt = partial(corrupt_batch, self.config.objective, store.vocabulary, key)
