@@ -59,6 +59,12 @@ PHRASES_FIELD = flags.DEFINE_string(
     "The field of .jsonl files that holds a tagger's phrases, [[start, end], ...] in characters of the text, for "
     "masking.choice=phrases; empty: none.",
 )
+CODE_FIELD = flags.DEFINE_string(
+    "code_field",
+    DEFAULT.code_field,
+    "The field of .jsonl files that holds a document's control code (its source, for one), for windows of CodedChunks; "
+    "empty: none.",
+)
 LANGUAGE = flags.DEFINE_string(
     "language", DEFAULT.language,
     "For splitting sentences: an ISO 639 code (en, hi, ne, ...), or newline for one sentence a line. Sources that "
@@ -113,6 +119,7 @@ def options() -> PrepareOptions:
         validation_fraction=VALIDATION_FRACTION.value,
         text_field=TEXT_FIELD.value,
         phrases_field=PHRASES_FIELD.value,
+        code_field=CODE_FIELD.value,
         blank_lines=BLANK_LINES.value,
         tfds_data_dir=TFDS_DATA_DIR.value,
         pair_columns=PAIR_COLUMNS.value,
@@ -143,6 +150,8 @@ def summary(store: Store, seconds: float) -> str:
     if store.languages:
         skipped = store.manifest.get("skipped_pairs", 0)
         lines.append(f" languages: {', '.join(store.languages)}; {skipped:,} translations with an empty side left out")
+    if codes := store.manifest.get("codes"):
+        lines.append(f"     codes: {', '.join(codes)}")
     lines += [
         f" tokenizer: {store.tokenizer.name}, {vocabulary.size:,} ids ({len(vocabulary.sentinels)} of them sentinels), "
         f"{vocabulary.padded_size:,} rows, fingerprint {store.tokenizer.fingerprint[:12]}",

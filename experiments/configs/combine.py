@@ -17,11 +17,14 @@ from typing import Any
 from experiments.configs import (
     albert,
     bert,
+    ctrl,
     deberta,
     distilbert,
     electra,
     gpt,
     gpt2,
+    gpt3,
+    lamda,
     roberta,
     t5,
     transformer_xl,
@@ -47,9 +50,18 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "xlnet": lambda: xlnet.mini().model,
     "gpt": lambda: replace(gpt.get_config("tiny").model, max_positions=128),
     "gpt2": lambda: gpt2.mini().model,
+    "gpt3": lambda: gpt3.mini().model,
+    "ctrl": lambda: ctrl.mini().model,
+    "lamda": lambda: lamda.mini().model,
     "transformer_xl": lambda: transformer_xl.mini().model,
     "xlm_causal": lambda: xlm.get_config("mini_clm").model,
     "t5": lambda: t5.mini().model,
+}
+# Where an objective needs more than plain English.
+STORES = {
+    "conditional_lm": ctrl.CODED,
+    "cross_lingual_causal_lm": xlm.THREE_LANGUAGES,
+    "cross_lingual_lm": xlm.THREE_LANGUAGES,
 }
 STEPS = 1_000
 
@@ -100,7 +112,7 @@ def run(network: str, objective: str) -> Config:
         name=f"{network}+{objective}",
         model=model,
         objective=made,
-        data=replace(xlm.THREE_LANGUAGES if objective.startswith("cross_lingual") else ENGLISH),
+        data=replace(STORES.get(objective, ENGLISH)),
         train=TrainConfig(steps=STEPS, batch_size=16, length=64, log_every=100, eval_every=250),
         optimizer=OptimizerConfig(
             learning_rate=1.5e-3, warmup_steps=100, b2=0.98, eps=1e-6, weight_decay=0.01, clip_norm=1.0

@@ -21,6 +21,15 @@ class Line(NamedTuple):
     text: str
 
 
+class Text(NamedTuple):
+    """A document as a file has it: the number of its line or row, its text, its phrases and its control code."""
+
+    number: int
+    text: str
+    phrases: Ranges = ()
+    code: str = ""
+
+
 class FileSource(Source):
     """A file. Its description is the hash of its content, wherever it lies."""
 
@@ -31,14 +40,14 @@ class FileSource(Source):
 
     def documents(self) -> Iterator[Document]:
         self.done = 0
-        for number, text, phrases in self._texts():
+        for number, text, phrases, code in self._texts():
             if paragraphs := split_paragraphs(text):
-                yield Document(f"{self.path.name}:{number}", paragraphs, phrases=phrases)
+                yield Document(f"{self.path.name}:{number}", paragraphs, phrases=phrases, code=code)
         self.done = self.total
 
     @abstractmethod
-    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
-        """The number (of the line, the row), the text and the phrases of each document."""
+    def _texts(self) -> Iterator[Text]:
+        """The documents."""
 
     def describe(self) -> dict[str, object]:
         return {"name": str(self.path), **hash_file(self.path)}
@@ -69,9 +78,9 @@ class FileSource(Source):
 class TextFile(FileSource):
     """A .txt file: one document of paragraphs, or a document for each block between blank lines."""
 
-    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
+    def _texts(self) -> Iterator[Text]:
         if self.options.blank_lines == "paragraphs":
-            yield 1, "".join(line.text for line in self._lines()), ()
+            yield Text(1, "".join(line.text for line in self._lines()))
             return
         block: list[str] = []
         first = 1
@@ -81,20 +90,20 @@ class TextFile(FileSource):
                     first = line.number
                 block.append(line.text)
             elif block:
-                yield first, "".join(block), ()
+                yield Text(first, "".join(block))
                 block = []
-        yield first, "".join(block), ()
+        yield Text(first, "".join(block))
 
 
 class JsonLinesFile(FileSource):
     """A .jsonl or .jsonl.gz file: one JSON object a line, a document in each."""
 
-    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
+    def _texts(self) -> Iterator[Text]:
         for line in self._lines():
             if line.text.strip():
                 record = self._record(line)
                 text = record[self.options.text_field]
-                yield line.number, text, self._phrases(record, text, line)
+                yield Text(line.number, text, self._phrases(record, text, line), self._code(record, line))
 
     def _phrases(self, record: dict[str, Any], text: str, line: Line) -> Ranges:
         field = self.options.phrases_field
@@ -106,6 +115,18 @@ class JsonLinesFile(FileSource):
                 "phrases, [] where it has none, or name the field with --phrases_field."
             )
         return parse(record[field], text, f"{self.path}:{line.number}")
+
+    def _code(self, record: dict[str, Any], line: Line) -> str:
+        field = self.options.code_field
+        if not field:
+            return ""
+        code = record.get(field)
+        if not isinstance(code, str) or not code.strip():
+            raise UserError(
+                f"{self.path}:{line.number} has no control code but {code!r:.40} in the field {field!r}: give every "
+                "document a text there, or name the field with --code_field."
+            )
+        return code.strip()
 
     def _record(self, line: Line) -> dict[str, Any]:
         field = self.options.text_field
@@ -131,7 +152,7 @@ class JsonLinesFile(FileSource):
 class ParquetFile(FileSource):
     """A .parquet file: a document a row."""
 
-    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
+    def _texts(self) -> Iterator[Text]:
         import pyarrow
         import pyarrow.parquet
 
@@ -155,7 +176,7 @@ class ParquetFile(FileSource):
                             f"{self.path}: the column {field!r} is no text but {text!r:.40}: "
                             "name another with --text_field."
                         )
-                    yield rows, text or "", ()
+                    yield Text(rows, text or "")
                 self.done = self.total * rows // max(file.metadata.num_rows, 1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from plmjax.data import shards
 from plmjax.data.store import (
     ARRAYS,
+    CODES_ARRAY,
     LANGUAGES_ARRAY,
     PHRASES_ARRAY,
     SPLITS,
@@ -36,14 +37,16 @@ def join(
         record: what else the manifest should hold.
     """
     totals = {}
+    codes = _codes(recipe, len(counts)) if recipe.codes else []
     for name in SPLITS:
         totals[name] = {key: sum(shard[name][key] for shard in counts) for key in shards.COUNTS}
         (directory / name).mkdir(exist_ok=True)
-        _join_split(directory / name, recipe, len(counts), totals[name], shards.token_dtype(tokenizer))
+        _join_split(directory / name, recipe, len(counts), totals[name], shards.token_dtype(tokenizer), codes)
     arrays = (
         *ARRAYS,
         *([LANGUAGES_ARRAY] if recipe.languages else []),
         *([PHRASES_ARRAY] if recipe.phrases else []),
+        *([CODES_ARRAY] if recipe.codes else []),
     )
     files = [f"{name}/{array}.npy" for name in SPLITS for array in arrays]
     files += [f"{TOKENIZER_DIRECTORY}/{path.name}" for path in sorted((directory / TOKENIZER_DIRECTORY).iterdir())]
@@ -52,12 +55,25 @@ def join(
         "splits": totals,
         **({"languages": list(recipe.languages)} if recipe.languages else {}),
         **({"phrases": True} if recipe.phrases else {}),
+        **({"codes": {code: tokenizer.encode(code) for code in codes}} if codes else {}),
         **record,
     }
     write_manifest(directory, content, {file: hash_file(directory / file) for file in files})
 
 
-def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[str, int], dtype: np.dtype) -> None:
+def _codes(recipe: shards.Recipe, number: int) -> list[str]:
+    """The control codes of all documents, in the order of the alphabet."""
+    found: set[str] = set()
+    for index in range(number):
+        with np.load(recipe.path(index)) as shard:
+            for name in SPLITS:
+                found.update(shard[f"{name}/codes"].tolist())
+    return sorted(found)
+
+
+def _join_split(
+    folder: Path, recipe: shards.Recipe, number: int, totals: dict[str, int], dtype: np.dtype, codes: list[str]
+) -> None:
     lengths = {
         "tokens": totals["tokens"],
         "document_starts": totals["documents"] + 1,
@@ -70,6 +86,8 @@ def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[s
         shapes[LANGUAGES_ARRAY] = (np.dtype(np.int16), (totals["documents"], 2))
     if recipe.phrases:
         shapes[PHRASES_ARRAY] = (np.dtype(np.uint8), (totals["tokens"],))
+    if codes:
+        shapes[CODES_ARRAY] = (np.dtype(np.int32), (totals["documents"],))
     outputs = {
         array: np.lib.format.open_memmap(folder / f"{array}.tmp", "w+", kind, shape)
         for array, (kind, shape) in shapes.items()
@@ -89,11 +107,15 @@ def _join_split(folder: Path, recipe: shards.Recipe, number: int, totals: dict[s
                 first = ends[array] + 1
                 outputs[array][first : first + len(stops)] = stops
                 ends[array] += len(stops)
+            of_documents = {}
             if recipe.languages:
-                spoken = shard[f"{folder.name}/languages"]
-                first = ends[LANGUAGES_ARRAY]
-                outputs[LANGUAGES_ARRAY][first : first + len(spoken)] = spoken
-                ends[LANGUAGES_ARRAY] += len(spoken)
+                of_documents[LANGUAGES_ARRAY] = shard[f"{folder.name}/languages"]
+            if codes:
+                of_documents[CODES_ARRAY] = np.searchsorted(codes, shard[f"{folder.name}/codes"])
+            for array, values in of_documents.items():
+                first = ends[array]
+                outputs[array][first : first + len(values)] = values
+                ends[array] += len(values)
     for array, output in outputs.items():
         output.flush()
         os.replace(folder / f"{array}.tmp", folder / f"{array}.npy")

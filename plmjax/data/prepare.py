@@ -35,7 +35,7 @@ class PrepareOptions:
         validation_sources: where the validation split comes from; empty: from `sources`, by a hash of each document.
         validation_fraction: the share of the documents that the hash puts aside.
         text_field, blank_lines, tfds_data_dir: see `sources.ReadOptions`.
-        pair_columns, phrases_field: see `sources.ReadOptions`.
+        pair_columns, phrases_field, code_field: see `sources.ReadOptions`.
         language: how sentences are split, see `sentences.splitter`; a language that a source names goes before it,
             unless this is "newline".
         tokenizer: "train", or what `load_tokenizer` reads.
@@ -53,6 +53,7 @@ class PrepareOptions:
     tfds_data_dir: str | None = None
     pair_columns: str = "1,2"
     phrases_field: str = ""
+    code_field: str = ""
     language: str = "en"
     tokenizer: str = TRAIN
     vocab_size: int = 8000
@@ -122,7 +123,12 @@ def _existing(options: PrepareOptions, directory: Path) -> Store:
 
 def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
     read = ReadOptions(
-        options.text_field, options.blank_lines, options.tfds_data_dir, options.pair_columns, options.phrases_field
+        options.text_field,
+        options.blank_lines,
+        options.tfds_data_dir,
+        options.pair_columns,
+        options.phrases_field,
+        options.code_field,
     )
     sources = open_sources(options.sources, read)
     validation = open_sources(options.validation_sources, read) if options.validation_sources else []
@@ -131,7 +137,9 @@ def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
     partial = _partial_directory(directory, {"options": options.content(), "sources": described})
     tokenizer = _tokenizer(options, sources, bool(validation), directory, progress)
     fraction = 0.0 if validation else options.validation_fraction
-    recipe = shards.Recipe(options.language, fraction, partial, languages, bool(options.phrases_field))
+    recipe = shards.Recipe(
+        options.language, fraction, partial, languages, bool(options.phrases_field), bool(options.code_field)
+    )
     counts = _encode_all(sources, validation, recipe, tokenizer, directory, options.workers, progress)
     _check_counts(counts, options)
     record: dict[str, object] = {"options": options.content(), "sources": described}

@@ -33,8 +33,9 @@ class Unit(NamedTuple):
         """SHA-256 of the text, which says whether a shard on disk is this unit's."""
         digest = hashlib.sha256(str(self.split).encode())
         for document in self.documents:
-            phrases = [document.phrases] if document.phrases else []
-            digest.update(repr((document.paragraphs, document.languages, *phrases)).encode())
+            more: list[object] = [document.phrases] if document.phrases else []
+            more += [document.code] if document.code else []
+            digest.update(repr((document.paragraphs, document.languages, *more)).encode())
         return digest.hexdigest()
 
 
@@ -43,7 +44,7 @@ class Recipe:
     """How units become shards: what the worker processes need to know beside the tokenizer.
 
     `language` splits the sentences of text whose source names none; `languages` are those that sources name;
-    `phrases` is whether the tokens of a tagger's phrases are marked.
+    `phrases` is whether the tokens of a tagger's phrases are marked; `codes` whether documents have control codes.
     """
 
     language: str
@@ -51,6 +52,7 @@ class Recipe:
     directory: Path
     languages: tuple[str, ...] = ()
     phrases: bool = False
+    codes: bool = False
 
     def path(self, index: int) -> Path:
         return self.directory / f"shard-{index:06}.npz"
@@ -122,8 +124,8 @@ def token_dtype(tokenizer: Tokenizer) -> np.dtype:
 def _encode_documents(
     documents: list[Document], recipe: Recipe, tokenizer: Tokenizer, threads: int | None
 ) -> dict[str, np.ndarray]:
-    """Tokens, tokens of each document, tokens of each sentence, the counts and, where there are some, the languages of
-    each document and the phrases' marks."""
+    """Tokens, tokens of each document, tokens of each sentence, the counts and, where there are some, the languages and
+    the codes of each document and the phrases' marks."""
     sentences: list[str] = []
     owners: list[int] = []
     for index, document in enumerate(documents):
@@ -158,6 +160,8 @@ def _encode_documents(
     if recipe.languages:
         spoken = [document_ids(document.languages, recipe.languages) for document in documents]
         arrays["languages"] = np.array(spoken, np.int16).reshape(-1, 2)[has_tokens]
+    if recipe.codes:
+        arrays["codes"] = np.array([document.code for document in documents], np.str_)[has_tokens]
     if recipe.phrases:
         arrays["phrases"] = _phrase_marks(documents, owners, sentences, ids, tokenizer)
     return arrays

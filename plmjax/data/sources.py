@@ -27,13 +27,14 @@ class Document(NamedTuple):
     """One document: an id that is unique in its source, and its paragraphs, none of them blank.
 
     `languages` has its language where the source names one; of translations both, and the paragraphs are the sides.
-    `phrases` has the words of a tagger's phrases, see `phrases.parse`.
+    `phrases` has the words of a tagger's phrases, see `phrases.parse`; `code` is its control code (CTRL).
     """
 
     id: str
     paragraphs: list[str]
     languages: tuple[str, ...] = ()
     phrases: Ranges = ()
+    code: str = ""
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class ReadOptions:
         pair_columns: the two columns, from 1, of translations in one tab-separated file.
         phrases_field: the field of JSON lines that holds a tagger's phrases, [[start, end], ...] in characters of the
             text; empty: none are read.
+        code_field: the field of JSON lines that holds a document's control code, such as its source; empty: none.
     """
 
     text_field: str = "text"
@@ -54,6 +56,7 @@ class ReadOptions:
     tfds_data_dir: str | None = None
     pair_columns: str = "1,2"
     phrases_field: str = ""
+    code_field: str = ""
 
 
 class Source(ABC):
@@ -106,11 +109,12 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
             opened = [files.open_file(path, options) for path in matching_files(name)]
         for source in opened:
             source.languages = spoken
-            if options.phrases_field and not isinstance(source, files.JsonLinesFile):
-                raise UserError(
-                    f"phrases_field is {options.phrases_field!r}, but {full_name!r} is no .jsonl file, which alone has "
-                    "a place for phrases: leave it out."
-                )
+            for field in ("phrases_field", "code_field"):
+                if getattr(options, field) and not isinstance(source, files.JsonLinesFile):
+                    raise UserError(
+                        f"{field} is {getattr(options, field)!r}, but {full_name!r} is no .jsonl file, which alone has "
+                        "a place for it: leave it out."
+                    )
         sources += opened
     return sources
 

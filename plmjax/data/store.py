@@ -30,6 +30,7 @@ SPLITS = ("train", "validation")
 ARRAYS = ("tokens", "document_starts", "sentence_starts")
 LANGUAGES_ARRAY = "document_languages"
 PHRASES_ARRAY = "phrases"
+CODES_ARRAY = "document_codes"
 VERSION = 1
 
 
@@ -48,6 +49,8 @@ class Split:
         document_languages: int16 [documents, 2], ids of languages; the second is -1 but of translations, whose two
             sentences are the sides. None without languages.
         phrases: uint8 [tokens], marks of a tagger's phrases, see `phrases`. None without.
+        codes: the tokens of each control code, by its text, in the order of their numbers. Empty without.
+        document_codes: int32 [documents], numbers of control codes. None without.
     """
 
     tokens: np.ndarray
@@ -59,6 +62,8 @@ class Split:
     languages: tuple[str, ...] = ()
     document_languages: np.ndarray | None = None
     phrases: np.ndarray | None = None
+    codes: dict[str, list[int]] = field(default_factory=dict)
+    document_codes: np.ndarray | None = None
 
     @property
     def documents(self) -> int:
@@ -159,11 +164,15 @@ class Store:
             raise _damaged(self.directory, f"an array of {name} can't be read ({error})") from error
         spoken = self._open_beside(name, LANGUAGES_ARRAY, (len(documents) - 1, 2)) if self.languages else None
         phrases = self._open_beside(name, PHRASES_ARRAY, tokens.shape) if self.manifest.get("phrases") else None
+        codes = self.manifest.get("codes", {})
+        coded = self._open_beside(name, CODES_ARRAY, (len(documents) - 1,)) if codes else None
         if documents[-1] != len(tokens) or sentences[-1] != len(tokens):
             raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
         fingerprint = hashlib.sha256(f"{self.fingerprint}/{name}".encode()).hexdigest()
         plans = self.directory / PLANS_DIRECTORY
-        return Split(tokens, documents, sentences, name, fingerprint, plans, self.languages, spoken, phrases)
+        return Split(
+            tokens, documents, sentences, name, fingerprint, plans, self.languages, spoken, phrases, codes, coded
+        )
 
     def _open_beside(self, name: str, array: str, shape: tuple[int, ...]) -> np.ndarray:
         try:
@@ -192,8 +201,8 @@ def write_manifest(directory: Path, content: dict, files: dict[str, dict]) -> No
         files: {"bytes", "sha256"} of each file, by its path in the store.
     """
     arrays = {name: file["sha256"] for name, file in sorted(files.items()) if name.endswith(".npy")}
-    spoken = [content["languages"]] if "languages" in content else []
-    identity = json.dumps([VERSION, content["tokenizer"]["fingerprint"], arrays, *spoken])
+    names = [content[kind] for kind in ("languages", "codes") if kind in content]
+    identity = json.dumps([VERSION, content["tokenizer"]["fingerprint"], arrays, *names])
     manifest = {
         "version": VERSION,
         "fingerprint": hashlib.sha256(identity.encode()).hexdigest(),

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-from plmjax.data.files import FileSource
-from plmjax.data.phrases import Ranges
+from plmjax.data.files import FileSource, Text
 from plmjax.data.sources import Document, ReadOptions, Source, alternatives, matching_files
 from plmjax.errors import UserError
 
@@ -13,9 +12,9 @@ from plmjax.errors import UserError
 class LinesFile(FileSource):
     """A file as its lines, whatever its suffix."""
 
-    def _texts(self) -> Iterator[tuple[int, str, Ranges]]:
+    def _texts(self) -> Iterator[Text]:
         for line in self._lines():
-            yield line.number, line.text, ()
+            yield Text(line.number, line.text)
 
 
 class PairedFiles(Source):
@@ -34,8 +33,8 @@ class PairedFiles(Source):
                 counts[index] += side is not None
             if None in sides:
                 continue  # the longer one is counted to its end
-            number, left, _ = sides[0]
-            yield from self._pair(f"{first.path.name}:{number}", left, sides[1][1])
+            left, right = sides
+            yield from self._pair(f"{first.path.name}:{left.number}", left.text, right.text)
             self.done = first.done + second.done
         if counts[0] != counts[1]:
             raise UserError(
@@ -64,7 +63,7 @@ class PairedColumns(LinesFile):
 
     def documents(self) -> Iterator[Document]:
         self.done = self.skipped = 0
-        for number, line, _ in self._texts():
+        for number, line, *_ in self._texts():
             fields = line.split("\t")
             if line.strip() and len(fields) < max(self._columns):
                 raise UserError(

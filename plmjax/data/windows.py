@@ -7,16 +7,18 @@ of shape [length]:
     token_types     0 for the first segment and its special tokens, 1 for the second; of languages, their ids
     positions       0, 1, ... from the start of the window, or of the document where windows isolate documents
     segments        0 in unused places, 1 in a window that is one piece, 1, 2, ... where documents are isolated
+    given           int32 scalar, control codes only: how many tokens at the start are the code
     translation     int32 scalar, languages only: 1 for translations, 0 for a stream
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
                     (SentenceOrder: 1 where the two are swapped)
 
-This module gathers them; windows_chunks.py, windows_streams.py, windows_sentences.py, windows_pairs.py and
-windows_languages.py hold one kind each.
+This module gathers them; windows_chunks.py, windows_streams.py, windows_codes.py, windows_sentences.py,
+windows_pairs.py and windows_languages.py hold one kind each.
 """
 
 from plmjax.data.windows_base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS, Window, Windows
 from plmjax.data.windows_chunks import Chunks
+from plmjax.data.windows_codes import CodedChunks
 from plmjax.data.windows_languages import (
     LANGUAGE_FIELDS,
     LanguageStreams,
@@ -33,6 +35,7 @@ __all__ = [
     "SENTENCE_FIELDS",
     "STREAM_FIELDS",
     "Chunks",
+    "CodedChunks",
     "DocSentences",
     "FullSentences",
     "LanguageStreams",

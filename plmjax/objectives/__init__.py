@@ -4,6 +4,7 @@ from plmjax.objectives.albert import AlbertPretraining
 from plmjax.objectives.base import EncoderObjective, Objective, Part
 from plmjax.objectives.bert import BertPretraining
 from plmjax.objectives.causal_lm import CausalLM
+from plmjax.objectives.conditional_lm import ConditionalLM
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
@@ -18,6 +19,7 @@ OBJECTIVES: dict[str, type] = {
     "all_tokens_mlm": AllTokensMLM,
     "bert": BertPretraining,
     "causal_lm": CausalLM,
+    "conditional_lm": ConditionalLM,
     "cross_lingual_causal_lm": CrossLingualCausalLM,
     "cross_lingual_lm": CrossLingualLM,
     "distillation": Distillation,
@@ -37,6 +39,7 @@ __all__ = [
     "AllTokensMLM",
     "BertPretraining",
     "CausalLM",
+    "ConditionalLM",
     "CrossLingualCausalLM",
     "CrossLingualLM",
     "Distillation",

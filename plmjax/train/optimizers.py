@@ -12,14 +12,15 @@ from plmjax.train.config import OptimizerConfig
 from plmjax.train.matrices import decays, layer_axes
 from plmjax.train.sharding import path_string
 
-NAMES = ("adamw", "adafactor", "lamb")
+NAMES = ("adamw", "adafactor", "adagrad", "lamb")
 
 
 def make_optimizer(config: OptimizerConfig, frozen: tuple[str, ...] = ()) -> optax.GradientTransformation:
     """The transformation from gradients to the direction that the learning rate multiplies (sign: to be subtracted).
 
     adamw: Adam with decoupled weight decay (Loshchilov & Hutter 2019); BERT's with `bias_correction=False`.
-    adafactor: T5's. lamb: You et al. 2020, the trust ratio taken layer by layer.
+    adafactor: T5's. adagrad: Duchi et al. 2011, as ELMo and CTRL were trained. lamb: You et al. 2020, the trust ratio
+    taken layer by layer.
 
     Args:
         config: of the run.
@@ -48,6 +49,10 @@ def _rule(config: OptimizerConfig) -> optax.GradientTransformation:
                 "optimizer.weight_decay is set, but adafactor has none: set it to 0 or choose adamw or lamb."
             )
         return adafactor()
+    if config.name == "adagrad":
+        if config.weight_decay:
+            raise UserError("optimizer.weight_decay is set, but adagrad has none: set it to 0 or choose adamw or lamb.")
+        return optax.scale_by_rss(config.accumulator, eps=0.0)
     if config.name == "adamw" and not config.bias_correction:
         moments = uncorrected_adam(config.b1, config.b2, config.eps)
     else:

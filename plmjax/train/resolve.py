@@ -61,6 +61,7 @@ POSITIVE = (
     "train.eval_every",
     "train.max_nonfinite",
     "optimizer.learning_rate",
+    "optimizer.accumulator",
     "checkpoint.keep",
 )
 NOT_NEGATIVE = (

@@ -25,8 +25,9 @@ from plmjax.train.step import train_step
 from tests.train.kit import make_store
 
 README = Path(__file__).parents[2] / "README.md"
-# They read texts in several languages, which the tiny store has none of; tests/objectives/test_cross_lingual.py has.
-PAIRS = [pair for pair in combine.allowed() if not pair[1].startswith("cross_lingual")]
+# The tiny store has no texts in several languages and no control codes; tests/objectives/test_cross_lingual.py and
+# tests/data/test_codes.py have.
+PAIRS = [pair for pair in combine.allowed() if pair[1] not in combine.STORES]
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,17 @@ class NumpyAdafactor:
         return update * max(np.sqrt((weights**2).mean()), 1e-3)
 
 
+class NumpyAdagrad:
+    """Duchi et al. 2011, the sum starting from 1 as ELMo's does."""
+
+    def __init__(self, path: str, weights: np.ndarray) -> None:
+        self.total = 1.0
+
+    def direction(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        self.total = self.total + gradient**2
+        return gradient / np.sqrt(self.total)
+
+
 class NumpyLamb:
     """You et al. 2020, Algorithm 2, with bias correction and decay of matrices only."""
 
@@ -137,14 +148,17 @@ class NumpyBertAdam(NumpyAdamW):
     ("name", "corrected", "rule"),
     [
         ("adafactor", True, NumpyAdafactor),
+        ("adagrad", True, NumpyAdagrad),
         ("lamb", True, NumpyLamb),
         ("adamw", True, NumpyAdamW),
         ("adamw", False, NumpyBertAdam),
     ],
 )
 def test_against_numpy(name: str, corrected: bool, rule: type) -> None:
-    decay = 0.0 if name == "adafactor" else 0.01
-    config = OptimizerConfig(name=name, b1=0.9, b2=0.99, eps=1e-6, weight_decay=decay, bias_correction=corrected)
+    decay = 0.0 if name.startswith("ada") and name != "adamw" else 0.01
+    config = OptimizerConfig(
+        name=name, b1=0.9, b2=0.99, eps=1e-6, weight_decay=decay, bias_correction=corrected, accumulator=1.0
+    )
     found, wanted = run(make_optimizer(config)), reference(rule)
     for path in wanted:
         np.testing.assert_allclose(found[path], wanted[path], rtol=2e-4, atol=2e-5, err_msg=path)
@@ -197,8 +211,9 @@ def test_layer_axis_and_matrices_come_from_the_path() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"name": "sgd"}, "optimizer.name is 'sgd': it must be one of adamw, adafactor, lamb"),
+        ({"name": "sgd"}, "optimizer.name is 'sgd': it must be one of adamw, adafactor, adagrad, lamb"),
         ({"name": "adafactor", "weight_decay": 0.1}, "adafactor has none"),
+        ({"name": "adagrad", "weight_decay": 0.1}, "adagrad has none"),
     ],
 )
 def test_mistakes(changes: dict, sentence: str) -> None:
