@@ -16,10 +16,10 @@
 | 175b   | 175B, 3.2M tokens | TPU v4-4096; not measured | not measured |
 
 Rates and batches are Table 2.1's, the rest App. B's: Adam with b2 .95, clipping at 1, decay .1, a warm-up of 375M
-tokens, a cosine to a tenth over 260B, 300B in all, and a batch that grows from 32k tokens over the first 4 to 12 billion
-(here 4 for the smallest four, 8 for the next two, 12 for the last; the paper does not say which). Documents follow each
-other with an end token between and no mask. The paper gives no width of the bands: 256 is GPT-Neo's. From xl on the
-parameters need splitting: --config.mesh.fsdp=16, for one.
+tokens, a cosine to a tenth over 260B, 300B in all, and a batch that grows from 32k tokens over the first 4 to 12
+billion (here 4 for the smallest four, 8 for the next two, 12 for the last; the paper does not say which). Documents
+follow each other with an end token between and no mask. The width of the bands is not in the paper: 256 is GPT-Neo's.
+From xl on the parameters need splitting: --config.mesh.fsdp=16, for one.
 """
 
 from dataclasses import replace

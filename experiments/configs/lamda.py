@@ -8,8 +8,8 @@
 | 137b | 137B without the token table | 1,024 TPU v3, 57.7 days in the paper; not measured | not measured |
 
 The paper gives the network's sizes, 2.81T tokens and 256k tokens a step (from memory), and no optimizer: the rates of
-137b are GPT-3 175B's; split it by --config.mesh.fsdp=64 --config.mesh.tensor=8, for one. What it fine-tunes afterwards (quality, safety, groundedness) is not here; the decoder that ranks
-samples is `experiments.generate --rank`.
+137b are GPT-3 175B's; split it by --config.mesh.fsdp=64 --config.mesh.tensor=8, for one. What the paper fine-tunes
+afterwards (quality, safety, groundedness) is not here.
 """
 
 from dataclasses import replace

@@ -14,11 +14,13 @@ from plmjax.interop import (
     gpt_neo,
     t5,
     transfo_xl,
+    unnamed,
     xlm,
     xlm_roberta,
     xlnet,
 )
 from plmjax.interop.family import Family
+from plmjax.modules import build
 
 ALL = (
     albert.ALBERT,
@@ -39,7 +41,9 @@ ALL = (
     xlnet.XLNET,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in ALL}
-BY_CLASS: dict[str, Family] = {name: family for family in FAMILIES.values() for name in family.forward}
+BY_CLASS: dict[str, Family] = {name: family for family in FAMILIES.values() for name in family.forward} | {
+    unnamed.CLASS: unnamed.UNNAMED
+}
 
 
 def family_named(model_type: Any, where: Any) -> Family:
@@ -51,8 +55,10 @@ def family_named(model_type: Any, where: Any) -> Family:
 
 
 def architecture_of(config: Any) -> str:
-    """The class of `transformers` that holds everything a network of ours has."""
+    """The class of `transformers` that holds everything a network of ours has; a decoder's may have no name there."""
     for family in FAMILIES.values():
         if family.ours is type(config) and (architecture := family.architecture(config)):
             return architecture
+    if build(config).kind == "decoder":
+        return unnamed.CLASS
     raise UserError(f"No class of transformers holds the network of a {type(config).__name__}.")

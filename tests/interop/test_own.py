@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,9 +14,14 @@ import plmjax
 from plmjax.data.tokenizers import Tokenizer, train_sentencepiece
 from plmjax.errors import UserError
 from plmjax.interop.convert import convert
+from plmjax.interop.families import architecture_of
 from plmjax.interop.own import save
+from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import flatten
+from plmjax.modules import Bound, build
 from plmjax.modules.bert import BertConfig
+from plmjax.modules.gpt3 import GPT3Config
+from plmjax.modules.lamda import LamdaConfig
 from plmjax.modules.t5 import T5Config
 from plmjax.train.checkpoints import Checkpointer
 from plmjax.train.serialize import to_json
@@ -24,6 +31,10 @@ from tests.interop.test_files import assert_same_params, fresh
 
 BERT = BertConfig(vocab_size=512, max_positions=20, num_layers=2, num_heads=2, d_model=12, d_ff=14)
 T5 = T5Config(vocab_size=512, num_layers=1, num_decoder_layers=1, num_heads=2, d_model=12, d_kv=5, d_ff=14, tied=False)
+GPT3 = GPT3Config(
+    vocab_size=385, max_positions=20, num_layers=2, num_heads=2, d_model=12, d_ff=14, bands=(0, 3), unroll=False
+)
+LAMDA = LamdaConfig(vocab_size=385, num_layers=1, num_heads=2, d_model=12, d_kv=5, d_ff=14, unroll=False)
 CORPUS = corpus()
 
 
@@ -129,3 +140,19 @@ def test_script_prints_one_line_for_a_mistake(tmp_path: Path) -> None:
 def test_import_alone_takes_nothing() -> None:
     code = "import sys, plmjax; assert not {'jax', 'torch', 'transformers', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("config", [GPT3, LAMDA], ids=["gpt3", "lamda"])
+def test_a_decoder_without_a_class_is_continued_but_not_exported(config: Any, tokenizer: Tokenizer, tmp_path: Path):
+    module = build(config)
+    params = module.init(jax.random.key(0))["params"]
+    save(Pretrained(config, params, architecture_of(config), tokenizer), tmp_path / "own")
+    loaded = plmjax.load(tmp_path / "own")
+    logits = loaded(input_ids=[[5, 6, 7]])["logits"]
+    np.testing.assert_allclose(
+        logits, Bound(module, params).token_logits(Bound(module, params).decode(np.array([[5, 6, 7]]))), atol=1e-5
+    )
+    assert loaded.generate([[5, 6, 7]], max_new_tokens=1)[0, -1] == logits[0, -1].argmax()
+    with pytest.raises(UserError, match=f"No class of transformers holds the network of a {type(config).__name__}"):
+        plmjax.interop.save_huggingface(loaded, tmp_path / "theirs")
+    assert not (tmp_path / "theirs" / "config.json").exists()
