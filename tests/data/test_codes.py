@@ -24,6 +24,7 @@ def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("codes") / "coded.jsonl"
     texts = ["\n\n".join(paragraphs) for paragraphs in make_documents(90)]
     lines = [{"text": text, "source": CODES[number % 3]} for number, text in enumerate(texts)]
+    lines.insert(5, {"text": "\u0001", "source": CODES[0]})  # gives no token, so that it is no document
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
