@@ -31,7 +31,9 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(source, tmp_path_factory):
-    options = PrepareOptions((str(source),), code_field="source", vocab_size=370, validation_fraction=0.2)
+    options = PrepareOptions(
+        (str(source),), code_field="source", vocab_size=370, validation_fraction=0.2, normalization="nmt_nfkc"
+    )
     return prepare(options, tmp_path_factory.mktemp("store") / "s", progress=False)
 
 
