@@ -12,13 +12,14 @@ of shape [length]:
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
                     (SentenceOrder: 1 where the two are swapped)
 
-This module gathers them; windows_chunks.py, windows_streams.py, windows_codes.py, windows_sentences.py,
-windows_pairs.py and windows_languages.py hold one kind each.
+This module gathers them; windows_chunks.py, windows_documents.py, windows_streams.py, windows_codes.py,
+windows_sentences.py, windows_pairs.py and windows_languages.py hold one kind each.
 """
 
 from plmjax.data.windows_base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS, Window, Windows
 from plmjax.data.windows_chunks import Chunks
 from plmjax.data.windows_codes import CodedChunks
+from plmjax.data.windows_documents import DocumentChunks
 from plmjax.data.windows_languages import (
     LANGUAGE_FIELDS,
     LanguageStreams,
@@ -37,6 +38,7 @@ __all__ = [
     "Chunks",
     "CodedChunks",
     "DocSentences",
+    "DocumentChunks",
     "FullSentences",
     "LanguageStreams",
     "SegmentPair",

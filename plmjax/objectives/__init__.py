@@ -9,6 +9,7 @@ from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.objectives.permutation_lm import PermutationLM, RecurrentPermutationLM
+from plmjax.objectives.prefix_lm import PrefixLM
 from plmjax.objectives.recurrent_lm import RecurrentLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
 from plmjax.objectives.span_corruption import SpanCorruption
@@ -25,6 +26,7 @@ OBJECTIVES: dict[str, type] = {
     "distillation": Distillation,
     "masked_lm": MaskedLM,
     "permutation_lm": PermutationLM,
+    "prefix_lm": PrefixLM,
     "recurrent_lm": RecurrentLM,
     "recurrent_permutation_lm": RecurrentPermutationLM,
     "replace_mlm": ReplaceMLM,
@@ -48,6 +50,7 @@ __all__ = [
     "Objective",
     "Part",
     "PermutationLM",
+    "PrefixLM",
     "RecurrentLM",
     "RecurrentPermutationLM",
     "ReplaceMLM",

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
-from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.noise import spans
-from plmjax.objectives.base import Example, Losses, check_fit, token_metrics
+from plmjax.objectives.base import Example, Losses, check_fit
+from plmjax.objectives.sequences import as_example, sequence_loss
 
 
 def _chunks() -> Chunks:
@@ -109,15 +109,7 @@ class SpanCorruption:
         inputs = spans.merge_runs(raw_tokens, mask, real, sentinels, eos=vocabulary.eos, length=inputs_length)
         targets = spans.merge_runs(raw_tokens, ~mask, real, sentinels, eos=vocabulary.eos, length=targets_length)
         kept = {name: value for name, value in example.items() if value.ndim == 0}  # raw fields are of another length
-        return kept | {
-            "tokens": jnp.where(inputs < 0, vocabulary.pad, inputs),
-            "positions": jnp.arange(inputs_length),
-            "segments": (inputs >= 0).astype(jnp.int32),
-            "targets": jnp.where(targets < 0, vocabulary.pad, targets),
-            "weights": (targets >= 0).astype(jnp.float32),
-            "decoder_tokens": shift_right(jnp.where(targets < 0, vocabulary.pad, targets), vocabulary.pad),
-            "decoder_segments": (targets >= 0).astype(jnp.int32),
-        }
+        return kept | as_example(inputs, targets, vocabulary.pad)
 
     def _encoded(self, raw: int) -> tuple[int, int]:
         """(inputs, targets) lengths for `raw` tokens of text."""
@@ -128,19 +120,7 @@ class SpanCorruption:
         return raw - noise + sentinels + 1, self.targets_length or noise + sentinels + 1
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        memory_BLD = network.encode(batch["tokens"], batch["positions"], batch["segments"])
-        x_BLD = network.decode(batch["decoder_tokens"], memory_BLD, batch["segments"], None, batch["decoder_segments"])
-        head = network.token_head(x_BLD)
-        z_loss = self.z_loss if train else 0.0
-        loss = cross_entropy(
-            head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size, z_loss=z_loss
-        )
-        return {"span_corruption": loss.total}, token_metrics("span_corruption", loss.correct, batch["weights"])
+        return sequence_loss("span_corruption", network, batch, vocabulary, self.z_loss if train else 0.0)
 
     def coefficients(self) -> dict[str, float]:
         return {}
-
-
-def shift_right(targets: jax.Array, start: int) -> jax.Array:
-    """What the decoder reads: `start`, then the targets but the last. [T]"""
-    return jnp.concatenate([jnp.full(1, start, targets.dtype), targets[:-1]])

@@ -1,0 +1,63 @@
+"""Prefix LM on an encoder-decoder: the encoder reads the start of a text, the decoder writes the rest (Raffel et al.
+2020, Sec. 3.3.1; with turns of a dialogue as texts, Meena, Adiwardana et al. 2020, Sec. 2.3)."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.data.windows import DocumentChunks
+from plmjax.errors import UserError
+from plmjax.objectives.base import Example, Losses, check_fit
+from plmjax.objectives.sequences import as_example, sequence_loss
+
+
+@dataclass(slots=True)
+class PrefixLM:
+    """A text of n tokens is cut after k of them, k uniform from 1 to n - 1; EOS ends both parts.
+
+    Texts are parts of one document, as in the released code, one token shorter than `train.length`.
+    """
+
+    kind: ClassVar[str] = "encoder_decoder"
+
+    window: Any = field(default_factory=DocumentChunks)
+    z_loss: float = 1e-4  # factor of logsumexp(logits)**2, in training
+    static: bool = False  # True: an example is cut at the same place in every epoch
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return ("token",)
+
+    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+        check_fit(self, network_config, kind, length, ("tokens", "segments"))
+        if length < 3:
+            raise UserError(f"train.length is {length}, too short to be cut in two; give at least 3.")
+        if getattr(self.window, "isolate", False) or getattr(self.window, "overlap", 0):
+            raise UserError(
+                "Prefix LM reads each window as one text; set objective.window.isolate to False and overlap to 0."
+            )
+        vocabulary.require("pad", "eos")
+
+    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+        return self.window.build(split, vocabulary, length - 1, seed)
+
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+        tokens, real = example["tokens"], jnp.sum(example["segments"] > 0)
+        length = len(tokens) + 1
+        cut = jax.random.randint(key, (), 1, jnp.maximum(real, 2))
+        place_L = jnp.arange(length)
+        text_L = jnp.append(tokens, 0)
+        inputs_L = jnp.where(place_L < cut, text_L, jnp.where(place_L == cut, vocabulary.eos, -1))
+        rest = real - cut
+        targets_L = jnp.where(place_L < rest, jnp.roll(text_L, -cut), jnp.where(place_L == rest, vocabulary.eos, -1))
+        is_empty = real == 0  # a row that only fills up a batch
+        kept = {name: value for name, value in example.items() if value.ndim == 0}
+        return kept | as_example(jnp.where(is_empty, -1, inputs_L), jnp.where(is_empty, -1, targets_L), vocabulary.pad)
+
+    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+        return sequence_loss("prefix_lm", network, batch, vocabulary, self.z_loss if train else 0.0)
+
+    def coefficients(self) -> dict[str, float]:
+        return {}
