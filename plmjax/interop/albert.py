@@ -98,7 +98,7 @@ def write_config(config: AlbertConfig, special: Mapping[str, int]) -> JSON:
     }
 
 
-def constants(config: AlbertConfig) -> dict[str, np.ndarray]:
+def constants(config: AlbertConfig, architecture: str) -> dict[str, np.ndarray]:
     """Their map from the embeddings is always there: the identity where we have none."""
     if config.embedding_width:
         return {}

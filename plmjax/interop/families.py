@@ -5,6 +5,7 @@ from typing import Any
 from plmjax.errors import UserError
 from plmjax.interop import (
     albert,
+    bart,
     bert,
     ctrl,
     deberta,
@@ -24,6 +25,9 @@ from plmjax.modules import build
 
 ALL = (
     albert.ALBERT,
+    bart.BART,
+    bart.MARIAN,
+    bart.MBART,
     bert.BERT,
     bert.ROBERTA,
     ctrl.CTRL,

@@ -20,8 +20,10 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "relu": "relu",
+    "swish": "swish",
+    "silu": "swish",
 }
-THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
+THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "swish": "swish"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Family:
         special: the special ids that config.json may leave out.
         ours: the class of our configs that it holds.
         architecture: our config -> the class that holds all that such a network has, or None where another family does.
-        constants: tensors that their class needs and our config does without.
+        constants: (our config, class) -> tensors that the class stores and our config does without.
     """
 
     model_type: str
@@ -58,7 +60,7 @@ class Family:
     special: Mapping[str, int]
     ours: type
     architecture: Callable[[Any], str | None]
-    constants: Callable[[Any], dict[str, np.ndarray]] = field(default=lambda config: {})
+    constants: Callable[[Any, str], dict[str, np.ndarray]] = field(default=lambda config, architecture: {})
 
 
 def refuse(given: JSON, field_name: str, *accepted: Any) -> None:

@@ -68,7 +68,7 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     special = dict(family.special) | dict(pretrained.special)
     config = family.write_config(pretrained.config, special)
     tensors = export_params(family.table(pretrained.config, pretrained.architecture, special), pretrained.params)
-    tensors |= family.constants(pretrained.config)
+    tensors |= family.constants(pretrained.config, pretrained.architecture)
     if pretrained.architecture == family.bare:
         tensors = {_trunk_name(name, family): value for name, value in tensors.items()}
     # null where there is no such token: the class's default may lie outside the vocabulary.

@@ -47,7 +47,7 @@ class Pretrained:
     @property
     def generates(self) -> bool:
         """Whether its class writes text: a decoder or encoder-decoder with its head."""
-        heads = ("LMHeadModel", "ForCausalLM", "ForConditionalGeneration")
+        heads = ("LMHeadModel", "ForCausalLM", "ForConditionalGeneration", "MTModel")
         return self.module.kind in ("decoder", "encoder_decoder") and self.architecture.endswith(heads)
 
     @cached_property

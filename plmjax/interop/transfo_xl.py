@@ -186,7 +186,7 @@ def choose(names: set[str], stated: str | None) -> str:
     return "TransfoXLLMHeadModel" if any(name.startswith("crit.") for name in names) else "TransfoXLModel"
 
 
-def frequencies(config: TransformerXLConfig) -> dict[str, np.ndarray]:
+def frequencies(config: TransformerXLConfig, architecture: str) -> dict[str, np.ndarray]:
     """The frequencies of the sinusoids, which their class keeps among its tensors."""
     rising = np.arange(0, config.d_model, 2, dtype=np.float32) / np.float32(config.d_model)
     return {"transformer.pos_emb.inv_freq": (1 / np.float32(10000) ** rising).astype(np.float32)}

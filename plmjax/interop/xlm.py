@@ -156,7 +156,7 @@ def write_config(config: XLMConfig, special: Mapping[str, int]) -> JSON:
     }
 
 
-def fixed_positions(config: XLMConfig) -> dict[str, np.ndarray]:
+def fixed_positions(config: XLMConfig, architecture: str) -> dict[str, np.ndarray]:
     """Their sinusoids lie in the file like a learned table."""
     if config.positions == "learned":
         return {}

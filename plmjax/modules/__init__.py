@@ -16,6 +16,7 @@ from jax import Array
 from plmjax.errors import UserError
 from plmjax.modules import (
     albert,
+    bart,
     bert,
     ctrl,
     deberta,
@@ -46,6 +47,7 @@ class Family(NamedTuple):
 
 FAMILIES: dict[str, Family] = {
     "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
+    "bart": Family(bart.BartConfig, bart.Bart, bart.VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
     "ctrl": Family(ctrl.CTRLConfig, ctrl.CTRL, ctrl.VARIANTS),
     "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
@@ -55,6 +57,8 @@ FAMILIES: dict[str, Family] = {
     "gpt3": Family(gpt3.GPT3Config, gpt3.GPT3, gpt3.VARIANTS),
     "gpt_neo": Family(gpt3.GPTNeoConfig, gpt3.GPTNeo, gpt3.NEO_VARIANTS),
     "lamda": Family(lamda.LamdaConfig, lamda.Lamda, lamda.VARIANTS),
+    "marian": Family(bart.MarianConfig, bart.Marian, bart.MARIAN_VARIANTS),
+    "mbart": Family(bart.MBartConfig, bart.MBart, bart.MBART_VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
     "transformer_xl": Family(transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS),
     "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),

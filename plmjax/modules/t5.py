@@ -5,17 +5,16 @@ Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
 from plmjax.modules.attention import Attention, KeysValues
-from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.encoder_decoder import EncoderDecoder
 from plmjax.modules.heads import TokenHead, UntiedTokenHead
 from plmjax.modules.layers import Dropout, Embed, RMSNorm, fan_in_truncated_normal, normal
-from plmjax.modules.masks import Mask
 from plmjax.modules.positions import RelativeBias
 from plmjax.modules.transformer import (
     MLP,
@@ -124,11 +123,10 @@ class T5Stack(nn.Module):
         return run_layers(step, self.layers, x, per_layer, num_layers=self.depth, remat=c.remat, unroll=c.unroll)
 
 
-class T5(nn.Module):
-    """An encoder-decoder over one token table."""
+class T5(EncoderDecoder):
+    """An encoder-decoder over one token table. Positions are distances between array indices: none is read."""
 
     config: T5Config
-    kind: ClassVar[str] = "encoder_decoder"
 
     def setup(self) -> None:
         c = self.config
@@ -138,77 +136,24 @@ class T5(nn.Module):
         if not c.tied:
             self._untied = UntiedTokenHead(c.vocab_size, c.d_model, normal(c.d_model**-0.5), name="token_head")
 
-    def __call__(self) -> None:
-        """Touches every parameter, so that `init(key)` needs no input."""
-        tokens_BL = jnp.zeros((1, 1), jnp.int32)
-        x_BLD: Any = self.decode(tokens_BL, self.encode(tokens_BL))
-        self.token_head(x_BLD)
+    def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        """The tokens' rows."""
+        return self.embeddings(tokens_BL)
 
-    def encode(self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None) -> Array:
-        """The memory [B, L, D] in `dtype` of int32 [B, L] inputs.
+    def embed_targets(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        """The tokens' rows."""
+        return self.embeddings(tokens_BL)
 
-        `positions_BL` is not read: distances are between array indices, which within a segment is the same.
-        `segments_BL`: 0 is padding, and a token sees its own segment; None means all ones.
-        """
-        del positions_BL
-        x_BLD, _ = self.encoder(self.embeddings(tokens_BL), Given(Mask.within(segments_BL)))
-        return x_BLD
-
-    def decode(
-        self,
-        tokens_BL: Array,
-        memory_BSD: Array | None,
-        memory_segments_BS: Array | None = None,
-        positions_BL: Array | None = None,
-        segments_BL: Array | None = None,
-        cache: Cache | None = None,
-    ) -> Array | tuple[Array, Cache]:
-        """States [B, L, D] in `dtype`; with a cache, the states and the cache with these tokens appended.
-
-        Args:
-            tokens_BL: what the decoder reads, the targets shifted right. A token sees itself and what precedes it
-                in its segment, and the memory of the same segment number.
-            memory_BSD: what `encode` gave; may be None with a cache of `start_cache`, which holds what is read of it.
-            memory_segments_BS: the encoder's segments; not read with such a cache.
-            positions_BL: not read, as in `encode`.
-            segments_BL: 0 is padding; None means all ones.
-            cache: see cache.py.
-        """
-        del positions_BL
-        if cache is not None and segments_BL is None:
-            segments_BL = jnp.ones_like(tokens_BL)
-        x_BLD = self.embeddings(tokens_BL)
-        if cache is None:
-            across = Mask.across(x_BLD, segments_BL, memory_BSD, memory_segments_BS)
-            given = Given(Mask.within(segments_BL, causal=True), None, memory_BSD, across)
-            return self.decoder(x_BLD, given)[0]
-        cache, mask = append_segments(cache, segments_BL)
-        across = Mask(segments_BL, cache["memory_segments"])
-        x_BLD, fresh = self.decoder(x_BLD, Given(mask, memory_mask=across), layer_cache(cache))
-        return x_BLD, append_keys_values(cache, fresh)
-
-    def start_cache(self, memory_BSD: Array, memory_segments_BS: Array | None, length: int) -> Cache:
-        """A cache for `length` decoder tokens that holds every layer's keys and values of the memory."""
-        c = self.config
-        batch = memory_BSD.shape[0]
-        if memory_segments_BS is None:
-            memory_segments_BS = jnp.ones(memory_BSD.shape[:2], jnp.int32)
-        memory = self.decoder.memory_keys_values(memory_BSD)
-        return empty_cache(c.num_decoder_layers, batch, length, c.num_heads, c.d_kv, jnp.dtype(c.dtype)) | {
-            "memory_key": memory.key,
-            "memory_value": memory.value,
-            "memory_segments": memory_segments_BS,
-        }
+    @property
+    def cache_shape(self) -> tuple[int, int, int]:
+        """The decoder's layers, heads, and width of a head."""
+        return self.config.num_decoder_layers, self.config.num_heads, self.config.d_kv
 
     def token_head(self, x: Array) -> TokenHead:
         """The parts of the scores of states [..., D]; the tied head scales them by d_model ** -0.5 first."""
         if not self.config.tied:
             return self._untied(x)
         return TokenHead(x * self.config.d_model**-0.5, self.embeddings.table(), None)
-
-    def token_logits(self, x: Array) -> Array:
-        """float32 [..., V]."""
-        return self.token_head(x).logits()
 
 
 class T5Embeddings(nn.Module):

@@ -38,6 +38,8 @@ def random_model(case: Case) -> Any:
     model = kind(kind.config_class(**case.config)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue  # a constant, such as a table of sines
             noise = torch.randn_like(parameter) * 0.15
             is_scale = parameter.ndim == 1 and name.endswith("weight")
             parameter.copy_(1 + noise if is_scale else noise)

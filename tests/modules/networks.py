@@ -13,6 +13,7 @@ from plmjax.modules import FAMILIES, Bound, build
 VOCAB = 50
 TINY = {
     "albert": ("albert", "tiny"),
+    "bart": ("bart", "tiny"),
     "bert": ("bert", "tiny"),
     "roberta": ("bert", "roberta_tiny"),
     "ctrl": ("ctrl", "tiny"),
@@ -24,6 +25,8 @@ TINY = {
     "gpt3": ("gpt3", "tiny"),
     "gpt_neo": ("gpt_neo", "tiny"),
     "lamda": ("lamda", "tiny"),
+    "marian": ("marian", "tiny"),
+    "mbart": ("mbart", "tiny"),
     "t5": ("t5", "tiny"),
     "t5_v1_1": ("t5", "tiny_v1_1"),
     "transformer_xl": ("transformer_xl", "tiny"),

@@ -24,7 +24,8 @@ def compiled(net):
 
 
 @pytest.mark.parametrize(
-    "name", ["ctrl", "gpt1", "gpt2", "gpt3", "gpt_neo", "lamda", "t5", "t5_v1_1", "transformer_xl"]
+    "name",
+    ["ctrl", "gpt1", "gpt2", "gpt3", "gpt_neo", "lamda", "bart", "marian", "mbart", "t5", "t5_v1_1", "transformer_xl"],
 )
 def test_prompt_then_tokens_equals_one_pass(name):
     step, cache, whole = compiled(network(name))
@@ -40,7 +41,7 @@ def test_prompt_then_tokens_equals_one_pass(name):
     assert step._cache_size() == 2, "one program for the prompt, one for all the steps"
 
 
-@pytest.mark.parametrize("name", ["ctrl", "gpt1", "gpt2", "gpt3", "lamda", "t5"])
+@pytest.mark.parametrize("name", ["ctrl", "gpt1", "gpt2", "gpt3", "lamda", "bart", "t5"])
 def test_left_padding_stays_invisible(name):
     step, cache, whole = compiled(network(name))
     lengths = np.array([5, 2, 4])

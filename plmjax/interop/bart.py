@@ -1,0 +1,195 @@
+"""BART, mBART and Marian: one set of names. Legend: H heads, K head width, N layers."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jax import Array
+
+from plmjax.errors import UserError
+from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.t5 import DECODER_INPUTS, ENCODER_INPUTS
+from plmjax.interop.tables import (
+    LINEAR,
+    SAME,
+    Entry,
+    Transform,
+    dense,
+    heads_bias,
+    heads_in,
+    heads_out,
+    layer_norm,
+)
+from plmjax.modules import Bound
+from plmjax.modules.bart import BartConfig, MarianConfig, MBartConfig
+from plmjax.modules.positions import sinusoidal_table
+
+DEFAULTS: JSON = {
+    "vocab_size": 50265, "max_position_embeddings": 1024, "encoder_layers": 12, "decoder_layers": 12,
+    "encoder_attention_heads": 16, "decoder_attention_heads": 16, "encoder_ffn_dim": 4096, "decoder_ffn_dim": 4096,
+    "d_model": 1024, "activation_function": "gelu", "scale_embedding": False, "dropout": 0.1, "attention_dropout": 0.0,
+    "activation_dropout": 0.0, "init_std": 0.02,
+}  # fmt: skip
+# What the three classes' own defaults change.
+MARIAN_DEFAULTS = DEFAULTS | {"vocab_size": 58101}
+SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
+CONDITIONAL, TRANSLATION = "ForConditionalGeneration", "MTModel"
+HEADS = (CONDITIONAL, TRANSLATION)  # ends of the classes with a token head
+ROW: Transform = Transform(lambda x: [x.reshape(-1)], lambda ours: ours[0].reshape(1, -1))
+
+
+def stack(config: BartConfig, name: str) -> list[Entry]:
+    """One stack and what comes before it."""
+    is_decoder = name == "decoder"
+    layers = config.num_decoder_layers if is_decoder else config.num_layers
+    ours, theirs = f"{name}/layers", f"model.{name}.layers.{{}}"
+    entries = [
+        *_attention(config, f"{ours}/attention", f"{theirs}.self_attn", layers),
+        *layer_norm(f"{ours}/attention_norm", f"{theirs}.self_attn_layer_norm", layers),
+        *dense(f"{ours}/mlp/up", f"{theirs}.fc1", LINEAR, layers),
+        *dense(f"{ours}/mlp/down", f"{theirs}.fc2", LINEAR, layers),
+        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.final_layer_norm", layers),
+    ]
+    if is_decoder:
+        entries += _attention(config, f"{ours}/cross_attention", f"{theirs}.encoder_attn", layers)
+        entries += layer_norm(f"{ours}/cross_norm", f"{theirs}.encoder_attn_layer_norm", layers)
+    if not isinstance(config, MarianConfig):
+        positions = f"{name}_embeddings/positions/embedding"
+        entries.append(Entry((positions,), f"model.{name}.embed_positions.weight", SAME))
+        entries += layer_norm(f"{name}_embeddings/norm", f"model.{name}.layernorm_embedding")
+    if isinstance(config, MBartConfig):
+        entries += layer_norm(f"{name}/final_norm", f"model.{name}.layer_norm")
+    return entries
+
+
+def _attention(config: BartConfig, path: str, name: str, layers: int) -> list[Entry]:
+    heads = config.num_heads
+    width = config.d_model // heads
+    out, bias = heads_out(heads, width), heads_bias(heads, width)
+    split = (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"))
+    entries = [e for ours, theirs in split for e in dense(f"{path}/{ours}", f"{name}.{theirs}", out, layers, bias)]
+    return [*entries, *dense(f"{path}/out", f"{name}.out_proj", heads_in(heads, width), layers)]
+
+
+def table(config: BartConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
+    """Their names."""
+    aliases = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
+    entries = [
+        Entry(("embeddings/tokens/embedding",), "model.shared.weight", SAME, aliases=aliases),
+        *stack(config, "encoder"),
+        *stack(config, "decoder"),
+    ]
+    if architecture.endswith(HEADS):
+        entries.append(Entry(("token_head/bias",), "final_logits_bias", ROW))
+    return entries
+
+
+def read_config(given: JSON, names: set[str], *, config: type[BartConfig], defaults: JSON) -> BartConfig:
+    """Our config."""
+    c = defaults | given
+    refuse(given, "decoder_attention_heads", c["encoder_attention_heads"])
+    refuse(given, "decoder_ffn_dim", c["encoder_ffn_dim"])
+    refuse(given, "tie_word_embeddings", True)
+    refuse(given, "share_encoder_decoder_embeddings", True)
+    return config(
+        vocab_size=c["vocab_size"],
+        max_positions=c["max_position_embeddings"],
+        num_layers=c["encoder_layers"],
+        num_decoder_layers=c["decoder_layers"],
+        num_heads=c["encoder_attention_heads"],
+        d_model=c["d_model"],
+        d_ff=c["encoder_ffn_dim"],
+        activation=activation(c["activation_function"], "activation_function"),
+        scale_embeddings=c["scale_embedding"],
+        dropout=c["dropout"],
+        attention_dropout=c["attention_dropout"],
+        activation_dropout=c["activation_dropout"],
+        init_std=c["init_std"],
+    )
+
+
+def write_config(config: BartConfig, special: Mapping[str, int]) -> JSON:
+    """config.json of our config; UserError for what their classes can't have."""
+    if config.norm_eps != 1e-5:
+        raise UserError(
+            f"Hugging Face's BART has norm_eps 1e-5 alone, this network has {config.norm_eps}: it can't be exported."
+        )
+    return {
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.max_positions,
+        "encoder_layers": config.num_layers,
+        "decoder_layers": config.num_decoder_layers,
+        "num_hidden_layers": config.num_layers,
+        "encoder_attention_heads": config.num_heads,
+        "decoder_attention_heads": config.num_heads,
+        "encoder_ffn_dim": config.d_ff,
+        "decoder_ffn_dim": config.d_ff,
+        "d_model": config.d_model,
+        "activation_function": their_activation(config.activation),
+        "scale_embedding": config.scale_embeddings,
+        "dropout": config.dropout,
+        "attention_dropout": config.attention_dropout,
+        "activation_dropout": config.activation_dropout,
+        "init_std": config.init_std,
+        "is_encoder_decoder": True,
+    }
+
+
+def constants(config: BartConfig, architecture: str) -> dict[str, np.ndarray]:
+    """Marian's positions, which the bare class stores."""
+    if architecture != "MarianModel":
+        return {}
+    columns = sinusoidal_table(config.max_positions, config.d_model)
+    table_LD = np.concatenate([columns[:, 0::2], columns[:, 1::2]], axis=1)
+    return {f"model.{name}.embed_positions.weight": table_LD for name in ("encoder", "decoder")}
+
+
+def states(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Array]:
+    """The decoder's states [B, L, D] and the memory [B, S, D]."""
+    mask = inputs.get("attention_mask")
+    memory_BSD = network.encode(inputs["input_ids"], None, mask)
+    x_BLD = network.decode(inputs["decoder_input_ids"], memory_BSD, mask, None, inputs.get("decoder_attention_mask"))
+    return x_BLD, memory_BSD
+
+
+def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+    """The states of both stacks."""
+    x_BLD, memory_BSD = states(network, inputs)
+    return {"last_hidden_state": x_BLD, "encoder_last_hidden_state": memory_BSD}
+
+
+def conditional_generation(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+    """Scores of the next token, and the memory."""
+    x_BLD, memory_BSD = states(network, inputs)
+    return {"logits": network.token_logits(x_BLD), "encoder_last_hidden_state": memory_BSD}
+
+
+def choose(names: set[str], stated: str | None, *, bare: str, head: str) -> str:
+    """The class with the head where its bias is there."""
+    return head if "final_logits_bias" in names or stated is None else bare
+
+
+def _family(model_type: str, name: str, head: str, config: type[BartConfig], defaults: JSON) -> Family:
+    whole: dict[str, Any] = {"bare": f"{name}Model", "head": f"{name}{head}"}
+    return Family(
+        model_type=model_type,
+        prefix="model.",
+        bare=whole["bare"],
+        forward={whole["bare"]: bare, whole["head"]: conditional_generation},
+        inputs=lambda architecture: ENCODER_INPUTS + DECODER_INPUTS,
+        ignored=r"(en|de)coder\.embed_positions\.weight" if config is MarianConfig else r"(?!)",
+        read_config=partial(read_config, config=config, defaults=defaults),
+        write_config=write_config,
+        table=table,
+        choose=partial(choose, **whole),
+        special=SPECIAL,
+        ours=config,
+        architecture=lambda config: whole["head"],
+        constants=constants,
+    )
+
+
+BART = _family("bart", "Bart", CONDITIONAL, BartConfig, DEFAULTS)
+MBART = _family("mbart", "MBart", CONDITIONAL, MBartConfig, DEFAULTS)
+MARIAN = _family("marian", "Marian", TRANSLATION, MarianConfig, MARIAN_DEFAULTS)

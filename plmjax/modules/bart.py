@@ -1,0 +1,269 @@
+"""BART (Lewis et al. 2019), mBART (Liu et al. 2020) and Marian's network (Junczys-Dowmunt et al. 2018).
+
+Legend: B batch, L length, S memory length, D model width, V vocabulary rows, N layers, H heads, K head width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+
+from plmjax.modules.attention import Attention, KeysValues, width_of_head
+from plmjax.modules.encoder_decoder import EncoderDecoder
+from plmjax.modules.heads import TiedTokenHead, TokenHead
+from plmjax.modules.layers import Dropout, Embed, LayerNorm, normal
+from plmjax.modules.positions import LearnedPositions, SinusoidalPositions
+from plmjax.modules.transformer import (
+    MLP,
+    Block,
+    CrossBlock,
+    Given,
+    LayerCache,
+    PostNorm,
+    PreNorm,
+    Stack,
+    run_layers,
+)
+
+OFFSET = 2  # fairseq's positions begin after those of padding
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class BartConfig:
+    """The sizes of a BART; the defaults are BART base's (Lewis et al. 2019, Sec. 2.1)."""
+
+    vocab_size: int = 0  # rows of the token table; 0 until the vocabulary is known
+    max_positions: int = 1024
+    num_layers: int = 6  # of the encoder
+    num_decoder_layers: int = 6
+    num_heads: int = 12
+    d_model: int = 768
+    d_ff: int = 3072
+    activation: str = "gelu"
+    scale_embeddings: bool = False  # multiply tokens by the root of d_model
+    norm_eps: float = 1e-5
+    dropout: float = 0.1  # on the embeddings and every layer's output
+    attention_dropout: float = 0.1  # on the attention weights
+    activation_dropout: float = 0.0  # on the hidden units
+    init_std: float = 0.02
+    dtype: str = "float32"
+    remat: bool = False
+    unroll: bool | None = None
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class MBartConfig(BartConfig):
+    """The sizes of an mBART; the defaults are the released model's (Liu et al. 2020, Sec. 2.2): 610M."""
+
+    num_layers: int = 12
+    num_decoder_layers: int = 12
+    num_heads: int = 16
+    d_model: int = 1024
+    d_ff: int = 4096
+    scale_embeddings: bool = True
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class MarianConfig(BartConfig):
+    """The sizes of a Marian; the defaults are OPUS-MT's (transformer-base)."""
+
+    max_positions: int = 512
+    num_heads: int = 8
+    d_model: int = 512
+    d_ff: int = 2048
+    activation: str = "swish"
+    scale_embeddings: bool = True
+    attention_dropout: float = 0.0
+
+
+class Positioned(nn.Module):
+    """Tokens and positions, with a `norm` after them: `positions/embedding`, `norm`."""
+
+    config: BartConfig
+
+    def setup(self) -> None:
+        c = self.config
+        dtype = jnp.dtype(c.dtype)
+        self.positions = LearnedPositions(c.max_positions, c.d_model, normal(c.init_std), OFFSET, dtype)
+        self.norm = LayerNorm(c.norm_eps, dtype)
+        self.dropout = Dropout(c.dropout)
+
+    def __call__(self, x_BLD: Array, positions_BL: Array | None) -> Array:
+        return self.dropout(self.norm(x_BLD + self.positions(positions_BL, x_BLD.shape[1])))
+
+
+class Sinusoidal(nn.Module):
+    """Tokens and Marian's positions, all sines before the cosines."""
+
+    config: MarianConfig
+
+    def setup(self) -> None:
+        c = self.config
+        self.positions = SinusoidalPositions(c.max_positions, c.d_model, halves=True, dtype=jnp.dtype(c.dtype))
+        self.dropout = Dropout(c.dropout)
+
+    def __call__(self, x_BLD: Array, positions_BL: Array | None) -> Array:
+        return self.dropout(x_BLD + self.positions(positions_BL, x_BLD.shape[1]))
+
+
+class BartEmbeddings(nn.Module):
+    """The token table that encoder, decoder and head share: `tokens/embedding` [V, D]."""
+
+    config: BartConfig
+
+    def setup(self) -> None:
+        c = self.config
+        self.tokens = Embed(c.vocab_size, c.d_model, normal(c.init_std), jnp.dtype(c.dtype))
+
+    def __call__(self, tokens_BL: Array) -> Array:
+        x_BLD = self.tokens(tokens_BL)
+        return x_BLD * self.config.d_model**0.5 if self.config.scale_embeddings else x_BLD
+
+    def table(self) -> Array:
+        """The token table [V, D]."""
+        return self.tokens.table()
+
+
+class CrossStack(nn.Module):
+    """Blocks that attend to a memory: `layers/...` [N, ...], and a `final_norm` if there is one."""
+
+    num_layers: int
+    make_block: Callable[..., CrossBlock]
+    make_final_norm: Callable[..., nn.Module] | None = None
+    remat: bool = False
+    unroll: bool | None = None
+
+    def setup(self) -> None:
+        self.layers = self.make_block()
+        if self.make_final_norm is not None:
+            self.final_norm = self.make_final_norm()
+
+    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+        """[B, L, D], and the layers' new keys and values [N, B, L, H, K] when a cache [N, ...] is given."""
+        x_BLD, fresh = self._run(lambda block, x, layer_cache: block(x, given, layer_cache), x_BLD, cache)
+        return x_BLD if self.make_final_norm is None else self.final_norm(x_BLD), fresh
+
+    def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
+        """What every layer's cross-attention reads of the memory, [N, B, S, H, K]."""
+        _, stacked = self._run(lambda block, x, _: (x, block.memory_keys_values(memory_BSD)), memory_BSD, None)
+        return stacked
+
+    def _run(self, step: Any, x: Array, per_layer: Any) -> tuple[Array, Any]:
+        sizes: dict[str, Any] = {"num_layers": self.num_layers, "remat": self.remat, "unroll": self.unroll}
+        return run_layers(step, self.layers, x, per_layer, **sizes)
+
+
+class Bart(EncoderDecoder):
+    """Post-norm, learned positions, a norm after the embeddings; families that differ override what they differ in."""
+
+    config: BartConfig
+
+    def setup(self) -> None:
+        c = self.config
+        dtype, init = jnp.dtype(c.dtype), normal(c.init_std)
+        make_norm = partial(LayerNorm, c.norm_eps, dtype)
+        width = width_of_head(c.d_model, c.num_heads)
+        inits: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init}
+        parts: dict[str, Any] = {
+            "wiring": self.wiring,
+            "make_attention": partial(
+                Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, dtype=dtype, **inits
+            ),
+            "make_mlp": partial(
+                MLP, c.d_model, c.d_ff, c.activation, c.activation_dropout, up_init=init, down_init=init, dtype=dtype
+            ),
+            "make_norm": make_norm,
+            "dropout": c.dropout,
+        }
+        final_norm = make_norm if self.wiring is PreNorm else None
+        depth: dict[str, Any] = {"remat": c.remat, "unroll": c.unroll}
+        self.embeddings = BartEmbeddings(c)
+        self.encoder_embeddings = self.make_positioned()
+        self.decoder_embeddings = self.make_positioned()
+        self.encoder = Stack(c.num_layers, partial(Block, **parts), final_norm, **depth)
+        self.decoder = CrossStack(c.num_decoder_layers, partial(CrossBlock, **parts), final_norm, **depth)
+        self._head = TiedTokenHead(c.vocab_size, name="token_head")
+
+    @property
+    def wiring(self) -> type[PreNorm] | type[PostNorm]:
+        """Where the norms are."""
+        return PostNorm
+
+    @nn.nowrap
+    def make_positioned(self) -> nn.Module:
+        """Called with (embedded tokens, positions or None)."""
+        return Positioned(self.config)
+
+    def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        """Tokens and the encoder's positions."""
+        return self.encoder_embeddings(self.embeddings(tokens_BL), positions_BL)
+
+    def embed_targets(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        """Tokens and the decoder's positions."""
+        return self.decoder_embeddings(self.embeddings(tokens_BL), positions_BL)
+
+    @property
+    def cache_shape(self) -> tuple[int, int, int]:
+        """The decoder's layers, heads, and width of a head."""
+        c = self.config
+        return c.num_decoder_layers, c.num_heads, width_of_head(c.d_model, c.num_heads)
+
+    def token_head(self, x: Array) -> TokenHead:
+        """The parts of the scores of states [..., D]. The bias is zero in BART as published, and is not trained."""
+        head = self._head(x, self.embeddings.table())
+        return head._replace(bias=lax.stop_gradient(head.bias))
+
+
+class MBart(Bart):
+    """Pre-norm, with a norm after each stack."""
+
+    config: MBartConfig
+
+    @property
+    def wiring(self) -> type[PreNorm] | type[PostNorm]:
+        """Where the norms are."""
+        return PreNorm
+
+
+class Marian(Bart):
+    """Sines for positions and no norm after the embeddings."""
+
+    config: MarianConfig
+
+    @nn.nowrap
+    def make_positioned(self) -> nn.Module:
+        """Called with (embedded tokens, positions or None)."""
+        return Sinusoidal(self.config)
+
+    def token_head(self, x: Array) -> TokenHead:
+        """The parts of the scores of states [..., D]; the bias is trained."""
+        return self._head(x, self.embeddings.table())
+
+
+_TINY: dict[str, Any] = {
+    "max_positions": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 2, "d_model": 32, "d_ff": 64,
+}  # fmt: skip
+_MINI: dict[str, Any] = _TINY | {"max_positions": 256, "num_heads": 4, "d_model": 128, "d_ff": 512}
+_BASE = BartConfig()
+
+VARIANTS: dict[str, BartConfig] = {
+    "tiny": replace(_BASE, **_TINY),
+    "mini": replace(_BASE, **_MINI),
+    # Lewis et al. 2019, Secs. 2.1 and 5; 50,265 vocabulary rows
+    "base": _BASE,  # 140M
+    "large": replace(_BASE, num_layers=12, num_decoder_layers=12, num_heads=16, d_model=1024, d_ff=4096),  # 400M
+}
+MBART_VARIANTS: dict[str, MBartConfig] = {
+    "tiny": MBartConfig(**_TINY),
+    "mini": MBartConfig(**_MINI),
+    "cc25": MBartConfig(),  # 610M with 250,027 vocabulary rows
+}
+MARIAN_VARIANTS: dict[str, MarianConfig] = {
+    "tiny": MarianConfig(**_TINY),
+    "mini": MarianConfig(**_MINI),
+    "base": MarianConfig(),
+}
