@@ -3,7 +3,7 @@
 Ids: 1 to 256 the bytes of UTF-8, then the five marks below; 0 is kept for places where there is no word at all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ SENTENCE_BEGIN, SENTENCE_END, WORD_BEGIN, WORD_END, FILLING = range(257, 262)
 LENGTH = 50  # characters of a word in the released models
 
 
-def spell(words: Iterable[str], length: int = LENGTH, marks: dict[int, int] | None = None) -> np.ndarray:
+def spell(words: Iterable[str], length: int = LENGTH, marks: Mapping[int | None, int] | None = None) -> np.ndarray:
     """int16 [words, length]: begin of word, bytes, end of word, filling. Bytes that do not fit are left off.
 
     Args:

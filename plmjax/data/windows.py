@@ -8,11 +8,13 @@ of shape [length]:
     positions       0, 1, ... from the start of the window, or of the document where windows isolate documents
     segments        0 in unused places, 1 in a window that is one piece, 1, 2, ... where documents are isolated
     translation     int32 scalar, languages only: 1 for translations, 0 for a stream
+    targets         sentence streams only: the words that follow, for a softmax; likewise backward_tokens,
+                    backward_targets, and characters and backward_characters, int16 [length, C]
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
                     (SentenceOrder: 1 where the two are swapped)
 
-This module gathers them; windows_chunks.py, windows_streams.py, windows_sentences.py, windows_pairs.py and
-windows_languages.py hold one kind each.
+This module gathers them; windows_chunks.py, windows_streams.py, windows_sentences.py,
+windows_sentence_streams.py, windows_pairs.py and windows_languages.py hold one kind each.
 """
 
 from plmjax.data.windows_base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS, Window, Windows
@@ -24,6 +26,7 @@ from plmjax.data.windows_languages import (
     TranslationPairs,
 )
 from plmjax.data.windows_pairs import SegmentPair, SentenceOrder, SentencePair
+from plmjax.data.windows_sentence_streams import SentenceStreams
 from plmjax.data.windows_sentences import DocSentences, FullSentences
 from plmjax.data.windows_streams import Streams
 
@@ -39,6 +42,7 @@ __all__ = [
     "SegmentPair",
     "SentenceOrder",
     "SentencePair",
+    "SentenceStreams",
     "Streams",
     "StreamsAndTranslations",
     "TranslationPairs",

@@ -179,8 +179,8 @@ VARIANTS: dict[str, Any] = {
         character_width=16,
         filters=((1, 16), (2, 16), (3, 32), (4, 64)),
     ),
-    # Released as elmo_2x1024_128_2048cnn_1xhighway (13.6M without the softmax), elmo_2x2048_256_2048cnn_1xhighway (28.0M)
-    # and elmo_2x4096_512_2048cnn_2xhighway (93.6M; paper Sec. 3.4).
+    # Released as elmo_2x1024_128_2048cnn_1xhighway (13.6M without the softmax), elmo_2x2048_256_2048cnn_1xhighway
+    # (28.0M) and elmo_2x4096_512_2048cnn_2xhighway (93.6M; paper Sec. 3.4).
     "small": replace(_ORIGINAL, d_model=128, d_cell=1024, num_highway=1),
     "medium": replace(_ORIGINAL, d_model=256, d_cell=2048, num_highway=1),
     "original": _ORIGINAL,

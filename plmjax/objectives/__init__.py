@@ -3,6 +3,7 @@
 from plmjax.objectives.albert import AlbertPretraining
 from plmjax.objectives.base import EncoderObjective, Objective, Part
 from plmjax.objectives.bert import BertPretraining
+from plmjax.objectives.bidirectional_lm import BidirectionalLM
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.distillation import Distillation
@@ -17,6 +18,7 @@ OBJECTIVES: dict[str, type] = {
     "albert": AlbertPretraining,
     "all_tokens_mlm": AllTokensMLM,
     "bert": BertPretraining,
+    "bidirectional_lm": BidirectionalLM,
     "causal_lm": CausalLM,
     "cross_lingual_causal_lm": CrossLingualCausalLM,
     "cross_lingual_lm": CrossLingualLM,
@@ -36,6 +38,7 @@ __all__ = [
     "AlbertPretraining",
     "AllTokensMLM",
     "BertPretraining",
+    "BidirectionalLM",
     "CausalLM",
     "CrossLingualCausalLM",
     "CrossLingualLM",

@@ -40,7 +40,7 @@ class TrainConfig:
 class OptimizerConfig:
     """The update rule and its learning rate."""
 
-    name: str = "adamw"  # adamw, adafactor or lamb
+    name: str = "adamw"  # adamw, adafactor, lamb or adagrad
     learning_rate: float = 1e-3  # the highest rate, in every schedule
     schedule: str = "linear"  # after the warm-up: linear, cosine, rsqrt or constant
     warmup_steps: int = 0  # linear rise from 0; rsqrt: length of the flat start (T5: 10,000)
@@ -50,6 +50,7 @@ class OptimizerConfig:
     b2: float = 0.999  # AdamW, LAMB: decay of the second moment
     eps: float = 1e-8  # AdamW, LAMB: added to the root of the second moment
     bias_correction: bool = True  # AdamW: divide the moments by 1 - decay^step; BERT's Adam does not
+    initial_accumulator: float = 0.1  # Adagrad: what the sums of squares start from
     weight_decay: float = 0.0  # AdamW, LAMB: decoupled; never on biases, norms and relative biases
     clip_norm: float = 0.0  # global gradient norm above which gradients are scaled down, 0: never
 
