@@ -14,9 +14,9 @@ Make the store with `--tokenizer=words`, or `--tokenizer=whitespace` for text th
 Word Benchmark is: 768,648,884 words, of which the vocabulary released with the code predicts 793,471
 (`--vocab_size=793471`). All but tiny and mini score words against 8,192 others in training, validation against all.
 
-Adagrad of rate 0.2, 20 steps of truncated backpropagation, the state carried on. The released code multiplies the loss by
-these 20 steps before it clips at 10 and starts its sums of squares from 1: to the letter the same as clipping at 10 / 20
-and starting from 1 / 20^2 with the loss as it is, which is what stands here.
+Adagrad of rate 0.2, 20 steps of truncated backpropagation, the state carried on. The released code multiplies the loss
+by these 20 steps before it clips at 10 and starts its sums of squares from 1: the same as clipping at 10 / 20 and
+starting from 1 / 20^2 with the loss as it is, which is what stands here.
 """
 
 from dataclasses import replace

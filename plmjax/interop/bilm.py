@@ -4,7 +4,8 @@ The softmax is not in such files. h5py is needed: the extra `elmo`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from plmjax.errors import UserError
 from plmjax.interop.tables import flatten, nest
 from plmjax.modules import Bound, build
 from plmjax.modules.elmo import BothStates, ElmoConfig
+from plmjax.train.checkpoints import load_params
+from plmjax.train.serialize import from_json
 
 OPTIONS = "options.json"
 CHARACTERS = 262  # as options.json counts them once a model is trained: with one for places without a word
@@ -30,7 +33,7 @@ class Bilm:
         params: nested dict of arrays.
     """
 
-    def __init__(self, config: ElmoConfig, params: Mapping[str, Any]) -> None:
+    def __init__(self, config: ElmoConfig, params: dict[str, Any]) -> None:
         self.config, self.params = config, params
         self._embed = jax.jit(Bound(build(config), params).embed)
 
@@ -58,12 +61,16 @@ class Bilm:
 
 
 def load_bilm(directory: str | Path) -> Bilm:
-    """The biLM in a folder with options.json and one .hdf5 (or .h5) file whose name says "weights".
+    """The biLM of a working folder of experiments.pretrain or a step of one, without its softmax; or that in a folder
+    with one file *options.json and one *weights*.hdf5, as released.
 
     Raises:
-        UserError: a file is missing or damaged, h5py is not installed, or the options are of another network.
+        UserError: there is no good checkpoint, a file is missing or damaged, h5py is not installed, or what is there is
+            of another network.
     """
     directory = Path(directory).expanduser()
+    if directory.name.isdigit() or (directory / "checkpoints").is_dir():
+        return _own(directory)
     weights = sorted(path for pattern in ("*weights*.hdf5", "*weights*.h5") for path in directory.glob(pattern))
     options = sorted(directory.glob("*options.json"))
     if len(weights) != 1 or len(options) != 1:
@@ -73,6 +80,19 @@ def load_bilm(directory: str | Path) -> Bilm:
         )
     config = read_options(options[0])
     return Bilm(config, read_weights(config, weights[0]))
+
+
+def is_released(directory: Path) -> bool:
+    """Whether a folder looks like a released biLM's."""
+    return any(directory.glob("*options.json")) and any(directory.glob("*weights*.hdf5"))
+
+
+def _own(directory: Path) -> Bilm:
+    params, manifest = load_params(directory)
+    config = from_json(manifest["config"]["model"])
+    if not isinstance(config, ElmoConfig):
+        raise UserError(f"The checkpoint in {directory} is of a {type(config).__name__} and no ELMo: use plmjax.load.")
+    return Bilm(replace(config, heads=()), {name: params[name] for name in ("embeddings", "encoder")})
 
 
 def save_bilm(bilm: Bilm, directory: str | Path) -> None:
