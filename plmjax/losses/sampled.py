@@ -68,7 +68,7 @@ def sampled_cross_entropy(
     """-log softmax of the target among itself and the candidates, each score less its log expected count.
 
     A candidate that is a place's own target is left out there. With every word a candidate and expected once, this is
-    the full softmax.
+    the full softmax; with fewer its gradient is about right, its value too low.
 
     Args:
         h: [..., L, E].

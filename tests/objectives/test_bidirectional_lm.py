@@ -1,4 +1,4 @@
-"""Bidirectional LM: both directions' losses, states carried on, sampled words, what does not fit; ELMo from end to end."""
+"""Bidirectional LM: both directions' losses, states carried on, sampled words; ELMo from text to a task."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ from tests.train.test_loop import assert_same_params, timeless
 MODEL = replace(VARIANTS["tiny"], dropout=0.0, unroll=False)
 CONFIG = replace(MODEL, vocab_size=128)
 LM = BidirectionalLM(SentenceStreams(MODEL.characters))
-ROWS, LENGTH = 4, 6
+ROWS, LENGTH, STEPS = 4, 6, 120
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_sampled_words_are_of_training_alone(store, batches, network):
         )
     )
     assert len({full, some, other}) == 3 and held == full
-    assert some == pytest.approx(full, rel=0.35)
+    assert some < full  # few of the others are in the sum
 
 
 def test_what_does_not_fit_is_refused(store):
@@ -128,7 +128,7 @@ def changes():
 @pytest.fixture(scope="module")
 def finished(store, changes, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    config = tiny_config(store.directory, **changes, train__steps=40, train__eval_every=40)
+    config = tiny_config(store.directory, **changes, train__steps=STEPS, train__eval_every=STEPS)
     return train(config, workdir, devices=jax.devices()[:1])
 
 
@@ -136,13 +136,13 @@ def test_a_run_learns_both_ways(finished):
     last = timeless(finished.workdir)[-1]
     first = next(record for record in timeless(finished.workdir) if record["split"] == "validation")
     for name in ("forward_lm", "backward_lm"):
-        assert last[name] < first[name] - 0.5
+        assert last[name] < min(first[name], finished.unigram_entropy) - 0.1
         assert last[f"{name}_perplexity"] == pytest.approx(np.exp(last[name]), rel=1e-5)
 
 
 def test_a_run_resumes_to_the_bit(finished, store, changes, tmp_path):
-    for steps in (15, 40):
-        changed = {"train__steps": steps, "train__eval_every": 40, "optimizer__decay_steps": 40}
+    for steps in (STEPS // 2 + 1, STEPS):
+        changed = {"train__steps": steps, "train__eval_every": STEPS, "optimizer__decay_steps": STEPS}
         train(tiny_config(store.directory, **changes, **changed), tmp_path, devices=jax.devices()[:1])
     assert_same_params(finished.workdir, tmp_path)
     assert timeless(finished.workdir)[-1] == timeless(tmp_path)[-1]
