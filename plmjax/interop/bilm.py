@@ -4,8 +4,8 @@ The softmax is not in such files. h5py is needed: the extra `elmo`.
 """
 
 import json
-from dataclasses import replace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

@@ -189,6 +189,7 @@ PICTURED = {
     "deberta": {"base": {}, "v2_xlarge": {}, "v3_base": {"heads": ("detection",)}},
     "distilbert": {"base": {}},
     "electra": {"small": {"heads": ("token", "detection")}},
+    "elmo": {"tiny": {}, "original": {}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "t5": {"small": {}, "small_v1_1": {}},
     "transformer_xl": {"tiny": {}, "wt103_large": {"cutoffs": (200, 400, 1000)}},

@@ -105,6 +105,17 @@ class NumpyAdafactor:
         return update * max(np.sqrt((weights**2).mean()), 1e-3)
 
 
+class NumpyAdagrad:
+    """TensorFlow's: nothing but the sum of squares under the root, which starts from 1 here."""
+
+    def __init__(self, path: str, weights: np.ndarray) -> None:
+        self.squares = 1.0
+
+    def direction(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        self.squares = self.squares + gradient**2
+        return gradient / np.sqrt(self.squares)
+
+
 class NumpyLamb:
     """You et al. 2020, Algorithm 2, with bias correction and decay of matrices only."""
 
@@ -137,17 +148,33 @@ class NumpyBertAdam(NumpyAdamW):
     ("name", "corrected", "rule"),
     [
         ("adafactor", True, NumpyAdafactor),
+        ("adagrad", True, NumpyAdagrad),
         ("lamb", True, NumpyLamb),
         ("adamw", True, NumpyAdamW),
         ("adamw", False, NumpyBertAdam),
     ],
 )
 def test_against_numpy(name: str, corrected: bool, rule: type) -> None:
-    decay = 0.0 if name == "adafactor" else 0.01
-    config = OptimizerConfig(name=name, b1=0.9, b2=0.99, eps=1e-6, weight_decay=decay, bias_correction=corrected)
+    decay = 0.0 if name in ("adafactor", "adagrad") else 0.01
+    config = OptimizerConfig(
+        name=name, b1=0.9, b2=0.99, eps=1e-6, weight_decay=decay, bias_correction=corrected, initial_accumulator=1.0
+    )
     found, wanted = run(make_optimizer(config)), reference(rule)
     for path in wanted:
         np.testing.assert_allclose(found[path], wanted[path], rtol=2e-4, atol=2e-5, err_msg=path)
+
+
+def test_adagrad_of_a_scaled_loss_is_adagrad_that_starts_lower() -> None:
+    """ELMo's released code multiplies its loss by 20 and starts from 1."""
+    gradient = make_params(1)
+    directions = []
+    for scale in (1.0, 20.0):
+        rule = make_optimizer(OptimizerConfig(name="adagrad", initial_accumulator=scale**2 / 400))
+        state = rule.init(gradient)
+        for _ in range(3):
+            direction, state = rule.update(jax.tree.map(lambda g, s=scale: s * g, gradient), state)
+        directions.append(direction)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *directions)
 
 
 def test_adafactor_is_optax_s_on_plain_matrices() -> None:
@@ -199,6 +226,8 @@ def test_layer_axis_and_matrices_come_from_the_path() -> None:
     [
         ({"name": "sgd"}, "optimizer.name is 'sgd': it must be one of adamw, adafactor, lamb"),
         ({"name": "adafactor", "weight_decay": 0.1}, "adafactor has none"),
+        ({"name": "adagrad", "weight_decay": 0.1}, "adagrad has none"),
+        ({"name": "adagrad", "initial_accumulator": 0.0}, "initial_accumulator is 0.0: it must be above 0"),
     ],
 )
 def test_mistakes(changes: dict, sentence: str) -> None:
