@@ -72,11 +72,15 @@ LANGUAGE = flags.DEFINE_string(
 )  # fmt: skip
 TOKENIZER = flags.DEFINE_string(
     "tokenizer", DEFAULT.tokenizer,
-    "train, or a folder or file: a SentencePiece .model, BERT's vocab.txt, vocab.json with merges.txt, GPT-1's "
+    "train (pieces); words (every word of the text, cut at blanks and around punctuation) or whitespace (at blanks "
+    "alone); or a folder or file: a SentencePiece .model, BERT's vocab.txt, vocab.json with merges.txt, GPT-1's "
     "encoder_bpe_40000.json with vocab_40000.bpe, tokenizer.json, or the tokenizer folder of another store.",
 )  # fmt: skip
 VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", DEFAULT.vocab_size, "Pieces of a trained tokenizer; sentinels come on top.", lower_bound=1
+    "vocab_size",
+    DEFAULT.vocab_size,
+    "Pieces of a trained tokenizer, sentinels on top; or the words, the most frequent ones, that a softmax predicts.",
+    lower_bound=1,
 )
 MODEL_TYPE = flags.DEFINE_enum("model_type", DEFAULT.model_type, ["unigram", "bpe"], "The kind of a trained tokenizer.")
 BYTE_FALLBACK = flags.DEFINE_bool(

@@ -5,10 +5,12 @@ from typing import Any
 
 import jax
 
+from plmjax.modules import build
+from plmjax.train.checkpoints import read_manifest
 from plmjax.train.config import Config
 from plmjax.train.loop import Result
 from plmjax.train.reporting import read_records
-from plmjax.train.serialize import to_json
+from plmjax.train.serialize import from_json, to_json
 
 PROMPT = "The function returns"
 NEW_TOKENS = 32
@@ -24,7 +26,7 @@ def describe_result(result: Result, steps: int) -> str:
     lines = [_headline(result, steps)]
     if result.status == "finished":
         lines += describe_parts(first_validation(result), result.validation)
-        lines += _sample(result)
+        lines += _sample(result) if _is_decoder(result) else []
     lines.append(f"checkpoint: {result.checkpoint}")
     for name, file in (("metrics", "metrics.jsonl"), ("plot", "loss.png")):
         if (result.workdir / file).exists():
@@ -81,15 +83,21 @@ def _headline(result: Result, steps: int) -> str:
     )
 
 
+def _is_decoder(result: Result) -> bool:
+    """Whether the run's network is one that continues texts."""
+    manifest = read_manifest(result.checkpoint)
+    return build(from_json(manifest["config"]["model"])).kind == "decoder"
+
+
 def _sample(result: Result) -> list[str]:
-    """A continued text, for a decoder."""
+    """A continued text."""
     import plmjax
     from plmjax.decode.sampling import Sampling
     from plmjax.decode.text import continue_text
     from plmjax.modules import Bound
 
     pretrained: Any = plmjax.load(result.checkpoint)
-    if pretrained.module.kind != "decoder" or pretrained.tokenizer is None:
+    if pretrained.tokenizer is None:
         return []
     network = Bound(pretrained.module, jax.device_put(pretrained.params))
     [more] = continue_text(

@@ -5,7 +5,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Loaded at first use: `import plmjax` alone starts neither JAX nor the tokenizers.
-_LAZY = {"load", "load_huggingface", "save_huggingface", "Pretrained"}
+_LAZY = {"load", "load_bilm", "load_huggingface", "save_bilm", "save_huggingface", "Bilm", "Pretrained"}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from experiments.configs import (
     deberta,
     distilbert,
     electra,
+    elmo,
     gpt,
     gpt2,
     gpt3,
@@ -56,6 +57,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "transformer_xl": lambda: transformer_xl.mini().model,
     "xlm_causal": lambda: xlm.get_config("mini_clm").model,
     "t5": lambda: t5.mini().model,
+    "elmo": lambda: elmo.mini().model,
 }
 # Where an objective needs more than plain English.
 STORES = {
@@ -103,6 +105,8 @@ def kind_of(config: Any) -> str:
 def run(network: str, objective: str) -> Config:
     """The network, made into what the objective asks for, under its default settings."""
     model, made = NETWORKS[network](), OBJECTIVES[objective]()
+    if made.kind == "bidirectional":
+        made.window.characters = model.characters
     if made.kind == "pair":
         model = PairConfig(model, replace(model, num_layers=max(1, model.num_layers // 2)))
     if made.kind == "distillation":

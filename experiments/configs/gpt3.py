@@ -28,6 +28,7 @@ from experiments.configs.common import ENGLISH, pick
 from plmjax.modules.gpt3 import VARIANTS
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.train.config import CheckpointConfig, Config, OptimizerConfig, TrainConfig
+from plmjax.train.ramp import make_ramp
 
 ADAM = OptimizerConfig(
     name="adamw", schedule="cosine", final_scale=0.1, b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, clip_norm=1.0
@@ -42,21 +43,22 @@ def paper(size: str, batch: float, learning_rate: float, ramp: float) -> Config:
     first = FIRST_BATCH // LENGTH
     rows = round(batch / LENGTH / first) * first  # a multiple of the first batch
     tokens = rows * LENGTH
-    # While the batch grows, half of the tokens that the steps would have at its full size are read.
-    steps = round((TOTAL + ramp / 2) / tokens)
+    train = TrainConfig(
+        batch_size=rows, length=LENGTH, ramp_batch_size=first, ramp_tokens=int(ramp), log_every=100, eval_every=2_000,
+        eval_batch_size=first * 4,
+    )  # fmt: skip
+    last = make_ramp(train).stages[-1]
+    train.steps = last.first_step + (TOTAL // LENGTH - last.first_example) // rows
     return Config(
         name=f"gpt3_{size}",
         model=replace(VARIANTS[size], dtype="bfloat16", remat=True),
         objective=CausalLM(),
-        train=TrainConfig(
-            steps=steps, batch_size=rows, length=LENGTH, ramp_batch_size=first, ramp_tokens=int(ramp), log_every=100,
-            eval_every=2_000, eval_batch_size=first * 4,
-        ),
+        train=train,
         optimizer=replace(
             ADAM, learning_rate=learning_rate, warmup_steps=WARMUP // tokens, decay_steps=DECAY // tokens
         ),
         checkpoint=CheckpointConfig(every_steps=2_000),
-    )  # fmt: skip
+    )
 
 
 def mini() -> Config:

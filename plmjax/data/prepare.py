@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from plmjax.data import joining, shards, workers
+from plmjax.data import joining, shards, words, workers
 from plmjax.data.languages import languages_of
 from plmjax.data.progress import ProgressLine
 from plmjax.data.sampling import sample
@@ -24,6 +24,7 @@ from plmjax.errors import UserError
 PARTIAL_DIRECTORY = ".partial"
 KEY_FILE = "key.json"
 TRAIN = "train"  # as a tokenizer: train one
+MADE = (TRAIN, *words.SPLITS)  # tokenizers that are made from the text
 
 
 @dataclass(slots=True)
@@ -38,8 +39,10 @@ class PrepareOptions:
         pair_columns, phrases_field, code_field: see `sources.ReadOptions`.
         language: how sentences are split, see `sentences.splitter`; a language that a source names goes before it,
             unless this is "newline".
-        tokenizer: "train", or what `load_tokenizer` reads.
-        vocab_size, model_type, byte_fallback, specials, sentinels, normalization: of a trained tokenizer, see
+        tokenizer: "train" (pieces), "words" or "whitespace" (the lexicon of all the text, see `words`), or what
+            `load_tokenizer` reads.
+        vocab_size: pieces of a trained tokenizer, or the most frequent words that a softmax is to predict.
+        model_type, byte_fallback, specials, sentinels, normalization: of a trained tokenizer, see
             `sentencepieces.train`.
         tokenizer_characters: how much text to train the tokenizer on, documents chosen by their hash.
         workers: processes for more than a few tens of megabytes of text; 0 is one a CPU core.
@@ -116,7 +119,7 @@ def _existing(options: PrepareOptions, directory: Path) -> Store:
                 f"The store {directory} was made with {name}={made.get(name)!r} and not {asked[name]!r}: delete it, or "
                 "give another directory."
             )
-    if options.tokenizer != TRAIN:
+    if options.tokenizer not in MADE:
         store.require_tokenizer(load_tokenizer(options.tokenizer).fingerprint)
     return store
 
@@ -135,7 +138,7 @@ def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
     languages = languages_of([*sources, *validation])
     described = [source.describe() for source in [*sources, *validation]]
     partial = _partial_directory(directory, {"options": options.content(), "sources": described})
-    tokenizer = _tokenizer(options, sources, bool(validation), directory, progress)
+    tokenizer = _tokenizer(options, sources, validation, directory, progress)
     fraction = 0.0 if validation else options.validation_fraction
     recipe = shards.Recipe(
         options.language, fraction, partial, languages, bool(options.phrases_field), bool(options.code_field)
@@ -185,7 +188,7 @@ def _with_splits(sources: Sequence[Source], validation: Sequence[Source]) -> Ite
 
 
 def _tokenizer(
-    options: PrepareOptions, sources: Sequence[Source], separate: bool, directory: Path, progress: bool
+    options: PrepareOptions, sources: Sequence[Source], validation: Sequence[Source], directory: Path, progress: bool
 ) -> Tokenizer:
     """The store's tokenizer: saved by an earlier run with the same options, loaded, or trained now."""
     saved = directory / TOKENIZER_DIRECTORY
@@ -193,8 +196,13 @@ def _tokenizer(
         return load_tokenizer(saved)
     temporary = directory / PARTIAL_DIRECTORY / TOKENIZER_DIRECTORY
     shutil.rmtree(temporary, ignore_errors=True)
-    if options.tokenizer == TRAIN:
-        fraction = 0.0 if separate else options.validation_fraction
+    fraction = 0.0 if validation else options.validation_fraction
+    if options.tokenizer in words.SPLITS:
+        held_out = _paragraphs(validation, 1.0) if validation else _paragraphs(sources, fraction)
+        seen = _paragraphs(sources, fraction, training=True, progress=progress)
+        tokenizer: Tokenizer = words.train(seen, held_out, options.vocab_size, options.tokenizer)
+        tokenizer.save(temporary)
+    elif options.tokenizer == TRAIN:
         texts = sample(sources, fraction, options.tokenizer_characters, progress)
         tokenizer = train_sentencepiece(
             texts,
@@ -212,6 +220,19 @@ def _tokenizer(
         tokenizer.save(temporary)
     os.replace(temporary, saved)
     return tokenizer
+
+
+def _paragraphs(
+    sources: Sequence[Source], fraction: float, training: bool = False, progress: bool = False
+) -> Iterator[str]:
+    """The paragraphs of the validation documents, or of the training ones."""
+    line = ProgressLine("Counting words", "documents", progress)
+    total = sum(source.total for source in sources)
+    for number, document in enumerate(read_documents(sources)):
+        line.update(sum(source.done for source in sources) / max(total, 1), number)
+        if shards.is_validation(document, fraction) != training:
+            yield from document.paragraphs
+    line.close()
 
 
 def _check_counts(counts: list[dict[str, dict[str, int]]], options: PrepareOptions) -> None:

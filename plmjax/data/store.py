@@ -114,8 +114,8 @@ class Store:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's, which can also count the training text."""
-        return replace(self.tokenizer.vocabulary, count_tokens=self.token_counts)
+        """The tokenizer's, which can also count the training text and spell its words."""
+        return replace(self.tokenizer.vocabulary, count_tokens=self.token_counts, spell=self.tokenizer.spell)
 
     def token_counts(self) -> np.ndarray:
         """int64 [padded_size]: how often each id is in the training text; kept beside the store."""

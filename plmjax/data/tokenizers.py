@@ -10,10 +10,13 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
+from plmjax.data.characters import SENTENCE_BEGIN, SENTENCE_END, spell
 from plmjax.data.vocabulary import Vocabulary
 from plmjax.errors import UserError
 
@@ -24,7 +27,7 @@ class Tokenizer(ABC):
     """Text to ids and back.
 
     Attributes:
-        kind: "sentencepiece" or "huggingface": the library that does the work.
+        kind: "sentencepiece", "huggingface" or "words": the library that does the work, or a lexicon.
         vocabulary: the ids and their kinds.
         special_names: the printed name of each special id, sentinels included.
     """
@@ -90,6 +93,10 @@ class Tokenizer(ABC):
             parts += [name, text.strip()]
         return " ".join(part for part in parts if part)
 
+    def spell(self, length: int) -> np.ndarray:
+        """int16 [size, length]: the characters of each id's piece, see `characters`; bos and eos by their marks."""
+        return _spelled(self, length)
+
     @property
     def name(self) -> str:
         """A short description: the kind and the number of ids."""
@@ -132,6 +139,13 @@ class Tokenizer(ABC):
         names = sorted(self._special_ids, key=len, reverse=True)
         alternatives = "|".join(re.escape(name) for name in names) or r"(?!)"
         return re.compile(rf"\s*({alternatives})")
+
+
+@lru_cache(maxsize=4)
+def _spelled(tokenizer: Tokenizer, length: int) -> np.ndarray:
+    vocabulary = tokenizer.vocabulary
+    marks = {vocabulary.bos: SENTENCE_BEGIN, vocabulary.eos: SENTENCE_END}
+    return spell(map(tokenizer.piece, range(vocabulary.size)), length, marks)
 
 
 def load_tokenizer(path: str | Path, sentinels: int | None = None) -> Tokenizer:
@@ -188,11 +202,11 @@ def _readers(sentinels: int | None) -> list[tuple[str, Callable[[Path], Tokenize
 
 
 def _load_saved(directory: Path) -> Tokenizer:
-    from plmjax.data import fast_tokenizers, sentencepieces
+    from plmjax.data import fast_tokenizers, sentencepieces, words
 
     try:
         metadata = json.loads((directory / METADATA_FILE).read_text())
-        saved = {"sentencepiece": sentencepieces, "huggingface": fast_tokenizers}[metadata["kind"]]
+        saved = {"sentencepiece": sentencepieces, "huggingface": fast_tokenizers, "words": words}[metadata["kind"]]
     except (json.JSONDecodeError, KeyError) as error:
         raise UserError(f"The tokenizer in {directory} is damaged: {METADATA_FILE} can't be read ({error}).") from error
     tokenizer = saved.load_saved(directory, metadata)

@@ -29,7 +29,10 @@ class Vocabulary:
         is_special: bool [padded_size]; True for special tokens, sentinels and the rows from `size` on.
         word_start: bool [padded_size], True where a piece begins a word; None if the tokenizer can't tell.
         ordinary: int32 [count]; the ids that are not special, ascending: what random replacement draws from.
+        shortlist: the ids below it are what a softmax over words predicts, those from there on being unk to it; `size`
+            but where the tokenizer's lexicon goes further.
         count_tokens: gives int64 [padded_size], how often each id is in a store's training text; None without a store.
+        spell: gives int16 [size, C], the characters of each id for C places, see `characters`. None without a store.
     """
 
     size: int
@@ -45,7 +48,9 @@ class Vocabulary:
     is_special: np.ndarray
     word_start: np.ndarray | None
     ordinary: np.ndarray
+    shortlist: int
     count_tokens: Callable[[], np.ndarray] | None = None
+    spell: Callable[[int], np.ndarray] | None = None
 
     def require(self, *names: str) -> None:
         """Raises UserError naming those of the special tokens `names` ("mask", "sentinels", ...) that are missing."""
@@ -111,4 +116,5 @@ def make_vocabulary(
         is_special=is_special,
         word_start=starts,
         ordinary=ordinary,
+        shortlist=size,
     )

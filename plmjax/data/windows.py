@@ -9,11 +9,13 @@ of shape [length]:
     segments        0 in unused places, 1 in a window that is one piece, 1, 2, ... where documents are isolated
     given           int32 scalar, control codes only: how many tokens at the start are the code
     translation     int32 scalar, languages only: 1 for translations, 0 for a stream
+    targets         sentence streams only: the words that follow, for a softmax; likewise backward_tokens,
+                    backward_targets, and characters and backward_characters, int16 [length, C]
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
                     (SentenceOrder: 1 where the two are swapped)
 
 This module gathers them; windows_chunks.py, windows_documents.py, windows_streams.py, windows_codes.py,
-windows_sentences.py, windows_pairs.py and windows_languages.py hold one kind each.
+windows_sentences.py, windows_sentence_streams.py, windows_pairs.py and windows_languages.py hold one kind each.
 """
 
 from plmjax.data.windows_base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS, Window, Windows
@@ -27,6 +29,7 @@ from plmjax.data.windows_languages import (
     TranslationPairs,
 )
 from plmjax.data.windows_pairs import SegmentPair, SentenceOrder, SentencePair
+from plmjax.data.windows_sentence_streams import SentenceStreams
 from plmjax.data.windows_sentences import DocSentences, FullSentences
 from plmjax.data.windows_streams import Streams
 
@@ -44,6 +47,7 @@ __all__ = [
     "SegmentPair",
     "SentenceOrder",
     "SentencePair",
+    "SentenceStreams",
     "Streams",
     "StreamsAndTranslations",
     "TranslationPairs",

@@ -178,7 +178,7 @@ def write_config(config: BertConfig, special: Mapping[str, int], *, roberta: boo
     }
 
 
-def missing_types(config: BertConfig, prefix: str) -> dict[str, np.ndarray]:
+def missing_types(config: BertConfig, architecture: str, *, prefix: str) -> dict[str, np.ndarray]:
     """Their classes have a table of token types always: a row of zeros where we have none."""
     if config.token_type_vocab:
         return {}

@@ -14,7 +14,7 @@ from plmjax.interop.families import BY_CLASS, architecture_of
 from plmjax.interop.huggingface import CONFIG, load_huggingface, special_of
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import flatten, nest
-from plmjax.modules import build, networks_of
+from plmjax.modules import build, networks_of, reads_characters
 from plmjax.train.checkpoints import Checkpointer, find, load_params
 from plmjax.train.manifest import git_revision, versions
 from plmjax.train.serialize import from_json, to_json
@@ -47,6 +47,8 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     params, manifest = load_params(path)
     config, params = one_network(from_json(manifest["config"]["model"]), params, part, path)
     tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
+    if reads_characters(config):
+        raise UserError(f"The checkpoint in {path} is of an ELMo, which reads sentences: use plmjax.load_bilm.")
     converted = manifest.get("huggingface", {})
     if tokenizer is not None and not converted:  # what came from Hugging Face goes back as it was
         config, params = cut_vocabulary(config, params, tokenizer.vocabulary.size)

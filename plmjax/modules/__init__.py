@@ -22,6 +22,7 @@ from plmjax.modules import (
     deberta,
     distilbert,
     electra,
+    elmo,
     gpt,
     gpt3,
     lamda,
@@ -34,7 +35,17 @@ from plmjax.modules.distillation import Distillation, DistillationConfig
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.pair import Pair, PairConfig
 
-__all__ = ["COMPOSITES", "FAMILIES", "Bound", "Family", "TokenHead", "build", "family_of", "networks_of"]
+__all__ = [
+    "COMPOSITES",
+    "FAMILIES",
+    "Bound",
+    "Family",
+    "TokenHead",
+    "build",
+    "family_of",
+    "networks_of",
+    "reads_characters",
+]
 
 
 class Family(NamedTuple):
@@ -53,6 +64,7 @@ FAMILIES: dict[str, Family] = {
     "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
     "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
+    "elmo": Family(elmo.ElmoConfig, elmo.Elmo, elmo.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "gpt3": Family(gpt3.GPT3Config, gpt3.GPT3, gpt3.VARIANTS),
     "gpt_neo": Family(gpt3.GPTNeoConfig, gpt3.GPTNeo, gpt3.NEO_VARIANTS),
@@ -83,6 +95,11 @@ def family_of(config: Any) -> str:
     raise UserError(f"{type(config).__name__} is no network's config; use one of {', '.join(FAMILIES)}")
 
 
+def reads_characters(config: Any) -> bool:
+    """Whether words come to a network by their characters: its vocabulary is that of its softmax alone."""
+    return type(config) is elmo.ElmoConfig
+
+
 def build(config: Any) -> Any:
     """The module that `config` describes; a composite of modules for the config of a composite.
 
@@ -92,7 +109,7 @@ def build(config: Any) -> Any:
     if type(config) in COMPOSITES:
         return COMPOSITES[type(config)](config, {name: build(one) for name, one in networks_of(config).items()})
     name = family_of(config)
-    if config.vocab_size < 1:
+    if config.vocab_size < 1 and not (reads_characters(config) and not config.heads):
         raise UserError(f"the {name} config's vocab_size is {config.vocab_size}; set it to the rows of its token table")
     return FAMILIES[name].module(config)
 

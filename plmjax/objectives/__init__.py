@@ -3,6 +3,7 @@
 from plmjax.objectives.albert import AlbertPretraining
 from plmjax.objectives.base import EncoderObjective, Objective, Part
 from plmjax.objectives.bert import BertPretraining
+from plmjax.objectives.bidirectional_lm import BidirectionalLM
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.conditional_lm import ConditionalLM
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
@@ -19,6 +20,7 @@ OBJECTIVES: dict[str, type] = {
     "albert": AlbertPretraining,
     "all_tokens_mlm": AllTokensMLM,
     "bert": BertPretraining,
+    "bidirectional_lm": BidirectionalLM,
     "causal_lm": CausalLM,
     "conditional_lm": ConditionalLM,
     "cross_lingual_causal_lm": CrossLingualCausalLM,
@@ -40,6 +42,7 @@ __all__ = [
     "AlbertPretraining",
     "AllTokensMLM",
     "BertPretraining",
+    "BidirectionalLM",
     "CausalLM",
     "ConditionalLM",
     "CrossLingualCausalLM",

@@ -25,7 +25,7 @@ class Objective(Protocol):
     """A pre-training objective: a config dataclass with these attributes and methods."""
 
     kind: ClassVar[str]
-    """The kind of network: "encoder", "decoder", "encoder_decoder" or "two_stream"."""
+    """The kind of network: "encoder", "decoder", "encoder_decoder", "two_stream" or "bidirectional"."""
     static: bool
     """Whether an example has the same noise in every epoch."""
     window: Any

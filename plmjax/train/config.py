@@ -51,8 +51,8 @@ class OptimizerConfig:
     b1: float = 0.9  # AdamW, LAMB: decay of the first moment
     b2: float = 0.999  # AdamW, LAMB: decay of the second moment
     eps: float = 1e-8  # AdamW, LAMB: added to the root of the second moment
-    accumulator: float = 0.1  # Adagrad: what the sum of squared gradients starts from
     bias_correction: bool = True  # AdamW: divide the moments by 1 - decay^step; BERT's Adam does not
+    initial_accumulator: float = 0.1  # Adagrad: what the sums of squares start from
     weight_decay: float = 0.0  # AdamW, LAMB: decoupled; never on biases, norms and relative biases
     clip_norm: float = 0.0  # global gradient norm above which gradients are scaled down, 0: never
 

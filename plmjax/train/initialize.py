@@ -22,7 +22,8 @@ def source_params(source: str, tokenizer: str) -> dict[str, Any]:
     """The nested dict of parameters that `--init_from` names, as numpy arrays.
 
     Args:
-        source: a working folder or step of plmjax, or a directory with Hugging Face's config.json.
+        source: a working folder or step of plmjax, a directory with Hugging Face's config.json, or one with the files
+            of a released ELMo.
         tokenizer: fingerprint of the run's tokenizer.
 
     Raises:
@@ -37,6 +38,10 @@ def source_params(source: str, tokenizer: str) -> dict[str, Any]:
         from plmjax.interop import load_huggingface
 
         return load_huggingface(path).params
+    from plmjax.interop.bilm import is_released, load_bilm
+
+    if is_released(path):
+        return load_bilm(path).params
     params, manifest = load_params(path)
     if manifest["tokenizer"] not in ("", tokenizer):
         raise UserError(

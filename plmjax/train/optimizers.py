@@ -19,8 +19,8 @@ def make_optimizer(config: OptimizerConfig, frozen: tuple[str, ...] = ()) -> opt
     """The transformation from gradients to the direction that the learning rate multiplies (sign: to be subtracted).
 
     adamw: Adam with decoupled weight decay (Loshchilov & Hutter 2019); BERT's with `bias_correction=False`.
-    adafactor: T5's. adagrad: Duchi et al. 2011, as ELMo and CTRL were trained. lamb: You et al. 2020, the trust ratio
-    taken layer by layer.
+    adafactor: T5's. adagrad: Duchi et al. 2011, as TensorFlow's: g / sqrt(initial_accumulator + sum of g^2). lamb: You
+    et al. 2020, the trust ratio taken layer by layer.
 
     Args:
         config: of the run.
@@ -28,7 +28,8 @@ def make_optimizer(config: OptimizerConfig, frozen: tuple[str, ...] = ()) -> opt
             direction is their gradient, which must be zero.
 
     Raises:
-        UserError: unknown name, or weight decay asked of Adafactor.
+        UserError: unknown name, an accumulator that starts at no positive number, or weight decay asked of
+            Adafactor or Adagrad.
     """
     rule = _rule(config)
     return optax.masked(rule, lambda params: _trained(params, frozen)) if frozen else rule
@@ -43,16 +44,12 @@ def _rule(config: OptimizerConfig) -> optax.GradientTransformation:
     """The transformation of trained parameters."""
     if config.name not in NAMES:
         raise UserError(f"optimizer.name is {config.name!r}: it must be one of {', '.join(NAMES)}.")
-    if config.name == "adafactor":
+    if config.name in ("adafactor", "adagrad"):
         if config.weight_decay:
             raise UserError(
-                "optimizer.weight_decay is set, but adafactor has none: set it to 0 or choose adamw or lamb."
+                f"optimizer.weight_decay is set, but {config.name} has none: set it to 0 or choose adamw or lamb."
             )
-        return adafactor()
-    if config.name == "adagrad":
-        if config.weight_decay:
-            raise UserError("optimizer.weight_decay is set, but adagrad has none: set it to 0 or choose adamw or lamb.")
-        return optax.scale_by_rss(config.accumulator, eps=0.0)
+        return adafactor() if config.name == "adafactor" else _adagrad(config.initial_accumulator)
     if config.name == "adamw" and not config.bias_correction:
         moments = uncorrected_adam(config.b1, config.b2, config.eps)
     else:
@@ -61,6 +58,12 @@ def _rule(config: OptimizerConfig) -> optax.GradientTransformation:
     if config.name == "adamw":
         return optax.chain(moments, decay)
     return optax.chain(moments, decay, layer_trust_ratio())
+
+
+def _adagrad(initial_accumulator: float) -> optax.GradientTransformation:
+    if initial_accumulator <= 0:
+        raise UserError(f"optimizer.initial_accumulator is {initial_accumulator}: it must be above 0.")
+    return optax.scale_by_rss(initial_accumulator, eps=0.0)
 
 
 def decay_mask(params: Any) -> Any:

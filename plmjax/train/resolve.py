@@ -4,8 +4,9 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from plmjax.data.vocabulary import padded
 from plmjax.errors import UserError
-from plmjax.modules import build, family_of, networks_of
+from plmjax.modules import build, family_of, networks_of, reads_characters
 from plmjax.train.config import Config
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.ramp import make_ramp
@@ -61,7 +62,6 @@ POSITIVE = (
     "train.eval_every",
     "train.max_nonfinite",
     "optimizer.learning_rate",
-    "optimizer.accumulator",
     "checkpoint.keep",
 )
 NOT_NEGATIVE = (
@@ -126,12 +126,13 @@ def _rows_over(config: Config, device_count: int) -> int:
 def _fill_model(config: Config, vocabulary: Any) -> None:
     heads = config.objective.heads
     for name, network in networks_of(config.model).items():
-        if network.vocab_size not in (0, vocabulary.padded_size):
+        rows = padded(vocabulary.shortlist) if reads_characters(network) else vocabulary.padded_size
+        if network.vocab_size not in (0, rows):
             raise UserError(
                 f"model.{name + '.' if name else ''}vocab_size is {network.vocab_size}, but the store's tokenizer "
-                f"needs {vocabulary.padded_size} rows: leave it 0."
+                f"needs {rows} rows: leave it 0."
             )
-        network.vocab_size = vocabulary.padded_size
+        network.vocab_size = rows
         # An objective for one network, which is then refused by its kind, names no heads for the networks of several.
         if hasattr(network, "heads"):
             network.heads = tuple(heads.get(name, ()) if isinstance(heads, dict) else heads)

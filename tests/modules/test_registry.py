@@ -21,7 +21,7 @@ def test_a_family_is_a_config_a_module_and_variants(family):
         changed.num_layers += 1  # as a flag on the command line does
         assert changed != variant
     kind = build(dataclasses.replace(variant, vocab_size=50)).kind  # XLM's is its config's
-    assert kind in ("encoder", "decoder", "encoder_decoder", "two_stream")
+    assert kind in ("encoder", "decoder", "encoder_decoder", "two_stream", "bidirectional")
 
 
 def test_build_names_what_is_wrong():

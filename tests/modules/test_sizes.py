@@ -207,6 +207,7 @@ PICTURED = {
     "ctrl": {"ctrl": {}},
     "distilbert": {"base": {}},
     "electra": {"small": {"heads": ("token", "detection")}},
+    "elmo": {"tiny": {}, "original": {}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "gpt3": {"small": {}},
     "gpt_neo": {"125m": {}},

@@ -106,14 +106,14 @@ class NumpyAdafactor:
 
 
 class NumpyAdagrad:
-    """Duchi et al. 2011, the sum starting from 1 as ELMo's does."""
+    """TensorFlow's: nothing but the sum of squares under the root, which starts from 1 here."""
 
     def __init__(self, path: str, weights: np.ndarray) -> None:
-        self.total = 1.0
+        self.squares = 1.0
 
     def direction(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        self.total = self.total + gradient**2
-        return gradient / np.sqrt(self.total)
+        self.squares = self.squares + gradient**2
+        return gradient / np.sqrt(self.squares)
 
 
 class NumpyLamb:
@@ -155,13 +155,26 @@ class NumpyBertAdam(NumpyAdamW):
     ],
 )
 def test_against_numpy(name: str, corrected: bool, rule: type) -> None:
-    decay = 0.0 if name.startswith("ada") and name != "adamw" else 0.01
+    decay = 0.0 if name in ("adafactor", "adagrad") else 0.01
     config = OptimizerConfig(
-        name=name, b1=0.9, b2=0.99, eps=1e-6, weight_decay=decay, bias_correction=corrected, accumulator=1.0
+        name=name, b1=0.9, b2=0.99, eps=1e-6, weight_decay=decay, bias_correction=corrected, initial_accumulator=1.0
     )
     found, wanted = run(make_optimizer(config)), reference(rule)
     for path in wanted:
         np.testing.assert_allclose(found[path], wanted[path], rtol=2e-4, atol=2e-5, err_msg=path)
+
+
+def test_adagrad_of_a_scaled_loss_is_adagrad_that_starts_lower() -> None:
+    """ELMo's released code multiplies its loss by 20 and starts from 1."""
+    gradient = make_params(1)
+    directions = []
+    for scale in (1.0, 20.0):
+        rule = make_optimizer(OptimizerConfig(name="adagrad", initial_accumulator=scale**2 / 400))
+        state = rule.init(gradient)
+        for _ in range(3):
+            direction, state = rule.update(jax.tree.map(lambda g, s=scale: s * g, gradient), state)
+        directions.append(direction)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *directions)
 
 
 def test_adafactor_is_optax_s_on_plain_matrices() -> None:
@@ -214,6 +227,7 @@ def test_layer_axis_and_matrices_come_from_the_path() -> None:
         ({"name": "sgd"}, "optimizer.name is 'sgd': it must be one of adamw, adafactor, adagrad, lamb"),
         ({"name": "adafactor", "weight_decay": 0.1}, "adafactor has none"),
         ({"name": "adagrad", "weight_decay": 0.1}, "adagrad has none"),
+        ({"name": "adagrad", "initial_accumulator": 0.0}, "initial_accumulator is 0.0: it must be above 0"),
     ],
 )
 def test_mistakes(changes: dict, sentence: str) -> None:
