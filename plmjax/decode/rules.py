@@ -1,7 +1,7 @@
 """What shapes the next token's scores by what has been written: repetition, n-grams, first and last tokens.
 
 A rule is a small pure function, (scores, written) -> scores; several apply one after the other. Each is a pytree whose
-numbers are data, so that another penalty compiles nothing anew. Results are those of `transformers` under the same names.
+numbers are data, so that another penalty compiles nothing anew. Results are those of `transformers` under its names.
 
 Legend: B rows of the batch, T columns of what is written, V vocabulary rows.
 """
@@ -49,9 +49,9 @@ def _rule(data: tuple[str, ...], meta: tuple[str, ...] = ()) -> Callable[[type],
 class RepetitionPenalty:
     """Scores of tokens that are written already: those over 0 divided by the penalty, the others multiplied by it.
 
-    CTRL's penalised sampling (Keskar et al. 2019, Sec. 4.1, penalty 1.2) in the form in which `transformers` has it: the
-    paper divides by the temperature times the penalty, whatever the sign, which would raise a score under 0. A decoder's
-    prompt counts as written, of an encoder-decoder only what its decoder reads.
+    CTRL's penalised sampling (Keskar et al. 2019, Sec. 4.1, penalty 1.2) in the form in which `transformers` has it:
+    the paper divides whatever the sign, which would raise a score under 0. A decoder's prompt counts as written, of an
+    encoder-decoder only what its decoder reads.
     """
 
     penalty: Any
@@ -116,7 +116,10 @@ class LastToken:
 
 
 def apply_rules(rules: tuple[Rule, ...], scores_BV: jax.Array, written: Written) -> jax.Array:
-    """Scores [B, V] after all rules, in their order."""
+    """Scores [B, V] after all rules, in their order. Whatever stands from `end` on is not read."""
+    if rules:
+        filled_1T = jnp.arange(written.tokens.shape[1])[None] < written.end
+        written = written._replace(tokens=jnp.where(filled_1T, written.tokens, -1))
     for rule in rules:
         scores_BV = rule(scores_BV, written)
     return scores_BV

@@ -53,7 +53,7 @@ class SampleAndRank:
         ValueError: fewer than two candidates, or a temperature of 0, at which all are the same.
     """
 
-    sampling: Sampling = Sampling(temperature=0.88)  # noqa: RUF009 (frozen)
+    sampling: Sampling = Sampling(temperature=0.88)
     candidates: int = 20
 
     def __post_init__(self) -> None:
