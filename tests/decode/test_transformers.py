@@ -1,4 +1,4 @@
-"""Greedy text and beam search equal those of Hugging Face `transformers` for random networks, with padding and ended rows."""
+"""Greedy text and beam search equal those of `transformers` for random networks, with padding and ended rows."""
 
 from __future__ import annotations
 
