@@ -1,13 +1,10 @@
 """Continuing token sequences with a key-value cache, in one compiled program for any prompt of the
 same bucket.
 
-Legend: B rows of the batch, L length of the prompt, N new tokens, V vocabulary rows.
+Legend: B prompts, L length of the prompt, R rows of the result, N new tokens, V vocabulary rows.
 
-The program is prefill, then a `while_loop` that ends as soon as every row has ended. A decoder's
-prompts are padded on the left, so that the newest token of every row sits in the same cache slot;
-segment 0 hides the padding and positions are counted from each row's first real token. An
-encoder-decoder encodes its (right-padded) prompts once, caches the memory's keys and values, and
-decodes from a start token.
+The program is prefill, then a `while_loop` that ends as soon as every row has ended: see prefill.py, drawing.py for
+greedy decoding and sampling, beams.py for beam search, rules.py for what shapes the scores.
 
 Lengths are rounded up to buckets, so different prompts and different numbers of new tokens share a
 compilation.
@@ -15,7 +12,8 @@ compilation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,36 +21,42 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from plmjax.decode.sampling import GREEDY, Sampling, allowed_tokens, draw
+from plmjax.decode.beams import Beams, Ending, Search, Searcher
+from plmjax.decode.drawing import Drawer, Drawing, Limits, likeliest
+from plmjax.decode.prefill import Prompts, advance, new_columns, prefill
+from plmjax.decode.rules import Rule
+from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling, allowed_tokens
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
 SMALLEST_BUCKET = 16
 NO_EOS = -1  # no token has this id
 
-Advance = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+Method = Sampling | SampleAndRank | Beams
 
 
 class Continuation(NamedTuple):
-    """What was drawn after the prompts.
+    """What was written after the prompts, `outputs` rows for each, side by side.
 
     Attributes:
-        tokens: int32 [B, N], as wide as the longest row; `pad` after a row's EOS.
-        lengths: int32 [B], the tokens drawn for each row, its EOS included.
+        tokens: int32 [R, N], as wide as the longest row; `pad` after a row's EOS.
+        lengths: int32 [R], the new tokens of each row, its EOS included.
+        scores: float32 [R], of a beam search the sum of log probabilities over length ** length_penalty, of sample and
+            rank the sum; None where nothing is ranked.
     """
 
     tokens: np.ndarray
     lengths: np.ndarray
+    scores: np.ndarray | None = None
 
 
-class _Settings(NamedTuple):
-    """What the program takes as numbers, so that changing them compiles nothing."""
+class _Request(NamedTuple):
+    """The arrays and numbers of a checked request."""
 
-    max_new: int
-    eos: int
-    pad: int
-    start: int
-    allowed: np.ndarray  # bool [V]
+    prompts: Prompts
+    keys: jax.Array  # [B]
+    limits: Limits
+    rules: tuple[Rule, ...]
 
 
 def bucket(length: int) -> int:
@@ -67,12 +71,9 @@ def continue_tokens(
     *,
     max_new_tokens: int,
     key: jax.Array | None = None,
-    sampling: Sampling = GREEDY,
-    eos: int | None = None,
-    pad: int = 0,
-    start: int | None = None,
-    size: int | None = None,
-    forbidden: Iterable[int] = (),
+    sampling: Method = GREEDY,
+    outputs: int = 1,
+    **settings: Any,
 ) -> Continuation:
     """Continues each prompt (decoder), or writes the output that belongs to it (encoder-decoder).
 
@@ -80,24 +81,101 @@ def continue_tokens(
         network: a decoder or an encoder-decoder.
         tokens_BL: int [B, L], the prompts.
         segments_BL: int [B, L], 0 where a row has padding, at whichever end; None: no padding.
-        max_new_tokens: the most tokens to draw for a row.
-        key: one key, from which row i takes `fold_in(key, i)`, or an array of B keys. A row's
-            result depends on its own prompt and key only, not on the other rows. None is allowed at
-            temperature 0.
-        sampling: temperature, top-k and top-p.
-        eos: the token that ends a row; None: rows end at `max_new_tokens`.
-        pad: what follows a row's EOS in the result.
-        start: an encoder-decoder's first decoder token (T5: its padding id).
-        size: the vocabulary's true size; the table's rows from there on are never drawn. None:
-            every row counts.
-        forbidden: ids that are never drawn.
+        max_new_tokens: the most tokens to write for a row.
+        key: one key, from which row i takes `fold_in(key, i)`, or an array of B keys; of several outputs of a row,
+            output j takes `fold_in` of the row's key and j. A row's result depends on its own prompt and key only, not
+            on the other rows. None is allowed where nothing is drawn.
+        sampling: how to choose: by drawing (greedily at temperature 0), drawing and ranking, or beam search.
+        outputs: rows of the result for each prompt: draws, or the best of what is ranked, the best first.
+        settings: as those of `request`.
 
     Raises:
         UserError: the network can't continue text, or prompt and new tokens need more positions
             than it has.
         ValueError: an empty prompt, no key to sample with, or a number out of its range.
     """
-    module = network.module
+    _check_outputs(sampling, outputs)
+    asked = request(
+        network.module, tokens_BL, segments_BL, max_new_tokens=max_new_tokens, key=key, sampling=sampling, **settings
+    )
+    slots = bucket(max_new_tokens)
+    if isinstance(sampling, Beams):
+        search = _beam_program(
+            network.module, network.params, asked, Ending.of(sampling), slots=slots, beams=sampling.count
+        )
+        return _best(search, outputs, slots)
+    drawing = _draw_program(network.module, network.params, asked, slots=slots, sampling=sampling, outputs=outputs)
+    lengths_R = np.asarray(drawing.lengths)
+    tokens_RN = np.asarray(drawing.written)[:, -slots:][:, : lengths_R.max()]
+    return Continuation(
+        tokens_RN, lengths_R, np.asarray(drawing.score) if isinstance(sampling, SampleAndRank) else None
+    )
+
+
+def stream_tokens(
+    network: Bound,
+    tokens_1L: np.ndarray,
+    *,
+    max_new_tokens: int,
+    key: jax.Array | None = None,
+    sampling: Sampling = GREEDY,
+    chunk: int = 1,
+    **settings: Any,
+) -> Iterator[list[int]]:
+    """The tokens that `continue_tokens` gives for one prompt, `chunk` at a time as they are written, EOS included.
+
+    The prompt is read by one program and each chunk written by another, the same for all chunks of all texts.
+    """
+    asked = request(
+        network.module, tokens_1L, None, max_new_tokens=max_new_tokens, key=key, sampling=sampling, **settings
+    )
+    slots = bucket(max_new_tokens)
+    drawing, cache = _begin_program(network.module, network.params, asked, slots=slots, sampling=sampling)
+    given = 0
+    while True:
+        count = int(drawing.lengths[0])
+        yield np.asarray(drawing.written)[0, -slots:][given:count].tolist()
+        given = count
+        if count >= max_new_tokens or bool(drawing.done[0]):
+            return
+        drawing, cache = _chunk_program(
+            network.module, network.params, asked, drawing, cache, count + chunk, slots=slots, sampling=sampling
+        )
+
+
+def request(
+    module: nn.Module,
+    tokens_BL: np.ndarray,
+    segments_BL: np.ndarray | None,
+    *,
+    max_new_tokens: int,
+    key: jax.Array | None,
+    sampling: Method,
+    eos: int | None = None,
+    pad: int = 0,
+    start: int | None = None,
+    size: int | None = None,
+    forbidden: Iterable[int] = (),
+    rules: tuple[Rule, ...] = (),
+    history_BH: np.ndarray | None = None,
+) -> _Request:
+    """What the programs take, checked.
+
+    Args:
+        module, tokens_BL, segments_BL, max_new_tokens, key, sampling: as `continue_tokens`'.
+        eos: the token that ends a row; None: rows end at `max_new_tokens`.
+        pad: what follows a row's EOS in the result.
+        start: an encoder-decoder's first decoder token (T5: its padding id).
+        size: the vocabulary's true size; the table's rows from there on are never drawn. None:
+            every row counts.
+        forbidden: ids that are never drawn, unless a rule forces one.
+        rules: see rules.py.
+        history_BH: int [B, H], what the rules count as written before, -1 where there is nothing; None: a decoder's
+            prompt, an encoder-decoder's start token.
+
+    Raises:
+        UserError, ValueError: as `continue_tokens`.
+    """
     rows = np.asarray(tokens_BL, np.int32)
     real_BL = np.ones(rows.shape, bool) if segments_BL is None else np.asarray(segments_BL) != 0
     lengths_B = real_BL.sum(axis=1)
@@ -108,31 +186,27 @@ def continue_tokens(
     if not np.all((rows >= 0) & (rows < module.config.vocab_size) | ~real_BL):
         raise ValueError(f"A prompt has an id outside the network's {module.config.vocab_size} token rows.")
     check_positions(module, int(lengths_B.max()), max_new_tokens)
-
     table = module.config.vocab_size
-    settings = _Settings(
-        max_new=max_new_tokens,
+    limits = Limits(
+        most=max_new_tokens,
         eos=NO_EOS if eos is None else eos,
         pad=pad,
-        start=-1 if start is None else start,
         allowed=allowed_tokens(table, table if size is None else min(size, table), forbidden),
     )
     decoder = module.kind == "decoder"
     if not decoder and start is None:
         raise ValueError("An encoder-decoder needs `start`, the first token that its decoder reads.")
-    tokens_BL, segments_BL = _pack(rows, real_BL, _prompt_bucket(module, int(lengths_B.max())), pad, left=decoder)
-    tokens_BN, lengths_B = (_decoder_program if decoder else _encoder_decoder_program)(
-        module,
-        network.params,
+    length = _prompt_bucket(module, int(lengths_B.max()))
+    tokens_BL, segments_BL = _pack(rows, real_BL, length, pad, left=decoder)
+    prompts = Prompts(
         tokens_BL,
         segments_BL,
-        _row_keys(key, len(rows), sampling),
-        settings,
-        slots=bucket(max_new_tokens),
-        sampling=sampling,
+        -1 if start is None else start,
+        _history(rows, real_BL, start if not decoder else None, history_BH)
+        if rules
+        else np.zeros((len(rows), 0), np.int32),
     )
-    lengths_B = np.asarray(lengths_B)
-    return Continuation(np.asarray(tokens_BN)[:, : lengths_B.max()], lengths_B)
+    return _Request(prompts, _row_keys(key, len(rows), sampling), limits, rules)
 
 
 def check_positions(module: nn.Module, prompt: int, new: int) -> None:
@@ -165,14 +239,49 @@ def _prompt_bucket(module: nn.Module, length: int) -> int:
     return min(bucket(length), positions) if positions else bucket(length)
 
 
-def _row_keys(key: jax.Array | None, rows: int, sampling: Sampling) -> jax.Array:
+def _row_keys(key: jax.Array | None, rows: int, sampling: Method) -> jax.Array:
     if key is None:
-        if sampling.temperature > 0:
+        if not (isinstance(sampling, Beams) or sampling == GREEDY or getattr(sampling, "temperature", 1) == 0):
             raise ValueError("Sampling needs a key; greedy decoding is temperature 0.")
         key = jax.random.key(0)
     if key.ndim:
         return key
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
+
+
+def _check_outputs(sampling: Method, outputs: int) -> None:
+    """Raises a ValueError where there are not so many different texts."""
+    if outputs < 1:
+        raise ValueError(f"num_return_sequences is {outputs}: give 1 or more.")
+    if isinstance(sampling, Beams) and outputs > sampling.count:
+        raise ValueError(
+            f"num_return_sequences is {outputs}, but a search with {sampling.count} beams finds that many."
+        )
+    if isinstance(sampling, SampleAndRank) and outputs > sampling.candidates:
+        raise ValueError(
+            f"num_return_sequences is {outputs}, but the best are taken of {sampling.candidates} candidates."
+        )
+    if isinstance(sampling, Sampling) and sampling.temperature == 0 and outputs > 1:
+        raise ValueError(
+            f"Greedy decoding gives one text, not {outputs}: sample (temperature over 0, do_sample) or set num_beams."
+        )
+
+
+def _history(rows_BL: np.ndarray, real_BL: np.ndarray, start: int | None, history_BH: np.ndarray | None) -> np.ndarray:
+    """int32 [B, a bucket], the ids on the right."""
+    if start is not None:
+        history_BH = np.full((len(rows_BL), 1), start)
+    if history_BH is None:
+        history_BH, _ = _pack(rows_BL, real_BL, rows_BL.shape[1], -1, left=True)
+    fill = bucket(history_BH.shape[1]) - history_BH.shape[1]
+    return np.pad(np.asarray(history_BH, np.int32), ((0, 0), (fill, 0)), constant_values=-1)
+
+
+def _best(search: Search, outputs: int, slots: int) -> Continuation:
+    """The first `outputs` texts of each search."""
+    lengths_R = np.asarray(search.ended_lengths)[:, :outputs].reshape(-1)
+    tokens_RN = np.asarray(search.ended)[:, :outputs, -slots:].reshape(-1, slots)[:, : lengths_R.max()]
+    return Continuation(tokens_RN, lengths_R, np.asarray(search.ended_scores)[:, :outputs].reshape(-1))
 
 
 def _pack(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int, left: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -188,106 +297,72 @@ def _pack(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int, left:
     return tokens, segments
 
 
-def _continue_decoder(
+def _draw(
+    module: nn.Module, params: Any, asked: _Request, *, slots: int, sampling: Sampling | SampleAndRank, outputs: int
+) -> Drawing:
+    drawing, cache = _begin(module, params, asked, slots=slots, sampling=sampling, outputs=outputs)
+    until = asked.limits.most
+    drawing, _ = _go_on(module, params, asked, drawing, cache, until, slots=slots, sampling=sampling, outputs=outputs)
+    if isinstance(sampling, SampleAndRank):
+        return likeliest(drawing, sampling.candidates, outputs)
+    return drawing
+
+
+def _begin(
     module: nn.Module,
     params: Any,
-    tokens_BL: jax.Array,
-    segments_BL: jax.Array,
-    keys_B: jax.Array,
-    settings: _Settings,
+    asked: _Request,
     *,
     slots: int,
-    sampling: Sampling,
-) -> tuple[jax.Array, jax.Array]:
-    network = Bound(module, params)
-    batch, length = tokens_BL.shape
-    lengths_B = jnp.sum(segments_BL, axis=1)
-    positions_BL = jnp.maximum(jnp.cumsum(segments_BL, axis=1) - 1, 0)
-    cache = module.init_cache(batch, length + slots)
-    x_BLD, cache = network.decode(tokens_BL, positions_BL, segments_BL, cache)
-
-    def advance(token_B: jax.Array, count: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
-        positions_B1 = (lengths_B + count)[:, None]
-        x_B1D, cache = network.decode(token_B[:, None], positions_B1, None, cache)
-        return network.token_logits(x_B1D)[:, 0], cache
-
-    logits_BV = network.token_logits(x_BLD[:, -1:])[:, 0]
-    return _draw_until_done(logits_BV, cache, advance, keys_B, settings, slots, sampling)
+    sampling: Sampling | SampleAndRank,
+    outputs: int = 1,
+) -> tuple[Drawing, Any]:
+    """The first token of every row."""
+    drawer = _drawer(asked, sampling, outputs)
+    copies = len(drawer.keys) // len(asked.keys)
+    opening = prefill(Bound(module, params), asked.prompts, slots, copies)
+    history_RH = jnp.repeat(asked.prompts.history, copies, axis=0)
+    return drawer.begin(opening, history_RH, slots), opening.cache
 
 
-def _continue_encoder_decoder(
+def _go_on(
     module: nn.Module,
     params: Any,
-    tokens_BL: jax.Array,
-    segments_BL: jax.Array,
-    keys_B: jax.Array,
-    settings: _Settings,
-    *,
-    slots: int,
-    sampling: Sampling,
-) -> tuple[jax.Array, jax.Array]:
-    network = Bound(module, params)
-    batch = tokens_BL.shape[0]
-    memory_BLD = network.encode(tokens_BL, None, segments_BL)
-    cache = network.start_cache(memory_BLD, segments_BL, slots)
-
-    def advance(token_B: jax.Array, count: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
-        positions_B1 = jnp.full((batch, 1), count + 1, jnp.int32)
-        x_B1D, cache = network.decode(token_B[:, None], None, None, positions_B1, None, cache)
-        return network.token_logits(x_B1D)[:, 0], cache
-
-    start_B = jnp.full(batch, settings.start, jnp.int32)
-    logits_BV, cache = advance(start_B, jnp.asarray(-1), cache)
-    return _draw_until_done(logits_BV, cache, advance, keys_B, settings, slots, sampling)
-
-
-def _draw_until_done(
-    logits_BV: jax.Array,
+    asked: _Request,
+    drawing: Drawing,
     cache: Any,
-    advance: Advance,
-    keys_B: jax.Array,
-    settings: _Settings,
+    until: jax.Array,
+    *,
     slots: int,
-    sampling: Sampling,
-) -> tuple[jax.Array, jax.Array]:
-    """Draws from `logits_BV`, then feeds each token through `advance(token, its number, cache)` for
-    the next logits.
+    sampling: Sampling | SampleAndRank,
+    outputs: int = 1,
+) -> tuple[Drawing, Any]:
+    """The tokens after the first, up to `until` in all."""
+    drawer = _drawer(asked, sampling, outputs)
+    return drawer.go_on(drawing, cache, partial(advance, Bound(module, params)), slots, until)
 
-    Returns tokens int32 [B, slots] and the lengths int32 [B].
-    """
-    batch = logits_BV.shape[0]
 
-    def write(count: jax.Array, logits_BV: jax.Array, state: dict[str, Any]) -> dict[str, Any]:
-        step_keys_B = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys_B, count)
-        drawn_B = draw(step_keys_B, logits_BV, sampling, settings.allowed)
-        token_B = jnp.where(state["done"], settings.pad, drawn_B)
-        return {
-            "count": count + 1,
-            "token": token_B,
-            "tokens": jax.lax.dynamic_update_slice(state["tokens"], token_B[:, None], (0, count)),
-            "lengths": state["lengths"] + ~state["done"],
-            "done": state["done"] | (token_B == settings.eos),
-        }
+def _drawer(asked: _Request, sampling: Sampling | SampleAndRank, outputs: int) -> Drawer:
+    ranked = isinstance(sampling, SampleAndRank)
+    copies = sampling.candidates if isinstance(sampling, SampleAndRank) else outputs
+    keys_R = asked.keys
+    if copies > 1:
+        copy_keys = jax.vmap(jax.vmap(jax.random.fold_in, in_axes=(None, 0)), in_axes=(0, None))
+        keys_R = copy_keys(asked.keys, jnp.arange(copies)).reshape(-1)
+    inner = sampling.sampling if isinstance(sampling, SampleAndRank) else sampling
+    return Drawer(keys_R, asked.limits, asked.rules, inner, ranked)
 
-    def unfinished(carry: tuple[dict[str, Any], Any]) -> jax.Array:
-        state, _ = carry
-        return (state["count"] < settings.max_new) & ~state["done"].all()
 
-    def step(carry: tuple[dict[str, Any], Any]) -> tuple[dict[str, Any], Any]:
-        state, cache = carry
-        logits_BV, cache = advance(state["token"], state["count"] - 1, cache)
-        return write(state["count"], logits_BV, state), cache
-
-    empty = {
-        "tokens": jnp.full((batch, slots), settings.pad, jnp.int32),
-        "lengths": jnp.zeros(batch, jnp.int32),
-        "done": jnp.zeros(batch, bool),
-    }
-    first = write(jnp.zeros((), jnp.int32), logits_BV, empty)
-    state, _ = jax.lax.while_loop(unfinished, step, (first, cache))
-    return state["tokens"], state["lengths"]
+def _search(module: nn.Module, params: Any, asked: _Request, ending: Ending, *, slots: int, beams: int) -> Search:
+    network = Bound(module, params)
+    opening = prefill(network, asked.prompts, slots, beams)
+    searcher = Searcher(beams, ending, asked.limits, asked.rules)
+    shared = new_columns(asked.prompts, module.kind == "decoder")
+    return searcher.run(opening, jnp.asarray(asked.prompts.history), partial(advance, network), slots, shared)
 
 
 _STATIC = ("module", "slots", "sampling")
-_decoder_program = jax.jit(_continue_decoder, static_argnames=_STATIC)
-_encoder_decoder_program = jax.jit(_continue_encoder_decoder, static_argnames=_STATIC)
+_draw_program = jax.jit(_draw, static_argnames=(*_STATIC, "outputs"))
+_beam_program = jax.jit(_search, static_argnames=("module", "slots", "beams"))
+_begin_program = jax.jit(_begin, static_argnames=_STATIC)
+_chunk_program = jax.jit(_go_on, static_argnames=_STATIC, donate_argnames=("drawing", "cache"))

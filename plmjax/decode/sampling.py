@@ -43,6 +43,26 @@ class Sampling:
 GREEDY = Sampling(temperature=0.0)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SampleAndRank:
+    """Draw several candidates and take the likeliest (Meena, Adiwardana et al. 2020, Sec. 2.4: 20 at temperature 0.88).
+
+    A candidate's likelihood is the network's own, without temperature, filters and rules.
+
+    Raises:
+        ValueError: fewer than two candidates, or a temperature of 0, at which all are the same.
+    """
+
+    sampling: Sampling = Sampling(temperature=0.88)
+    candidates: int = 20
+
+    def __post_init__(self) -> None:
+        if self.candidates < 2:
+            raise ValueError(f"best_of is {self.candidates}: give 2 or more candidates to choose from.")
+        if self.sampling.temperature == 0:
+            raise ValueError(f"At temperature 0 all {self.candidates} candidates are the same: raise the temperature.")
+
+
 def allowed_tokens(rows: int, size: int, forbidden: Iterable[int] = ()) -> np.ndarray:
     """Which of the table's rows may be drawn: bool [rows], False for rows >= size and for the
     forbidden ids.
@@ -108,13 +128,12 @@ def _threshold(rank_BV: jax.Array, weight_BV: jax.Array, target: float) -> jax.A
     return jax.lax.fori_loop(0, 32, try_bit, jnp.zeros((rank_BV.shape[0], 1), jnp.uint32))
 
 
-def filter_logits(logits_BV: jax.Array, sampling: Sampling, allowed_V: jax.Array | np.ndarray) -> jax.Array:
+def filter_logits(logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
     """The logits that a token is drawn from, float32 [B, V]: -inf for whatever can't be drawn.
 
-    With temperature 0 only the forbidden tokens are ruled out, as the likeliest token passes every
-    filter.
+    At temperature 0 they stay as they are, for the likeliest token passes every filter.
     """
-    logits_BV = jnp.where(allowed_V[None], logits_BV.astype(jnp.float32), -jnp.inf)
+    logits_BV = logits_BV.astype(jnp.float32)
     if sampling.temperature == 0:
         return logits_BV
     logits_BV = logits_BV / sampling.temperature
@@ -125,10 +144,10 @@ def filter_logits(logits_BV: jax.Array, sampling: Sampling, allowed_V: jax.Array
     return logits_BV
 
 
-def draw(keys_B: jax.Array, logits_BV: jax.Array, sampling: Sampling, allowed_V: jax.Array | np.ndarray) -> jax.Array:
+def draw(keys_B: jax.Array, logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
     """One token a row, int32 [B], each row with its own key so that no row depends on its
     neighbours."""
-    logits_BV = filter_logits(logits_BV, sampling, allowed_V)
+    logits_BV = filter_logits(logits_BV, sampling)
     if sampling.temperature == 0:
         return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
     return jax.vmap(jax.random.categorical)(keys_B, logits_BV).astype(jnp.int32)

@@ -116,7 +116,7 @@ def continue_prompts(
     for first in range(0, len(prompts), batch_size):
         numbers = np.minimum(np.arange(first, first + batch_size), len(prompts) - 1)
         tokens_BL, segments_BL = _rectangle([prompts[i] for i in numbers])
-        tokens_BN, lengths_B = continue_tokens(
+        tokens_BN, lengths_B, _ = continue_tokens(
             network,
             tokens_BL,
             segments_BL,

@@ -62,3 +62,18 @@ def append_keys_values(cache: Cache, fresh: KeysValues) -> Cache:
         for name, new in (("key", fresh.key), ("value", fresh.value))
     }
     return cache | written | {"index": start + fresh.key.shape[2]}
+
+
+def repeat_rows(cache: Cache, copies: int) -> Cache:
+    """The cache of `copies` rows for each row, side by side."""
+    axes = {name: 1 if cache[name].ndim == 5 else 0 for name in cache if name != "index"}
+    return cache | {name: jnp.repeat(cache[name], copies, axis=axis) for name, axis in axes.items()}
+
+
+def take_rows(cache: Cache, rows_B: Array, first: int) -> Cache:
+    """The cache in which row b goes on from row `rows_B[b]`.
+
+    The columns before `first` and the memory stay as they are: they must be the same for a row and the one it follows.
+    """
+    moved = {name: cache[name].at[:, :, first:].set(cache[name][:, rows_B, first:]) for name in ("key", "value")}
+    return cache | moved

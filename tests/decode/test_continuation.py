@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from plmjax.decode import continuation as c
+from plmjax.decode.drawing import Drawer, Limits
+from plmjax.decode.prefill import Opening
 from plmjax.decode.sampling import GREEDY
 from plmjax.errors import UserError
 from plmjax.modules import Bound
@@ -118,26 +120,27 @@ def test_the_loop_stops_when_all_rows_have_ended() -> None:
     """A network that counts: token i + 1 follows token i, and 5 ends a row."""
     calls = []
 
-    def advance(token_B: jax.Array, count: jax.Array, cache: jax.Array) -> tuple[jax.Array, jax.Array]:
-        jax.debug.callback(lambda count: calls.append(int(count)), count)
+    def advance(token_B: jax.Array, position_B: jax.Array, cache: jax.Array) -> tuple[jax.Array, jax.Array]:
+        jax.debug.callback(lambda position_B: calls.append(int(position_B[0])), position_B)
         return jax.nn.one_hot(token_B + 1, 8), cache
 
-    settings = c._Settings(max_new=16, eos=5, pad=7, start=-1, allowed=np.ones(8, bool))
-    first_logits_BV = jax.nn.one_hot(jnp.asarray([2, 4]), 8)
     keys = jax.random.split(jax.random.key(0))
-    tokens, lengths = c._draw_until_done(first_logits_BV, jnp.zeros(()), advance, keys, settings, 16, GREEDY)
+    drawer = Drawer(keys, Limits(most=16, eos=5, pad=7, allowed=np.ones(8, bool)), (), GREEDY)
+    opening = Opening(jax.nn.one_hot(jnp.asarray([2, 4]), 8), jnp.zeros(()), jnp.zeros(2, jnp.int32))
+    begun = drawer.begin(opening, jnp.zeros((2, 0), jnp.int32), 16)
+    drawing, _ = drawer.go_on(begun, opening.cache, advance, 16, jnp.asarray(16))
     jax.effects_barrier()
-    assert tokens[:, :5].tolist() == [[2, 3, 4, 5, 7], [4, 5, 7, 7, 7]]
-    assert lengths.tolist() == [4, 2]
+    assert drawing.written[:, :5].tolist() == [[2, 3, 4, 5, 7], [4, 5, 7, 7, 7]]
+    assert drawing.lengths.tolist() == [4, 2]
     assert sorted(calls) == [0, 1, 2]
 
 
 def test_prompts_of_one_bucket_share_a_compilation(gpt2: Bound) -> None:
     run(gpt2, PROMPTS)
-    compiled = c._decoder_program._cache_size()
+    compiled = c._draw_program._cache_size()
     assert compiled > 0
     run(gpt2, [[3], list(range(10, 26)), [4, 5]], max_new_tokens=5, eos=9, pad=1, forbidden=[60])
-    assert c._decoder_program._cache_size() == compiled
+    assert c._draw_program._cache_size() == compiled
 
 
 def test_forbidden_and_padding_rows_are_never_written(gpt2: Bound) -> None:

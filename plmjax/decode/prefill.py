@@ -1,0 +1,84 @@
+"""The two things that a network does for a text being written: read the prompts, and read one more token.
+
+Legend: B prompts, R rows (each prompt's copies side by side), L length of the prompts, T columns of the cache, V
+vocabulary rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.modules import Bound
+from plmjax.modules.cache import repeat_rows
+
+
+class Prompts(NamedTuple):
+    """What is read before the first new token.
+
+    Attributes:
+        tokens, segments: int32 [B, L]; 0 in the segments is padding, on a decoder's left and an encoder's right.
+        start: int32 scalar, the first token of an encoder-decoder's decoder; -1 for a decoder.
+        history: int32 [B, H], what rules count as written before; -1 where there is nothing, on the left. H may be 0.
+    """
+
+    tokens: Any
+    segments: Any
+    start: Any
+    history: Any
+
+
+class Opening(NamedTuple):
+    """The network after the prompts.
+
+    Attributes:
+        logits: float32 [R, V], of the first new token.
+        cache: with room for as many new tokens as there are slots.
+        position: int32 [R], of the first new token.
+    """
+
+    logits: jax.Array
+    cache: Any
+    position: jax.Array
+
+
+def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> Opening:
+    """Reads the prompts once, for `copies` rows each.
+
+    A decoder's prompts are padded on the left, so that the newest token of every row sits in the same cache column;
+    positions are counted from each row's first token. An encoder-decoder encodes its prompts, caches the memory's keys
+    and values, and its decoder reads the start token.
+    """
+    batch, length = prompts.tokens.shape
+    if network.kind == "decoder":
+        positions_BL = jnp.maximum(jnp.cumsum(prompts.segments, axis=1) - 1, 0)
+        cache = network.module.init_cache(batch, length + slots)
+        x_BLD, cache = network.decode(prompts.tokens, positions_BL, prompts.segments, cache)
+        logits_BV = network.token_logits(x_BLD[:, -1:])[:, 0]
+        position_B = jnp.sum(prompts.segments, axis=1)
+    else:
+        memory_BLD = network.encode(prompts.tokens, None, prompts.segments)
+        cache = network.start_cache(memory_BLD, prompts.segments, slots + 1)
+        start_B = jnp.full(batch, prompts.start, jnp.int32)
+        logits_BV, cache = advance(network, start_B, jnp.zeros(batch, jnp.int32), cache)
+        position_B = jnp.ones(batch, jnp.int32)
+    if copies > 1:
+        cache = repeat_rows(cache, copies)
+    return Opening(jnp.repeat(logits_BV, copies, axis=0), cache, jnp.repeat(position_B, copies))
+
+
+def advance(network: Bound, token_R: jax.Array, position_R: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+    """The logits [R, V] after one more token at these positions, and the cache with it."""
+    tokens_R1, positions_R1 = token_R[:, None], position_R[:, None]
+    if network.kind == "decoder":
+        x_R1D, cache = network.decode(tokens_R1, positions_R1, None, cache)
+    else:
+        x_R1D, cache = network.decode(tokens_R1, None, None, positions_R1, None, cache)
+    return network.token_logits(x_R1D)[:, 0], cache
+
+
+def new_columns(prompts: Prompts, decoder: bool) -> int:
+    """The cache's first column that the copies of a prompt do not share."""
+    return prompts.tokens.shape[1] if decoder else 1

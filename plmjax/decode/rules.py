@@ -1,0 +1,174 @@
+"""What shapes the next token's scores by what has been written: repetition, n-grams, first and last tokens.
+
+A rule is a small pure function, (scores, written) -> scores; several apply one after the other. Each is a pytree whose
+numbers are data, so that another penalty compiles nothing anew. Results are those of `transformers` under its names.
+
+Legend: B rows of the batch, T columns of what is written, V vocabulary rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Written(NamedTuple):
+    """What a row has before the token that is to come.
+
+    Attributes:
+        tokens: int32 [B, T], what was read (a decoder's prompt, an encoder-decoder's start token), then the new
+            tokens; -1 where there is nothing, before the text and after `end`.
+        end: int32 scalar, the column of the token to come.
+        count: int32 scalar, the new tokens so far.
+        most: int32 scalar, the most new tokens that there may be.
+    """
+
+    tokens: jax.Array
+    end: jax.Array
+    count: jax.Array
+    most: jax.Array
+
+
+Rule = Callable[[jax.Array, Written], jax.Array]
+
+
+def _rule(data: tuple[str, ...], meta: tuple[str, ...] = ()) -> Callable[[type], type]:
+    """A frozen dataclass that is a pytree: its numbers `data` may change without a compilation, `meta` may not."""
+
+    def register(cls: type) -> type:
+        return jax.tree_util.register_dataclass(dataclass(frozen=True)(cls), data_fields=data, meta_fields=meta)
+
+    return register
+
+
+@_rule(data=("penalty",))
+class RepetitionPenalty:
+    """Scores of tokens that are written already: those over 0 divided by the penalty, the others multiplied by it.
+
+    CTRL's penalised sampling (Keskar et al. 2019, Sec. 4.1, penalty 1.2) in the form in which `transformers` has it:
+    the paper divides whatever the sign, which would raise a score under 0. A decoder's prompt counts as written, of an
+    encoder-decoder only what its decoder reads.
+    """
+
+    penalty: Any
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        columns_BT = _columns(written.tokens, scores_BV.shape[1])
+        old_BT = jnp.take_along_axis(scores_BV, jnp.minimum(columns_BT, scores_BV.shape[1] - 1), axis=1)
+        new_BT = jnp.where(old_BT < 0, old_BT * self.penalty, old_BT / self.penalty)
+        return _put(scores_BV, columns_BT, new_BT)
+
+
+@_rule(data=(), meta=("size",))
+class NoRepeatNgrams:
+    """Rules out a token that would write the same `size` tokens a second time (Paulus et al. 2017, Sec. 2.5)."""
+
+    size: int
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        before = self.size - 1
+        tokens_BT, end = written.tokens, written.end
+        width = tokens_BT.shape[1] - before
+        if width < 1:
+            return scores_BV
+        same_BW = jnp.arange(width)[None] + before < end  # the n-gram from column w on has been written whole
+        for i in range(before):
+            last_B1 = jax.lax.dynamic_slice_in_dim(tokens_BT, end - before + i, 1, axis=1)
+            same_BW &= (tokens_BT[:, i : i + width] == last_B1) & (last_B1 >= 0)
+        banned_BW = jnp.where(same_BW, tokens_BT[:, before:], -1)
+        return _put(scores_BV, _columns(banned_BW, scores_BV.shape[1]), -jnp.inf)
+
+
+@_rule(data=("least", "eos"))
+class AtLeast:
+    """Rules out the token that ends a row until `least` new tokens are there."""
+
+    least: Any
+    eos: Any
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        ends_1V = jnp.arange(scores_BV.shape[1])[None] == self.eos
+        return jnp.where(ends_1V & (written.count < self.least), -jnp.inf, scores_BV)
+
+
+@_rule(data=("token",))
+class FirstToken:
+    """The first new token is this one, such as the language that mBART is to write."""
+
+    token: Any
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        return jnp.where(written.count == 0, _only(self.token, scores_BV), scores_BV)
+
+
+@_rule(data=("token",))
+class LastToken:
+    """The last token that there is room for is this one: BART's EOS."""
+
+    token: Any
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        return jnp.where(written.count == written.most - 1, _only(self.token, scores_BV), scores_BV)
+
+
+def apply_rules(rules: tuple[Rule, ...], scores_BV: jax.Array, written: Written) -> jax.Array:
+    """Scores [B, V] after all rules, in their order. Whatever stands from `end` on is not read."""
+    if rules:
+        filled_1T = jnp.arange(written.tokens.shape[1])[None] < written.end
+        written = written._replace(tokens=jnp.where(filled_1T, written.tokens, -1))
+    for rule in rules:
+        scores_BV = rule(scores_BV, written)
+    return scores_BV
+
+
+def make_rules(
+    *,
+    repetition_penalty: float = 1.0,
+    no_repeat_ngram_size: int = 0,
+    min_new_tokens: int = 0,
+    forced_bos_token_id: int | None = None,
+    forced_eos_token_id: int | None = None,
+    eos_token_id: int | None = None,
+) -> tuple[Rule, ...]:
+    """The rules that these settings ask for, in the order of `transformers`; none for the defaults.
+
+    Raises:
+        ValueError: a number out of its range, or a least number of tokens without a token that ends a row.
+    """
+    if not repetition_penalty > 0:
+        raise ValueError(f"repetition_penalty is {repetition_penalty}: give a number over 0, 1 for no penalty.")
+    if no_repeat_ngram_size < 0:
+        raise ValueError(f"no_repeat_ngram_size is {no_repeat_ngram_size}: give 1 or more, or 0 to let n-grams repeat.")
+    if min_new_tokens < 0:
+        raise ValueError(f"min_new_tokens is {min_new_tokens}: give 0 or more.")
+    rules: list[Rule] = []
+    if repetition_penalty != 1.0:
+        rules.append(RepetitionPenalty(repetition_penalty))
+    if no_repeat_ngram_size:
+        rules.append(NoRepeatNgrams(no_repeat_ngram_size))
+    if min_new_tokens and eos_token_id is not None:
+        rules.append(AtLeast(min_new_tokens, eos_token_id))
+    if forced_bos_token_id is not None:
+        rules.append(FirstToken(forced_bos_token_id))
+    if forced_eos_token_id is not None:
+        rules.append(LastToken(forced_eos_token_id))
+    return tuple(rules)
+
+
+def _columns(tokens_BT: jax.Array, size: int) -> jax.Array:
+    """The tokens, with `size`, which is no token's column, in place of -1."""
+    return jnp.where(tokens_BT < 0, size, tokens_BT)
+
+
+def _put(scores_BV: jax.Array, columns_BT: jax.Array, values: jax.Array | float) -> jax.Array:
+    rows_B1 = jnp.arange(scores_BV.shape[0])[:, None]
+    return scores_BV.at[rows_B1, columns_BT].set(values, mode="drop")
+
+
+def _only(token: Any, scores_BV: jax.Array) -> jax.Array:
+    """0 for the token, -inf for all others."""
+    return jnp.where(jnp.arange(scores_BV.shape[1])[None] == token, 0.0, -jnp.inf)
