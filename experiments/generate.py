@@ -2,6 +2,7 @@
 
   python -m experiments.generate --from=runs/gpt2 --prompt="The function returns"
   python -m experiments.generate --from=BERT_DIR --prompt="Paris is the [MASK] of France."
+  python -m experiments.generate --from=runs/gpt2 --prompt="The function returns" --num_beams=4 --no_repeat_ngram=3
   python -m experiments.generate --from=T5_DIR --prompt="The <extra_id_0> walks in <extra_id_1> park"
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face
@@ -16,7 +17,7 @@ import jax
 from absl import flags
 
 from experiments import _main
-from plmjax.decode.respond import Request, read_texts, respond
+from plmjax.decode.respond import Request, read_texts, respond, stream
 from plmjax.interop import load
 from plmjax.modules import Bound
 
@@ -44,6 +45,24 @@ TOP_P = flags.DEFINE_float(
 )
 SEED = flags.DEFINE_integer("seed", 0, "The same seed draws the same texts.")
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "How many outputs to write for each text.", lower_bound=1)
+BEST_OF = flags.DEFINE_integer(
+    "best_of", 1, "Draw so many candidates and write the likeliest (Meena: 20 at --temperature=0.88).", lower_bound=1
+)
+NUM_BEAMS = flags.DEFINE_integer("num_beams", 1, "Over 1: beam search with so many beams.", lower_bound=1)
+LENGTH_PENALTY = flags.DEFINE_float(
+    "length_penalty", 1.0, "Of a beam search: scores are divided by the length to this power."
+)
+EARLY_STOPPING = flags.DEFINE_enum(
+    "early_stopping", "false", ["true", "false", "never"],
+    "Of a beam search: end with the first num_beams texts, when none that goes on looks better, or when none can be.",
+)  # fmt: skip
+REPETITION_PENALTY = flags.DEFINE_float(
+    "repetition_penalty", 1.0, "Divides the scores of tokens that are there already (CTRL: 1.2)."
+)
+NO_REPEAT_NGRAM = flags.DEFINE_integer(
+    "no_repeat_ngram", 0, "Write no so many tokens twice; 0: they may repeat.", lower_bound=0
+)
+STREAM = flags.DEFINE_bool("stream", False, "Show a decoder's text as it is written, one text after the other.")
 
 
 def main() -> None:
@@ -56,8 +75,20 @@ def main() -> None:
         top_p=TOP_P.value,
         seed=SEED.value,
         samples=NUM_SAMPLES.value,
+        best_of=BEST_OF.value,
+        beams=NUM_BEAMS.value,
+        length_penalty=LENGTH_PENALTY.value,
+        early_stopping={"true": True, "false": False}.get(EARLY_STOPPING.value, "never"),
+        repetition_penalty=REPETITION_PENALTY.value,
+        no_repeat_ngram=NO_REPEAT_NGRAM.value,
     )
     network = Bound(pretrained.module, jax.device_put(pretrained.params))
+    if STREAM.value:
+        for text in texts:
+            for piece in stream(network, pretrained.tokenizer, text, request):
+                print(piece, end="", flush=True)
+            print("\n")
+        return
     for block in respond(network, pretrained.tokenizer, texts, request):
         print(block, end="\n\n", flush=True)
 

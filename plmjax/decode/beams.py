@@ -61,7 +61,7 @@ class Search(NamedTuple):
     """Beginnings that go on, the best first, and the best texts that have ended.
 
     Attributes:
-        count: int32 scalar, new tokens so far.
+        new: int32 scalar, new tokens so far.
         written: int32 [B, K, T], the history, then the new tokens; `scores` float32 [B, K], sums of log probabilities.
         parents: int32 [B, K], the beam that each goes on from.
         ended: int32 [B, K, T]; `ended_scores` float32 [B, K] with the length penalty; `ended_lengths` int32 [B, K], new
@@ -70,7 +70,7 @@ class Search(NamedTuple):
         done: bool scalar, whether nothing more can change.
     """
 
-    count: jax.Array
+    new: jax.Array
     written: jax.Array
     scores: jax.Array
     parents: jax.Array
@@ -113,7 +113,7 @@ class Searcher(NamedTuple):
         room_BKS = jnp.full((*shape, slots), self.limits.pad, jnp.int32)
         written_BKT = jnp.concatenate([history_BKH, room_BKS], axis=2)
         return Search(
-            count=jnp.zeros((), jnp.int32),
+            new=jnp.zeros((), jnp.int32),
             written=written_BKT,
             scores=jnp.full(shape, WORST).at[:, 0].set(0.0),
             parents=jnp.zeros(shape, jnp.int32),
@@ -128,8 +128,8 @@ class Searcher(NamedTuple):
     def _extend(self, search: Search, logits_RV: jax.Array, slots: int) -> Search:
         """One more token: which beginnings go on, which have ended."""
         limits, texts = self.limits, search.scores.shape[0]
-        column = search.written.shape[2] - slots + search.count
-        length = search.count + 1
+        column = search.written.shape[2] - slots + search.new
+        length = search.new + 1
         logs_BKV = self._log_probabilities(search, logits_RV, column).reshape(texts, self.beams, -1)
         scores_BC, flat_BC = jax.lax.top_k((search.scores[..., None] + logs_BKV).reshape(texts, -1), 2 * self.beams)
         parents_BC, tokens_BC = jnp.divmod(flat_BC, logs_BKV.shape[2])
@@ -154,7 +154,7 @@ class Searcher(NamedTuple):
         has_ended_BK = best(search.has_ended, open_BC)
         hopeful_B = search.hopeful & self._may_improve(running_BK[:, 0], ended_scores_BK, has_ended_BK, length)
         return Search(
-            count=length,
+            new=length,
             written=jnp.take_along_axis(written_BCT, go_on_BK[..., None], axis=1),
             scores=running_BK,
             parents=jnp.take_along_axis(parents_BC, go_on_BK, axis=1).astype(jnp.int32),
@@ -170,7 +170,7 @@ class Searcher(NamedTuple):
         """[R, V]. The rules change log probabilities, which are not normalised again after them."""
         logits_RV = jnp.where(self.limits.allowed[None], logits_RV, -jnp.inf)
         written_RT = search.written.reshape(logits_RV.shape[0], -1)
-        written = Written(written_RT, column, search.count, self.limits.most)
+        written = Written(written_RT, column, search.new, self.limits.most)
         return apply_rules(self.rules, jax.nn.log_softmax(logits_RV), written)
 
     def _may_improve(self, best_B: jax.Array, ended_BK: jax.Array, has_ended_BK: jax.Array, length: jax.Array) -> Any:
@@ -183,5 +183,5 @@ class Searcher(NamedTuple):
 
 
 def _newest(search: Search, slots: int) -> jax.Array:
-    column = search.written.shape[2] - slots + search.count - 1
+    column = search.written.shape[2] - slots + search.new - 1
     return jax.lax.dynamic_index_in_dim(search.written, column, axis=2, keepdims=False)

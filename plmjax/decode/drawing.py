@@ -38,7 +38,7 @@ class Drawing(NamedTuple):
     """Rows being written.
 
     Attributes:
-        count: int32 scalar, the tokens drawn for every row that has not ended.
+        new: int32 scalar, the tokens drawn for every row that has not ended.
         token, position: int32 [R], the newest token and its place.
         written: int32 [R, T], the history, then the new tokens.
         lengths: int32 [R], new tokens, the EOS included.
@@ -46,7 +46,7 @@ class Drawing(NamedTuple):
         score: float32 [R], the sum of the new tokens' log probabilities, where it is kept.
     """
 
-    count: jax.Array
+    new: jax.Array
     token: jax.Array
     position: jax.Array
     written: jax.Array
@@ -79,7 +79,7 @@ class Drawer(NamedTuple):
         return self._write(
             opening.logits,
             Drawing(
-                count=jnp.zeros((), jnp.int32),
+                new=jnp.zeros((), jnp.int32),
                 token=jnp.zeros(rows, jnp.int32),
                 position=opening.position - 1,
                 written=jnp.concatenate([history_RH, room], axis=1),
@@ -97,7 +97,7 @@ class Drawer(NamedTuple):
 
         def unfinished(carry: tuple[Drawing, Any]) -> jax.Array:
             drawing, _ = carry
-            return (drawing.count < jnp.minimum(until, self.limits.most)) & ~drawing.done.all()
+            return (drawing.new < jnp.minimum(until, self.limits.most)) & ~drawing.done.all()
 
         def step(carry: tuple[Drawing, Any]) -> tuple[Drawing, Any]:
             drawing, cache = carry
@@ -107,7 +107,7 @@ class Drawer(NamedTuple):
         return jax.lax.while_loop(unfinished, step, (drawing, cache))
 
     def _write(self, logits_RV: jax.Array, before: Drawing, slots: int) -> Drawing:
-        limits, count = self.limits, before.count
+        limits, count = self.limits, before.new
         end = before.written.shape[1] - slots + count
         logits_RV = jnp.where(limits.allowed[None], logits_RV, -jnp.inf)
         shaped_RV = apply_rules(self.rules, logits_RV, Written(before.written, end, count, limits.most))
@@ -119,7 +119,7 @@ class Drawer(NamedTuple):
             gained_R = jnp.take_along_axis(jax.nn.log_softmax(logits_RV), drawn_R[:, None], axis=1)[:, 0]
             score_R = score_R + jnp.where(before.done, 0, gained_R)
         return Drawing(
-            count=count + 1,
+            new=count + 1,
             token=token_R,
             position=before.position + 1,
             written=jax.lax.dynamic_update_slice(before.written, token_R[:, None], (0, end)),

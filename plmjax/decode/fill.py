@@ -16,8 +16,9 @@ import numpy as np
 from flax import linen as nn
 
 from plmjax.data.tokenizers import Tokenizer
-from plmjax.decode.continuation import bucket, wrong_kind
-from plmjax.decode.sampling import GREEDY, Sampling
+from plmjax.decode.continuation import Method, bucket, wrong_kind
+from plmjax.decode.rules import Rule
+from plmjax.decode.sampling import GREEDY
 from plmjax.decode.text import continue_prompts
 from plmjax.errors import UserError
 from plmjax.modules import Bound
@@ -110,7 +111,8 @@ def fill_sentinels(
     texts: str | Sequence[str],
     *,
     max_new_tokens: int = 64,
-    sampling: Sampling = GREEDY,
+    sampling: Method = GREEDY,
+    rules: tuple[Rule, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[Filled]:
@@ -139,6 +141,7 @@ def fill_sentinels(
         spoken=[*vocabulary.sentinels, vocabulary.eos],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
+        rules=rules,
         seed=seed,
         batch_size=batch_size,
     )

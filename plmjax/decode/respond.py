@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from plmjax.data.tokenizers import Tokenizer
+from plmjax.decode.continuation import Method
 from plmjax.decode.fill import blanks, fill_mask, fill_sentinels
+from plmjax.decode.rules import Rule, make_rules
 from plmjax.decode.sampling import Sampling
-from plmjax.decode.text import continue_text, rewrite_text
+from plmjax.decode.text import continue_text, rewrite_text, stream_text
+from plmjax.decode.transformers_style import choose_method
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
@@ -32,15 +35,36 @@ class Request:
     top_p: float | None = None  # draw from the smallest set with this mass
     seed: int = 0
     samples: int = 1  # texts written for each text
+    best_of: int = 1  # draw so many candidates and take the likeliest
+    beams: int = 1  # over 1: beam search
+    length_penalty: float = 1.0  # of a beam search
+    early_stopping: bool | str = False  # of a beam search
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
 
-    def sampling(self, kind: str) -> Sampling:
-        """Raises a UserError where samples would all be the same, or a number is out of range."""
-        usual = 1.0 if kind == "decoder" or self.samples > 1 else 0.0
+    def method(self, kind: str) -> Method:
+        """Raises a UserError for a number out of range, samples that would all be the same, or two that do not fit."""
+        draws = kind == "decoder" or self.samples > 1 or self.best_of > 1
+        usual = 1.0 if draws and self.beams == 1 else 0.0
         temperature = usual if self.temperature is None else self.temperature
         if self.samples > 1 and temperature == 0:
             raise UserError(f"At temperature 0 all {self.samples} samples are the same: raise the temperature.")
         try:
-            return Sampling(temperature, self.top_k, self.top_p)
+            return choose_method(
+                do_sample=temperature > 0,
+                sampling=Sampling(temperature, self.top_k, self.top_p),
+                best_of=self.best_of,
+                num_beams=self.beams,
+                length_penalty=self.length_penalty,
+                early_stopping=self.early_stopping,
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def rules(self) -> tuple[Rule, ...]:
+        """What shapes the scores. Raises a UserError for a number out of range."""
+        try:
+            return make_rules(repetition_penalty=self.repetition_penalty, no_repeat_ngram_size=self.no_repeat_ngram)
         except ValueError as error:
             raise UserError(str(error)) from error
 
@@ -83,11 +107,28 @@ def respond(network: Bound, tokenizer: Tokenizer | None, texts: Sequence[str], r
         yield "\n".join([f"> {text}", *itertools.islice(outputs, request.samples)])
 
 
+def stream(network: Bound, tokenizer: Tokenizer | None, text: str, request: Request) -> Iterator[str]:
+    """What `respond` gives for one text that a decoder continues, piece by piece as it is written.
+
+    Raises:
+        UserError: as `respond`, or what is searched or ranked, which is known at the end alone.
+    """
+    if tokenizer is None:
+        raise UserError("The checkpoint has no tokenizer: put its tokenizer's files into the checkpoint's directory.")
+    method = request.method(network.module.kind)
+    if not isinstance(method, Sampling) or request.samples > 1:
+        raise UserError("Only one text that is drawn can be shown as it is written: leave out --stream.")
+    yield f"> {text}\n{text}"
+    settings: dict[str, Any] = {"max_new_tokens": request.max_new_tokens, "seed": request.seed}
+    yield from stream_text(network, tokenizer, text, sampling=method, rules=request.rules(), **settings)
+
+
 def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Request) -> list[str]:
     """One output a text, by a decoder or an encoder-decoder."""
     arguments: dict[str, Any] = {
         "max_new_tokens": request.max_new_tokens,
-        "sampling": request.sampling(network.module.kind),
+        "sampling": request.method(network.module.kind),
+        "rules": request.rules(),
         "seed": request.seed,
     }
     if network.module.kind == "decoder":

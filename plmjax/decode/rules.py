@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -23,19 +23,20 @@ class Written(NamedTuple):
         tokens: int32 [B, T], what was read (a decoder's prompt, an encoder-decoder's start token), then the new
             tokens; -1 where there is nothing, before the text and after `end`.
         end: int32 scalar, the column of the token to come.
-        count: int32 scalar, the new tokens so far.
+        new: int32 scalar, the new tokens so far.
         most: int32 scalar, the most new tokens that there may be.
     """
 
     tokens: jax.Array
     end: jax.Array
-    count: jax.Array
+    new: jax.Array
     most: jax.Array
 
 
 Rule = Callable[[jax.Array, Written], jax.Array]
 
 
+@dataclass_transform(frozen_default=True)
 def _rule(data: tuple[str, ...], meta: tuple[str, ...] = ()) -> Callable[[type], type]:
     """A frozen dataclass that is a pytree: its numbers `data` may change without a compilation, `meta` may not."""
 
@@ -92,7 +93,7 @@ class AtLeast:
 
     def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
         ends_1V = jnp.arange(scores_BV.shape[1])[None] == self.eos
-        return jnp.where(ends_1V & (written.count < self.least), -jnp.inf, scores_BV)
+        return jnp.where(ends_1V & (written.new < self.least), -jnp.inf, scores_BV)
 
 
 @_rule(data=("token",))
@@ -102,7 +103,7 @@ class FirstToken:
     token: Any
 
     def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        return jnp.where(written.count == 0, _only(self.token, scores_BV), scores_BV)
+        return jnp.where(written.new == 0, _only(self.token, scores_BV), scores_BV)
 
 
 @_rule(data=("token",))
@@ -112,7 +113,7 @@ class LastToken:
     token: Any
 
     def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        return jnp.where(written.count == written.most - 1, _only(self.token, scores_BV), scores_BV)
+        return jnp.where(written.new == written.most - 1, _only(self.token, scores_BV), scores_BV)
 
 
 def apply_rules(rules: tuple[Rule, ...], scores_BV: jax.Array, written: Written) -> jax.Array:

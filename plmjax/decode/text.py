@@ -5,16 +5,19 @@ Legend: B texts of a batch, L length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from plmjax.data.tokenizers import Tokenizer
-from plmjax.decode.continuation import continue_tokens, wrong_kind
+from plmjax.decode.continuation import Method, continue_tokens, stream_tokens, wrong_kind
+from plmjax.decode.rules import Rule
 from plmjax.decode.sampling import Sampling
 from plmjax.modules import Bound
+
+UNFINISHED = "\ufffd"
 
 
 def continue_text(
@@ -23,7 +26,8 @@ def continue_text(
     texts: str | Sequence[str],
     *,
     max_new_tokens: int = 64,
-    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    sampling: Method = Sampling(),  # noqa: B008 (frozen)
+    rules: tuple[Rule, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[str]:
@@ -47,10 +51,57 @@ def continue_text(
         spoken=[] if vocabulary.eos is None else [vocabulary.eos],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
+        rules=rules,
         seed=seed,
         batch_size=batch_size,
     )
     return [_decode_after(tokenizer, prompt, tokens) for prompt, tokens in zip(prompts, outputs, strict=True)]
+
+
+def stream_text(
+    network: Bound,
+    tokenizer: Tokenizer,
+    text: str,
+    *,
+    max_new_tokens: int = 64,
+    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    rules: tuple[Rule, ...] = (),
+    seed: int = 0,
+) -> Iterator[str]:
+    """What `continue_text` gives for one text, piece by piece as it is written; a character never comes in parts.
+
+    Raises:
+        UserError: as `continue_text` does.
+    """
+    if network.module.kind != "decoder":
+        raise wrong_kind(network.module, "continue a text", "use a decoder such as GPT-2")
+    vocabulary = tokenizer.vocabulary
+    prompt = _or_start(tokenizer.encode(text), tokenizer)
+    special = np.flatnonzero(vocabulary.is_special).tolist()
+    written: list[int] = []
+    shown = ""
+    for tokens in stream_tokens(
+        network,
+        np.asarray([prompt], np.int32),
+        max_new_tokens=max_new_tokens,
+        key=jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(1)),
+        sampling=sampling,
+        rules=rules,
+        eos=vocabulary.eos,
+        pad=vocabulary.padding,
+        size=vocabulary.size,
+        forbidden=[i for i in special if i != vocabulary.eos],
+    ):
+        written += tokens
+        whole = _decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+        # The bytes of a character that has not been written whole decode to these marks.
+        ready = whole.rstrip(UNFINISHED)
+        if ready.startswith(shown) and len(ready) > len(shown):
+            yield ready[len(shown) :]
+            shown = ready
+    whole = _decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+    if whole.startswith(shown) and len(whole) > len(shown):
+        yield whole[len(shown) :]
 
 
 def rewrite_text(
@@ -59,7 +110,8 @@ def rewrite_text(
     texts: str | Sequence[str],
     *,
     max_new_tokens: int = 64,
-    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    sampling: Method = Sampling(),  # noqa: B008 (frozen)
+    rules: tuple[Rule, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[str]:
@@ -84,6 +136,7 @@ def rewrite_text(
         spoken=[vocabulary.eos],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
+        rules=rules,
         seed=seed,
         batch_size=batch_size,
     )
@@ -97,9 +150,10 @@ def continue_prompts(
     *,
     spoken: Sequence[int],
     max_new_tokens: int,
-    sampling: Sampling,
+    sampling: Method,
     seed: int,
     batch_size: int,
+    rules: tuple[Rule, ...] = (),
 ) -> list[list[int]]:
     """The new ids of each prompt, without its EOS; of the special tokens only those in `spoken` are
     drawn.
@@ -128,6 +182,7 @@ def continue_prompts(
             start=vocabulary.padding,
             size=vocabulary.size,
             forbidden=[i for i in special if i not in spoken],
+            rules=rules,
         )
         outputs += [
             _until(tokens_N[:length].tolist(), vocabulary.eos)

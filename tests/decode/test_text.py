@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from plmjax.decode import GREEDY, continue_text, fill_sentinels, rewrite_text
-from plmjax.decode.respond import Request, read_texts, respond
+from plmjax.decode import text as text_module
+from plmjax.decode.beams import Beams
+from plmjax.decode.respond import Request, read_texts, respond, stream
+from plmjax.decode.text import stream_text
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
@@ -91,3 +94,51 @@ def test_texts_come_from_flags_or_a_file(tmp_path: Path) -> None:
     file.write_text("\n")
     with pytest.raises(UserError, match="no text"):
         read_texts([], file)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_streamed_text_is_the_text(gpt2: Bound, words: WordTokenizer, seed: int) -> None:
+    pieces = list(stream_text(gpt2, words, TEXTS[0], max_new_tokens=9, sampling=SAMPLED, seed=seed))
+    [whole] = continue_text(gpt2, words, TEXTS[:1], max_new_tokens=9, sampling=SAMPLED, seed=seed)
+    assert "".join(pieces) == whole and len(pieces) > 1
+    request = Request(9, SAMPLED.temperature, SAMPLED.top_k, SAMPLED.top_p, seed=seed)
+    assert "".join(stream(gpt2, words, TEXTS[0], request)) == next(respond(gpt2, words, TEXTS[:1], request))
+
+
+def test_characters_come_whole(gpt2: Bound, words: WordTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens that are single bytes show nothing until the character is there."""
+    spelled = "né".encode()
+    ids = [[10], [11], [12]]
+    monkeypatch.setattr(text_module, "stream_tokens", lambda *_, **__: iter(ids))
+    monkeypatch.setattr(
+        type(words),
+        "decode",
+        lambda self, tokens: spelled[: sum(t in (10, 11, 12) for t in tokens)].decode(errors="replace"),
+    )
+    monkeypatch.setattr(type(words), "encode", lambda self, text, special=False: [5])
+    assert list(stream_text(gpt2, words, "x", max_new_tokens=3)) == ["n", "é"]
+
+
+def test_beams_rules_and_ranks_reach_the_text(gpt2: Bound, words: WordTokenizer) -> None:
+    settings = {"max_new_tokens": 12}
+    for text in TEXTS:
+        [direct] = continue_text(gpt2, words, text, sampling=Beams(3, 2.0, True), **settings)
+        request = Request(beams=3, length_penalty=2.0, early_stopping=True, **settings)
+        assert next(respond(gpt2, words, [text], request)) == f"> {text}\n{text}{direct}"
+    plain, unrepeated = (
+        next(respond(gpt2, words, TEXTS[:1], Request(temperature=0.0, **settings, **more))).split("\n")[1].split()
+        for more in ({}, {"no_repeat_ngram": 1})
+    )
+    assert len(set(unrepeated)) == len(unrepeated) and len(set(plain)) < len(plain)
+    ranked = next(respond(gpt2, words, TEXTS[:1], Request(best_of=4, **settings)))
+    assert ranked == next(respond(gpt2, words, TEXTS[:1], Request(best_of=4, **settings)))
+    for wrong, sentence in (
+        ({"beams": 2, "temperature": 1.0}, "draws nothing"),
+        ({"beams": 2, "best_of": 2}, "leave one of them out"),
+        ({"length_penalty": 2.0}, "belong to a beam search"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            list(respond(gpt2, words, TEXTS[:1], Request(**wrong)))
+    with pytest.raises(UserError, match="leave out --stream"):
+        list(stream(gpt2, words, TEXTS[0], Request(beams=2)))
