@@ -12,7 +12,13 @@ from plmjax.train.resolve import resolve
 from plmjax.train.step import NOISE_STREAM, corrupt_batch
 from plmjax.train.teacher import find_teacher
 
-TOKEN_FIELDS = (("tokens", "segments"), ("decoder_tokens", "decoder_segments"), ("targets", "weights"))
+TOKEN_FIELDS = (
+    ("tokens", "segments"),
+    ("decoder_tokens", "decoder_segments"),
+    ("targets", "weights"),
+    ("backward_tokens", "segments"),
+    ("backward_targets", "weights"),
+)
 SCALARS_ASIDE = ("example_ids", "epochs")
 
 

@@ -144,6 +144,6 @@ def test_bad_settings_are_refused_in_a_sentence(vocabulary):
 def test_the_registry_makes_every_objective():
     for name, objective in OBJECTIVES.items():
         made = objective()
-        kinds = ("encoder", "decoder", "encoder_decoder", "two_stream", "pair", "distillation")
+        kinds = ("encoder", "decoder", "encoder_decoder", "two_stream", "bidirectional", "pair", "distillation")
         assert made.kind in kinds, name
         assert isinstance(made.static, bool) and made.heads and isinstance(made.coefficients(), dict)
