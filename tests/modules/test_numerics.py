@@ -39,7 +39,7 @@ def test_bfloat16_computes_near_float32_and_scores_in_float32(name):
 
 @pytest.mark.parametrize("name", TINY)
 def test_dropout_needs_a_key(name):
-    net = network(name, **({"dropout": 0.3} if name == "t5_v1_1" else {}))
+    net = network(name, dropout=0.3)
     tokens_BL = tokens(2, 6)
     run = jax.jit(lambda key: states(net.bound(key=key), tokens_BL))
     without = jax.jit(lambda: states(net.bound(), tokens_BL))()
