@@ -119,8 +119,8 @@ def test_activations_differ_and_an_unknown_one_is_named():
     x = jnp.linspace(-3, 3, 50)
     gelus = [ACTIVATIONS[name](x) for name in ("gelu", "gelu_tanh")]
     assert 1e-5 < float(jnp.abs(gelus[0] - gelus[1]).max()) < 1e-3
-    with pytest.raises(ValueError, match="activation 'swish' is not known; use one of gelu, gelu_tanh, relu"):
-        activation("swish")
+    with pytest.raises(ValueError, match="activation 'mish' is not known; use one of gelu, gelu_tanh, relu"):
+        activation("mish")
 
 
 def initial(name, **fields):
