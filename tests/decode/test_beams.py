@@ -46,13 +46,13 @@ def texts(network):
 def test_with_beams_for_all_it_finds_the_best_of_all(network, texts, penalty, early):
     """As many beams as there are texts of two tokens, so that nothing is lost on the way."""
     found = continue_tokens(
-        network, PROMPTS, max_new_tokens=NEW, sampling=Beams(VOCABULARY**2, penalty, early), outputs=5, eos=EOS
+        network, PROMPTS, max_new_tokens=NEW, sampling=Beams(VOCABULARY**2, penalty, early), outputs=10, eos=EOS
     )
     for row, sums in enumerate(texts):
         scores = {text: total / len(text) ** penalty for text, total in sums.items()}
-        best = sorted(scores, key=scores.__getitem__, reverse=True)[:5]
+        best = sorted(scores, key=scores.__getitem__, reverse=True)[:10]
         for place, text in enumerate(best):
-            at = 5 * row + place
+            at = 10 * row + place
             assert found.tokens[at][: found.lengths[at]].tolist() == list(text)
             assert found.scores[at] == pytest.approx(scores[text], rel=1e-4)
 
