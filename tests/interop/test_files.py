@@ -197,7 +197,7 @@ def test_unknown_fields_of_the_config_survive(copy: Path, tmp_path: Path) -> Non
     [
         ({"model_type": "llama"}, "model_type 'llama'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key'"),
-        ({"hidden_act": "silu"}, "hidden_act = 'silu'"),
+        ({"hidden_act": "mish"}, "hidden_act = 'mish'"),
         ({"is_decoder": True}, "is_decoder"),
         ({"num_hidden_layers": 3}, "lacks the tensor.*layer.2"),
         ({"num_hidden_layers": 1}, "holds the tensor.*layer.1"),
