@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
-from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
-from plmjax.interop.t5 import DECODER_INPUTS, ENCODER_INPUTS
+from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
+from plmjax.interop.t5 import DECODER_INPUTS, ENCODER_INPUTS, bare, conditional_generation
 from plmjax.interop.tables import (
     LINEAR,
     SAME,
@@ -21,7 +19,6 @@ from plmjax.interop.tables import (
     heads_out,
     layer_norm,
 )
-from plmjax.modules import Bound
 from plmjax.modules.bart import BartConfig, MarianConfig, MBartConfig
 from plmjax.modules.positions import sinusoidal_table
 
@@ -31,7 +28,7 @@ DEFAULTS: JSON = {
     "d_model": 1024, "activation_function": "gelu", "scale_embedding": False, "dropout": 0.1, "attention_dropout": 0.0,
     "activation_dropout": 0.0, "init_std": 0.02,
 }  # fmt: skip
-# What the three classes' own defaults change.
+# What Marian's class has for a default of its own.
 MARIAN_DEFAULTS = DEFAULTS | {"vocab_size": 58101}
 SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
 CONDITIONAL, TRANSLATION = "ForConditionalGeneration", "MTModel"
@@ -145,47 +142,27 @@ def constants(config: BartConfig, architecture: str) -> dict[str, np.ndarray]:
     return {f"model.{name}.embed_positions.weight": table_LD for name in ("encoder", "decoder")}
 
 
-def states(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Array]:
-    """The decoder's states [B, L, D] and the memory [B, S, D]."""
-    mask = inputs.get("attention_mask")
-    memory_BSD = network.encode(inputs["input_ids"], None, mask)
-    x_BLD = network.decode(inputs["decoder_input_ids"], memory_BSD, mask, None, inputs.get("decoder_attention_mask"))
-    return x_BLD, memory_BSD
-
-
-def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """The states of both stacks."""
-    x_BLD, memory_BSD = states(network, inputs)
-    return {"last_hidden_state": x_BLD, "encoder_last_hidden_state": memory_BSD}
-
-
-def conditional_generation(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """Scores of the next token, and the memory."""
-    x_BLD, memory_BSD = states(network, inputs)
-    return {"logits": network.token_logits(x_BLD), "encoder_last_hidden_state": memory_BSD}
-
-
-def choose(names: set[str], stated: str | None, *, bare: str, head: str) -> str:
+def choose(names: set[str], stated: str | None, *, without: str, head: str) -> str:
     """The class with the head where its bias is there."""
-    return head if "final_logits_bias" in names or stated is None else bare
+    return head if "final_logits_bias" in names or stated is None else without
 
 
 def _family(model_type: str, name: str, head: str, config: type[BartConfig], defaults: JSON) -> Family:
-    whole: dict[str, Any] = {"bare": f"{name}Model", "head": f"{name}{head}"}
+    without, whole = f"{name}Model", f"{name}{head}"
     return Family(
         model_type=model_type,
         prefix="model.",
-        bare=whole["bare"],
-        forward={whole["bare"]: bare, whole["head"]: conditional_generation},
+        bare=without,
+        forward={without: bare, whole: conditional_generation},
         inputs=lambda architecture: ENCODER_INPUTS + DECODER_INPUTS,
         ignored=r"(en|de)coder\.embed_positions\.weight" if config is MarianConfig else r"(?!)",
         read_config=partial(read_config, config=config, defaults=defaults),
         write_config=write_config,
         table=table,
-        choose=partial(choose, **whole),
+        choose=partial(choose, without=without, head=whole),
         special=SPECIAL,
         ours=config,
-        architecture=lambda config: whole["head"],
+        architecture=lambda config: whole,
         constants=constants,
     )
 
