@@ -4,17 +4,17 @@ Legend: B batch, L length, D model width, V vocabulary rows.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.cache import Cache, empty_cache
+from plmjax.modules.gpt import GPT
 from plmjax.modules.heads import TokenHead
-from plmjax.modules.masks import Mask
-from plmjax.modules.t5 import T5Embeddings, T5Stack
-from plmjax.modules.transformer import Block, Given
+from plmjax.modules.layers import Embed, normal
+from plmjax.modules.t5 import T5Stack
+from plmjax.modules.transformer import Block
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -38,42 +38,31 @@ class LamdaConfig:
     unroll: bool | None = None
 
 
-class Lamda(nn.Module):
-    """A decoder whose tied head reads the states times D^-1/2, as T5's (the paper does not say)."""
+class LamdaEmbeddings(nn.Module):
+    """The tokens' rows alone: positions are distances between array indices, and none is read."""
 
     config: LamdaConfig
-    kind: ClassVar[str] = "decoder"
 
     def setup(self) -> None:
-        self.embeddings = T5Embeddings(self.config)
+        c = self.config
+        self.tokens = Embed(c.vocab_size, c.d_model, normal(1.0), jnp.dtype(c.dtype))
+
+    def __call__(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        return self.tokens(tokens_BL)
+
+    def table(self) -> Array:
+        """The token table [V, D]."""
+        return self.tokens.table()
+
+
+class Lamda(GPT):
+    """A decoder whose tied head reads the states times D^-1/2, as T5's (the paper does not say)."""
+
+    config: LamdaConfig  # type: ignore[assignment]  # of GPT's fields those that its methods here read
+
+    def setup(self) -> None:
+        self.embeddings = LamdaEmbeddings(self.config)
         self.decoder = T5Stack(self.config, self.config.num_layers, Block, causal=True)
-
-    def __call__(self) -> None:
-        """Touches every parameter, so that `init(key)` needs no input."""
-        x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
-        self.token_head(x_BLD)
-
-    def decode(
-        self,
-        tokens_BL: Array,
-        positions_BL: Array | None = None,
-        segments_BL: Array | None = None,
-        cache: Cache | None = None,
-    ) -> Array | tuple[Array, Cache]:
-        """States [B, L, D] in `dtype` of int32 [B, L] inputs; with a cache also the cache, these tokens appended.
-
-        `positions_BL` is not read: distances are between array indices, which within a segment is the same.
-        `segments_BL`: 0 is padding, and a token sees itself and what precedes it in its segment; None means all ones.
-        """
-        del positions_BL
-        x_BLD = self.embeddings(tokens_BL)
-        if cache is None:
-            return self.decoder(x_BLD, Given(Mask.within(segments_BL, causal=True)))[0]
-        if segments_BL is None:
-            segments_BL = jnp.ones_like(tokens_BL)
-        cache, mask = append_segments(cache, segments_BL)
-        x_BLD, fresh = self.decoder(x_BLD, Given(mask), layer_cache(cache))
-        return x_BLD, append_keys_values(cache, fresh)
 
     @nn.nowrap
     def init_cache(self, batch: int, length: int) -> Cache:
@@ -84,10 +73,6 @@ class Lamda(nn.Module):
     def token_head(self, x: Array) -> TokenHead:
         """The parts of the scores of states [..., D]."""
         return TokenHead(x * self.config.d_model**-0.5, self.embeddings.table(), None)
-
-    def token_logits(self, x: Array) -> Array:
-        """float32 [..., V]."""
-        return self.token_head(x).logits()
 
 
 _LARGEST = LamdaConfig()
