@@ -4,7 +4,7 @@ import gzip
 import json
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from plmjax.data.phrases import Ranges, parse
 from plmjax.data.sources import Document, ReadOptions, Source, split_paragraphs
 from plmjax.data.store import hash_file
 from plmjax.errors import UserError
+
+
+JSON_LINES = (".jsonl", ".jsonl.gz")
 
 
 class Line(NamedTuple):
@@ -28,6 +31,34 @@ class Text(NamedTuple):
     text: str
     phrases: Ranges = ()
     code: str = ""
+
+
+def read_lines(path: Path, report: Callable[[int], None] = lambda place: None) -> Iterator[Line]:
+    """The lines of a text file, unzipped as its name says; `report` is told how many bytes of the file are read.
+
+    Raises:
+        UserError: bytes that are not UTF-8, or a gzip file that is not whole.
+    """
+    with path.open("rb") as raw:
+        file: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+        offset = 0
+        try:
+            for number, line in enumerate(file, start=1):
+                yield Line(number, _decoded(path, line, offset))
+                offset += len(line)
+                report(raw.tell())
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(f"{path} is not a whole gzip file ({error}): fetch it again.") from error
+
+
+def _decoded(path: Path, line: bytes, offset: int) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; convert the "
+            "file to UTF-8, with iconv for one."
+        ) from error
 
 
 class FileSource(Source):
@@ -53,26 +84,10 @@ class FileSource(Source):
         return {"name": str(self.path), **hash_file(self.path)}
 
     def _lines(self) -> Iterator[Line]:
-        """The lines of a text file, unzipped as its name says. Raises UserError for bytes that are not UTF-8."""
-        with self.path.open("rb") as raw:
-            file: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if self.path.suffix == ".gz" else raw
-            offset = 0
-            try:
-                for number, line in enumerate(file, start=1):
-                    yield Line(number, self._decoded(line, offset))
-                    offset += len(line)
-                    self.done = raw.tell()
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise UserError(f"{self.path} is not a whole gzip file ({error}): fetch it again.") from error
+        return read_lines(self.path, self._report)
 
-    def _decoded(self, line: bytes, offset: int) -> str:
-        try:
-            return line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{self.path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; convert the "
-                "file to UTF-8, with iconv for one."
-            ) from error
+    def _report(self, done: int) -> None:
+        self.done = done
 
 
 class TextFile(FileSource):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from plmjax.data.sources import Document, ReadOptions, Source, split_paragraphs
 from plmjax.errors import UserError
@@ -13,15 +14,12 @@ class TfdsSource(Source):
     """`tfds:NAME[/CONFIG][:SPLIT][?FEATURE]`; the feature may be left out where one is "text" or only one is text."""
 
     def __init__(self, spec: str, options: ReadOptions):
-        matched = SPEC.fullmatch(spec)
-        if not matched:
-            raise UserError(f"{spec!r} names no TFDS data set: write tfds:NAME[/CONFIG][:SPLIT][?FEATURE].")
+        matched = _parse(spec)
         self.spec = spec
         self._name = matched["name"]
-        self._split = matched["split"] or "train"
-        self._builder = self._prepared(options)
+        self._builder = _prepared(spec, matched["name"], options.tfds_data_dir)
         self._feature = self._text_feature(matched["feature"])
-        self._source = self._open()
+        self._source = _open(spec, self._builder, matched["split"] or "train")
         self.total = len(self._source)
 
     def documents(self) -> Iterator[Document]:
@@ -37,22 +35,6 @@ class TfdsSource(Source):
         info = self._builder.info
         return {"name": self.spec, "dataset": info.full_name, "feature": self._feature, "rows": self.total}
 
-    def _prepared(self, options: ReadOptions):
-        try:
-            import tensorflow_datasets as tfds
-        except ImportError as error:
-            raise UserError(
-                f"{self.spec} needs tensorflow-datasets: pip install tensorflow-datasets array_record "
-                "importlib_resources."
-            ) from error
-        try:
-            builder = tfds.builder(self._name, data_dir=options.tfds_data_dir, file_format="array_record")
-            builder.download_and_prepare()
-        except Exception as error:  # TFDS raises many types for a name, a download and a missing package
-            first_line = str(error).strip().split("\n")[0]
-            raise UserError(f"{self.spec} can't be prepared by TFDS ({type(error).__name__}: {first_line}).") from error
-        return builder
-
     def _text_feature(self, named: str | None) -> str:
         import tensorflow_datasets as tfds
 
@@ -67,9 +49,54 @@ class TfdsSource(Source):
             )
         return chosen
 
-    def _open(self):
-        try:
-            return self._builder.as_data_source(split=self._split)
-        except (ValueError, KeyError) as error:
-            splits = ", ".join(self._builder.info.splits)
-            raise UserError(f"{self.spec} has no split {self._split!r}: there are {splits}.") from error
+
+def read_tfds(spec: str, data_dir: str | None = None) -> Iterator[dict[str, Any]]:
+    """The examples of `tfds:NAME[/CONFIG][:SPLIT]`, bytes as text and numpy's numbers and arrays as Python's.
+
+    Raises:
+        UserError: TFDS can't prepare the data set, or it has no such split.
+    """
+    matched = _parse(spec)
+    for row in _open(spec, _prepared(spec, matched["name"], data_dir), matched["split"] or "train"):
+        yield _plain(row)
+
+
+def _parse(spec: str) -> re.Match[str]:
+    matched = SPEC.fullmatch(spec)
+    if not matched:
+        raise UserError(f"{spec!r} names no TFDS data set: write tfds:NAME[/CONFIG][:SPLIT][?FEATURE].")
+    return matched
+
+
+def _prepared(spec: str, name: str, data_dir: str | None) -> Any:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise UserError(
+            f"{spec} needs tensorflow-datasets: pip install tensorflow-datasets array_record importlib_resources."
+        ) from error
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS raises many types for a name, a download and a missing package
+        first_line = str(error).strip().split("\n")[0]
+        raise UserError(f"{spec} can't be prepared by TFDS ({type(error).__name__}: {first_line}).") from error
+    return builder
+
+
+def _open(spec: str, builder: Any, split: str) -> Any:
+    try:
+        return builder.as_data_source(split=split)
+    except (ValueError, KeyError) as error:
+        splits = ", ".join(builder.info.splits)
+        raise UserError(f"{spec} has no split {split!r}: there are {splits}.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return [_plain(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,142 @@
+"""Labelled examples: rows of named fields, from local files or TFDS.
+
+path or glob            .tsv, .csv, .jsonl, .jsonl.gz; SQuAD's .json; a .zip of .jsonl files
+tfds:NAME[/CONFIG][:SPLIT]      a TensorFlow data set, read without TensorFlow; split train by default
+"""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plmjax.data.files import JSON_LINES, read_lines
+from plmjax.data.sources import matching_files
+from plmjax.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An example: its fields, and where it stands ("FILE:LINE"), which messages and predictions name."""
+
+    fields: Mapping[str, Any]
+    place: str
+
+    def __getitem__(self, field: str) -> Any:
+        """A field; UserError where the row lacks it."""
+        if field not in self.fields:
+            known = ", ".join(map(str, self.fields))
+            raise UserError(f"{self.place} has no field {field!r} but {known}: name one of these.")
+        return self.fields[field]
+
+
+def read_rows(source: str, columns: Sequence[str] = ()) -> list[Row]:
+    """The examples of a source, in its order.
+
+    Args:
+        source: see the head of this file.
+        columns: names of the columns of a .tsv or .csv file without a header line; empty: its first line has them.
+
+    Raises:
+        UserError: there is no such source, it holds no example, or one of its lines can't be read.
+    """
+    if not source:
+        raise UserError("No file of examples is named: give a path, a quoted glob or tfds:NAME:SPLIT.")
+    if source.startswith("tfds:"):
+        from plmjax.data.tfds_source import read_tfds
+
+        rows = [Row(fields, f"{source}:{number}") for number, fields in enumerate(read_tfds(source), start=1)]
+    else:
+        rows = [row for path in matching_files(source) for row in _read_file(path, columns)]
+    if not rows:
+        raise UserError(f"{source} holds no example: leave it out or fill it.")
+    return rows
+
+
+def _read_file(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    if path.suffix in (".tsv", ".csv"):
+        return _table(path, columns)
+    if path.name.endswith(JSON_LINES):
+        return _json_lines(str(path), ((line.number, line.text) for line in read_lines(path)))
+    if path.suffix == ".json":
+        return _squad(path)
+    if path.suffix == ".zip":
+        return _zipped(path)
+    raise UserError(
+        f"{path} has an unknown suffix: examples are in .tsv, .csv, .jsonl, .jsonl.gz, .json or .zip files."
+    )
+
+
+def _table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Tab-separated fields have no quotes around them; comma-separated ones may."""
+    lines = (line.text for line in read_lines(path))
+    quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
+    reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",", quoting=quoting)
+    names = list(columns) or next(reader, [])
+    for cells in reader:
+        if not cells:
+            continue
+        if len(cells) != len(names):
+            raise UserError(
+                f"{path}:{reader.line_num} has {len(cells)} columns, not the {len(names)} of {', '.join(names)}: mend "
+                "the line, or name the columns of a file that has no header line."
+            )
+        yield Row(dict(zip(names, cells, strict=True)), f"{path}:{reader.line_num}")
+
+
+def _json_lines(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
+    for number, text in lines:
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{name}:{number} is not JSON ({error.msg} at column {error.colno}): mend or drop the line."
+            ) from error
+        if not isinstance(record, dict):
+            raise UserError(f"{name}:{number} is no JSON object but a {type(record).__name__}: mend or drop the line.")
+        yield Row(record, f"{name}:{number}")
+
+
+def _zipped(path: Path) -> Iterator[Row]:
+    """The .jsonl files of an archive, sorted by name; what macOS puts beside them is left alone."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [
+                name for name in archive.namelist() if name.endswith(".jsonl") and not Path(name).name.startswith(".")
+            ]
+            for name in sorted(names):
+                with archive.open(name) as raw:
+                    yield from _json_lines(f"{path}/{name}", enumerate(io.TextIOWrapper(raw, "utf-8"), start=1))
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path} is not a whole zip file ({error}): fetch it again.") from error
+
+
+def _squad(path: Path) -> Iterator[Row]:
+    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's nested form or a flat list."""
+    try:
+        content = json.loads("".join(line.text for line in read_lines(path)))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno} is not JSON ({error.msg}): fetch or mend it.") from error
+    flat = content if isinstance(content, list) else None
+    try:
+        for question in flat if flat is not None else _nested(content):
+            answers = question.get("answers", {"text": [], "answer_start": []})
+            if isinstance(answers, list):
+                answers = {name: [answer[name] for answer in answers] for name in ("text", "answer_start")}
+            fields = {name: question[name] for name in ("id", "context", "question")}
+            found = {"answers": list(answers["text"]), "answer_starts": list(answers["answer_start"])}
+            yield Row({"title": question.get("title", ""), **fields, **found}, f"{path}: question {question['id']}")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not of SQuAD's form ({error!r}): write the examples as .jsonl or .tsv.") from error
+
+
+def _nested(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for article in content["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                yield question | {"title": article.get("title", ""), "context": paragraph["context"]}

@@ -1,0 +1,246 @@
+"""Log-likelihoods of texts under any network that predicts tokens, in few compiled programs.
+
+Legend: B rows of a batch, L tokens read, T tokens the decoder reads, M tokens predicted, E width.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from plmjax.data.progress import ProgressLine
+from plmjax.data.tokenizers import Tokenizer
+from plmjax.decode.continuation import bucket
+from plmjax.errors import UserError
+from plmjax.losses.adaptive import adaptive_cross_entropy
+from plmjax.losses.likelihood import log_likelihood
+from plmjax.modules import Bound
+from plmjax.modules.adaptive import AdaptiveHead
+from plmjax.tasks.framing import Frame, Reading, Request, make_frame
+
+USUAL_LENGTH = 512  # for networks whose positions have no end
+
+
+class Score(NamedTuple):
+    """How likely a text is.
+
+    Attributes:
+        log_p: the sum over its tokens, in nats.
+        tokens: how many were scored.
+        likeliest: whether each of them was the network's first choice.
+    """
+
+    log_p: float
+    tokens: int
+    likeliest: bool
+
+
+class Shape(NamedTuple):
+    """Lengths of a batch's rows."""
+
+    tokens: int
+    decoder: int
+    places: int
+
+
+class Batch(NamedTuple):
+    """int32 [B, L], [B, T] and [B, M], see framing.Reading; segments are 0 and weights 0 at padding."""
+
+    tokens: Any
+    segments: Any
+    decoder_tokens: Any
+    decoder_segments: Any
+    places: Any
+    targets: Any
+    weights: Any
+
+
+class Found(NamedTuple):
+    """float32 [B] and bool [B] of a batch's rows."""
+
+    log_p: Any
+    likeliest: Any
+
+
+class Scorer:
+    """A network that scores texts.
+
+    Args:
+        network: a decoder, an encoder with a token head, XLNet or an encoder-decoder.
+        tokenizer: its own.
+        start: the first token of an encoder-decoder's decoder.
+        length: the most tokens it reads at once; None: all its positions, or 512 where they have no end.
+        batch_tokens: tokens of a batch, padding included.
+        shown: whether progress is shown on standard error.
+
+    Raises:
+        UserError: the network predicts no tokens, or has fewer positions than `length`.
+    """
+
+    def __init__(
+        self,
+        network: Bound,
+        tokenizer: Tokenizer,
+        *,
+        start: int | None = None,
+        length: int | None = None,
+        batch_tokens: int = 8192,
+        shown: bool = False,
+    ) -> None:
+        config = network.module.config
+        if network.kind in ("encoder", "two_stream") and "token" not in config.heads:
+            raise UserError(
+                f"This {type(network.module).__name__} has no head that predicts tokens: of a pair, load the part that "
+                "has one (--part=generator)."
+            )
+        positions = getattr(config, "max_positions", None)
+        if length and positions and length > positions:
+            raise UserError(f"--length is {length}, but the network has {positions} positions: lower it.")
+        if length is not None and length < 8:
+            raise UserError(f"--length is {length}, too little to read a text in: give at least 8.")
+        self.network, self.tokenizer, self.shown = network, tokenizer, shown
+        self.length = length or positions or USUAL_LENGTH
+        self.size = min(tokenizer.vocabulary.size, config.vocab_size)
+        self._start, self._batch_tokens = start, batch_tokens
+
+    def requests(self, pairs: Sequence[tuple[str, str]]) -> list[Request]:
+        """Contexts and texts in tokens, the two of a pair read as one string.
+
+        A token that reaches over the border belongs to the text. Raises UserError for a text without a token.
+        """
+        contexts = self.tokenizer.encode_batch([context for context, _ in pairs])
+        wholes = self.tokenizer.encode_batch([context + text for context, text in pairs])
+        requests = []
+        for (_, text), context, whole in zip(pairs, contexts, wholes, strict=True):
+            shared = 0
+            while shared < min(len(context), len(whole)) and context[shared] == whole[shared]:
+                shared += 1
+            if shared == len(whole):
+                raise UserError(f"The text {text!r:.40} has no token of its own, so it can't be scored: leave it out.")
+            requests.append(Request(whole[:shared], whole[shared:]))
+        return requests
+
+    def score(self, requests: Sequence[Request], what: str = "scored", *, hide_rest: bool = False) -> list[Score]:
+        """The score of each request; `what` names the work where progress is shown, see framing.py for `hide_rest`.
+
+        Raises:
+            UserError: a text is longer than the network reads.
+        """
+        vocabulary = self.tokenizer.vocabulary
+        frame = make_frame(self.network.kind, vocabulary, self.length, start=self._start, hide_rest=hide_rest)
+        log_p, counts = np.zeros(len(requests)), np.zeros(len(requests), int)
+        likeliest = np.ones(len(requests), bool)
+        progress, done = ProgressLine(what, "texts", self.shown), 0
+        for shape, numbers in sorted(_by_shape(requests, frame, self.length).items()):
+            readings = chain.from_iterable(
+                ((number, reading) for reading in frame(requests[number])) for number in numbers
+            )
+            rows = max(1, self._batch_tokens // sum(shape[:2]))
+            while part := list(islice(readings, rows)):
+                owners = np.array([number for number, _ in part])
+                found = self._run([reading for _, reading in part], shape, rows)
+                np.add.at(log_p, owners, found.log_p[: len(part)])
+                np.logical_and.at(likeliest, owners, found.likeliest[: len(part)])
+                np.add.at(counts, owners, [len(reading.targets) for _, reading in part])
+                read = done + len(set(owners.tolist()))
+                progress.update(min(1.0, read / len(requests)), read)
+            done += len(numbers)
+        progress.close()
+        return [Score(float(p), int(n), bool(best)) for p, n, best in zip(log_p, counts, likeliest, strict=True)]
+
+    def _run(self, readings: Sequence[Reading], shape: Shape, rows: int) -> Found:
+        return jax.device_get(
+            _score(self.network.module, self.network.params, _batch(readings, shape, rows), size=self.size)
+        )
+
+
+def _by_shape(requests: Sequence[Request], frame: Frame, length: int) -> dict[Shape, list[int]]:
+    """The requests' numbers by the shape of their readings, the shorter first so that little is padded."""
+    groups: dict[Shape, list[int]] = defaultdict(list)
+    for number, request in enumerate(requests):
+        if (reading := next(frame(request), None)) is not None:
+            decoder = min(bucket(len(reading.decoder_tokens)), length) if reading.decoder_tokens else 0
+            shape = Shape(
+                min(bucket(len(reading.tokens)), length), decoder, 1 << (len(reading.places) - 1).bit_length()
+            )
+            groups[shape].append(number)
+    return groups
+
+
+def _batch(readings: Sequence[Reading], shape: Shape, rows: int) -> Batch:
+    """Arrays of a shape, padded on the right and with rows that weigh nothing."""
+    batch = Batch(
+        tokens=np.zeros((rows, shape.tokens), np.int32),
+        segments=np.zeros((rows, shape.tokens), np.int32),
+        decoder_tokens=np.zeros((rows, shape.decoder), np.int32),
+        decoder_segments=np.zeros((rows, shape.decoder), np.int32),
+        places=np.zeros((rows, shape.places), np.int32),
+        targets=np.zeros((rows, shape.places), np.int32),
+        weights=np.zeros((rows, shape.places), np.float32),
+    )
+    for row, reading in enumerate(readings):
+        batch.tokens[row, : len(reading.tokens)] = reading.tokens
+        batch.segments[row, : len(reading.tokens)] = 1
+        batch.decoder_tokens[row, : len(reading.decoder_tokens)] = reading.decoder_tokens
+        batch.decoder_segments[row, : len(reading.decoder_tokens)] = 1
+        batch.places[row, : len(reading.places)] = reading.places
+        batch.targets[row, : len(reading.targets)] = reading.targets
+        batch.weights[row, : len(reading.targets)] = 1
+    return batch
+
+
+@partial(jax.jit, static_argnames=("module", "size"))
+def _score(module: Any, params: Any, batch: Batch, *, size: int) -> Found:
+    network = Bound(module, params)
+    head = network.token_head(STATES[network.kind](network, batch))
+    if isinstance(head, AdaptiveHead):
+        found = adaptive_cross_entropy(head.clusters, batch.targets, batch.weights, size=size)
+        log_p_BM, correct_BM = -found.loss, found.correct
+    else:
+        h_SE = head.h.reshape(-1, head.h.shape[-1])
+        flat = log_likelihood(h_SE, head.table, head.bias, batch.targets.reshape(-1), size=size)
+        log_p_BM, correct_BM = (value.reshape(batch.targets.shape) for value in flat)
+    log_p_B = jnp.sum(jnp.where(batch.weights > 0, log_p_BM, 0.0), axis=1)
+    return Found(log_p_B, jnp.all((correct_BM > 0) | (batch.weights == 0), axis=1))
+
+
+def _chosen(x_BLD: jax.Array, batch: Batch) -> jax.Array:
+    """[B, M, D]: only the predicting states go through the head."""
+    return jnp.take_along_axis(x_BLD, batch.places[..., None], axis=1)
+
+
+def _decoder_states(network: Bound, batch: Batch) -> jax.Array:
+    return _chosen(network.decode(batch.tokens, None, batch.segments), batch)
+
+
+def _encoder_states(network: Bound, batch: Batch) -> jax.Array:
+    return _chosen(network.encode_for_tokens(batch.tokens, None, None, batch.segments).tokens_BLD, batch)
+
+
+def _encoder_decoder_states(network: Bound, batch: Batch) -> jax.Array:
+    memory_BLD = network.encode(batch.tokens, None, batch.segments)
+    x_BTD = network.decode(batch.decoder_tokens, memory_BLD, batch.segments, None, batch.decoder_segments)
+    return _chosen(x_BTD, batch)
+
+
+def _two_stream_states(network: Bound, batch: Batch) -> jax.Array:
+    length = batch.tokens.shape[1]
+    later_LL = jnp.arange(length)[None] >= jnp.arange(length)[:, None]
+    hidden_BLL = jnp.broadcast_to(later_LL[None], (len(batch.tokens), length, length))
+    queries_BML = jax.nn.one_hot(batch.places, length) * (batch.weights > 0)[..., None]
+    return network.two_streams(batch.tokens, hidden_BLL, queries_BML, None, batch.segments).g
+
+
+STATES = {
+    "decoder": _decoder_states,
+    "encoder": _encoder_states,
+    "encoder_decoder": _encoder_decoder_states,
+    "two_stream": _two_stream_states,
+}
