@@ -133,7 +133,7 @@ def _decoded(place: str, line: bytes) -> str:
 
 
 def _squad(path: Path) -> Iterator[Row]:
-    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's nested form or a flat list."""
+    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's form or a flat list."""
     try:
         content = json.loads("".join(line.text for line in read_lines(path)))
     except json.JSONDecodeError as error:

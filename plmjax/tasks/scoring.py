@@ -27,7 +27,7 @@ from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Frame, Reading, Request, make_frame
 
 USUAL_LENGTH = 512  # for networks whose positions have no end
-FEWEST_PLACES = 8  # so that texts of one to eight tokens share a program
+FEWEST_PLACES = 8  # so that texts of one to eight tokens share a program; an encoder's rows have one place each
 
 
 class Score(NamedTuple):
@@ -150,13 +150,13 @@ class Scorer:
         for request in requests:
             if len(request.text) > frame.room:
                 raise UserError(
-                    f"The text {self.tokenizer.decode(request.text)!r:.40} has {len(request.text)} tokens to score, but "
-                    f"{frame.room} can be at once: raise --length, or shorten it."
+                    f"The text {self.tokenizer.decode(request.text)!r:.40} has {len(request.text)} tokens, but at most "
+                    f"{frame.room} can be scored at once: raise --length, or shorten it."
                 )
         log_p, counts = np.zeros(len(requests)), np.zeros(len(requests), int)
         likeliest = np.ones(len(requests), bool)
         progress, done = ProgressLine(what, "texts", self.shown), 0
-        for shape, numbers in sorted(_by_shape(requests, frame, self.length).items()):
+        for shape, numbers in sorted(self._by_shape(requests, frame).items()):
             readings = _readings(requests, numbers, frame)
             rows = max(1, self._batch_tokens // (shape.tokens + shape.decoder))
             while part := list(islice(readings, rows)):
@@ -175,6 +175,18 @@ class Scorer:
         kind, vocabulary = self.network.kind, self.tokenizer.vocabulary
         return make_frame(kind, vocabulary, self.length, self.asking, hide_rest=hide_rest)
 
+    def _by_shape(self, requests: Sequence[Request], frame: Frame) -> dict[Shape, list[int]]:
+        """The requests' numbers by the shape of their rows, rounded up so that few programs are compiled."""
+        fewest = 1 if self.network.kind == "encoder" else FEWEST_PLACES
+        groups: dict[Shape, list[int]] = defaultdict(list)
+        for number, request in enumerate(requests):
+            if (reading := next(frame.read(request), None)) is not None:
+                tokens = min(bucket(len(reading.tokens)), self.length)
+                decoder = min(bucket(len(reading.decoder_tokens)), self.length) if reading.decoder_tokens else 0
+                places = max(fewest, 1 << (len(reading.places) - 1).bit_length())
+                groups[Shape(tokens, decoder, places)].append(number)
+        return groups
+
     def _run(self, readings: Sequence[Reading], shape: Shape, rows: int) -> Found:
         batch = _batch(readings, shape, rows)
         network = self.network
@@ -187,22 +199,6 @@ def _readings(requests: Sequence[Request], numbers: Sequence[int], frame: Frame)
     for place, number in enumerate(numbers):
         for reading in frame.read(requests[number]):
             yield place, reading
-
-
-def _by_shape(requests: Sequence[Request], frame: Frame, length: int) -> dict[Shape, list[int]]:
-    """The requests' numbers by the shape of their rows, rounded up so that few programs are compiled."""
-    groups: dict[Shape, list[int]] = defaultdict(list)
-    for number, request in enumerate(requests):
-        if (reading := next(frame.read(request), None)) is not None:
-            tokens = min(bucket(len(reading.tokens)), length)
-            decoder = min(bucket(len(reading.decoder_tokens)), length) if reading.decoder_tokens else 0
-            groups[Shape(tokens, decoder, _places(len(reading.places)))].append(number)
-    return groups
-
-
-def _places(count: int) -> int:
-    """1, or the next power of two from 8 on: an encoder's rows have one place each."""
-    return 1 if count == 1 else max(FEWEST_PLACES, 1 << (count - 1).bit_length())
 
 
 def _batch(readings: Sequence[Reading], shape: Shape, rows: int) -> Batch:
