@@ -17,7 +17,7 @@ def fields(source, *columns):
 def test_a_tsv_has_no_quotes(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text('\ufeffsentence\tlabel\r\n"so\t1\r\n\r\nit\'s 5"\t0\r\n', encoding="utf-8", newline="")
-    assert fields(path) == [{"sentence": '"so', "label": "1"}, {"sentence": 'it\'s 5"', "label": "0"}]
+    assert fields(path) == [{"sentence": '"so', "label": "1"}, {"sentence": "it's 5\"", "label": "0"}]
     assert [row.place for row in read_rows(str(path))] == [f"{path}:2", f"{path}:4"]
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from plmjax.modules import FAMILIES, Bound, build
 from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Request
 from plmjax.tasks.scoring import Score, Scorer
-from tests.decode.conftest import SIZE, WordTokenizer
+from tests.decode.conftest import ROWS, SIZE, WordTokenizer
 
 Likelihood = Callable[[list[int], list[int]], float]
 
@@ -38,3 +44,17 @@ class FakeScorer(Scorer):
 @pytest.fixture(scope="session")
 def words() -> WordTokenizer:
     return WordTokenizer()
+
+
+def tiny(family: str, variant: str, **changes: Any) -> Bound:
+    """A tiny network of any family whose scores depend on all that it reads."""
+    module = build(replace(FAMILIES[family].variants[variant], vocab_size=ROWS, unroll=False, **changes))
+    shapes = jax.eval_shape(module.init, jax.random.key(0))["params"]
+    generator = np.random.default_rng(3)
+
+    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        name = path[-1].key
+        std = 2 * leaf.shape[-2] ** -0.5 if name == "kernel" else 1.0 if name == "embedding" else 0.1
+        return jnp.asarray(generator.normal(0, std, leaf.shape) + (name == "scale"), jnp.float32)
+
+    return Bound(module, jax.tree_util.tree_map_with_path(draw, shapes))
