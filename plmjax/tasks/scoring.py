@@ -17,7 +17,6 @@ import numpy as np
 
 from plmjax.data.progress import ProgressLine
 from plmjax.data.tokenizers import Tokenizer
-from plmjax.decode.continuation import SMALLEST_BUCKET, bucket
 from plmjax.errors import UserError
 from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.likelihood import log_likelihood
@@ -27,7 +26,7 @@ from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Frame, Reading, Request, make_frame
 
 USUAL_LENGTH = 512  # for networks whose positions have no end
-FEWEST_PLACES = 8  # so that texts of one to eight tokens share a program; an encoder's rows have one place each
+SMALLEST = 8  # so that what is shorter shares a program
 
 
 class Score(NamedTuple):
@@ -115,8 +114,8 @@ class Scorer:
         positions = getattr(config, "max_positions", None)
         if length and positions and length > positions:
             raise UserError(f"--length is {length}, but the network has {positions} positions: lower it.")
-        if length is not None and length < SMALLEST_BUCKET:
-            raise UserError(f"--length is {length}, too little to read a text in: give {SMALLEST_BUCKET} or more.")
+        if length is not None and length < 2 * SMALLEST:
+            raise UserError(f"--length is {length}, too little to read a text in: give {2 * SMALLEST} or more.")
         self.network, self.tokenizer, self.asking, self.shown = network, tokenizer, asking, shown
         self.length = length or positions or USUAL_LENGTH
         self.size = min(tokenizer.vocabulary.size, config.vocab_size)
@@ -165,9 +164,10 @@ class Scorer:
                 np.add.at(log_p, owners, found.log_p[: len(part)])
                 np.logical_and.at(likeliest, owners, found.likeliest[: len(part)])
                 np.add.at(counts, owners, [len(reading.targets) for _, reading in part])
-                read = done + part[-1][0] + 1
-                progress.update(read / len(requests), read)
+                whole = done + part[-1][0]  # of the last text there may be more rows
+                progress.update(whole / len(requests), whole)
             done += len(numbers)
+            progress.update(done / len(requests), done)
         progress.close()
         return [Score(float(p), int(n), bool(best)) for p, n, best in zip(log_p, counts, likeliest, strict=True)]
 
@@ -177,13 +177,13 @@ class Scorer:
 
     def _by_shape(self, requests: Sequence[Request], frame: Frame) -> dict[Shape, list[int]]:
         """The requests' numbers by the shape of their rows, rounded up so that few programs are compiled."""
-        fewest = 1 if self.network.kind == "encoder" else FEWEST_PLACES
         groups: dict[Shape, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
             if (reading := next(frame.read(request), None)) is not None:
-                tokens = min(bucket(len(reading.tokens)), self.length)
-                decoder = min(bucket(len(reading.decoder_tokens)), self.length) if reading.decoder_tokens else 0
-                places = max(fewest, 1 << (len(reading.places) - 1).bit_length())
+                tokens = min(rounded(len(reading.tokens)), self.length)
+                decoder = min(rounded(len(reading.decoder_tokens)), self.length) if reading.decoder_tokens else 0
+                # An encoder's rows have one place each.
+                places = 1 if self.network.kind == "encoder" else rounded(len(reading.places))
                 groups[Shape(tokens, decoder, places)].append(number)
         return groups
 
@@ -192,6 +192,12 @@ class Scorer:
         network = self.network
         found = _score(network.module, network.params, batch, size=self.size, language=self.asking.language)
         return jax.device_get(found)
+
+
+def rounded(length: int) -> int:
+    """The next of 8, 12, 16, 24, 32, 48, ..., so that few programs are compiled and little is padded."""
+    power = max(SMALLEST, 1 << (length - 1).bit_length())
+    return power * 3 // 4 if power > SMALLEST and length <= power * 3 // 4 else power
 
 
 def _readings(requests: Sequence[Request], numbers: Sequence[int], frame: Frame) -> Iterator[tuple[int, Reading]]:

@@ -16,7 +16,7 @@ from plmjax.modules import Bound
 from plmjax.modules.adaptive import AdaptiveHead
 from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Request
-from plmjax.tasks.scoring import Score, Scorer
+from plmjax.tasks.scoring import Score, Scorer, rounded
 from tests.decode.conftest import SIZE, WordTokenizer
 from tests.tasks.conftest import tiny
 
@@ -238,6 +238,12 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
         Scorer(tiny("electra", "tiny", heads=("detection",)), words)
 
 
+def test_lengths_are_rounded_up_to_few() -> None:
+    assert [rounded(length) for length in (1, 8, 9, 12, 13, 16, 17, 24, 25, 33, 48, 49, 385, 512)] == [
+        8, 8, 12, 12, 16, 16, 24, 24, 32, 48, 48, 64, 512, 512,
+    ]  # fmt: skip
+
+
 def test_nothing_is_scored_where_nothing_is_asked(scorers: dict[str, Scorer]) -> None:
     assert scorers["gpt2"].score([]) == []
 
@@ -250,5 +256,6 @@ def test_progress_counts_texts(
     progress = "plmjax.tasks.scoring.ProgressLine.update"
     monkeypatch.setattr(progress, lambda self, fraction, count: seen.append((fraction, count)))
     Scorer(scorers["bert"].network, words, length=16, batch_tokens=64).score(REQUESTS)
-    assert seen == sorted(seen) and len(seen) == 4
-    assert seen[-1] == (1.0, len(REQUESTS))
+    # Rows of 8 tokens, eight a batch, then four rows of 24: 3 + 1 + 2 + 5 of them are of the shorter texts.
+    assert [count for _, count in seen] == [3, 3, 4, 4, 5]
+    assert [fraction for fraction, _ in seen] == [count / 5 for _, count in seen]

@@ -51,7 +51,7 @@ def bart() -> Any:
     config = transformers.BartConfig(
         vocab_size=SIZE, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=3,
         decoder_attention_heads=3, encoder_ffn_dim=40, decoder_ffn_dim=40, max_position_embeddings=32, init_std=0.4,
-        pad_token_id=PAD, bos_token_id=None, eos_token_id=EOS, decoder_start_token_id=EOS, forced_eos_token_id=EOS,
+        pad_token_id=PAD, bos_token_id=None, eos_token_id=EOS, decoder_start_token_id=EOS, forced_eos_token_id=None,
     )  # fmt: skip
     return transformers.BartForConditionalGeneration(config)
 
