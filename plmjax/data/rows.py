@@ -78,8 +78,10 @@ def _read_file(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Tab-separated fields have no quotes around them; comma-separated ones may, and hold line breaks then."""
     lines = (line.text.removeprefix(BYTE_ORDER_MARK) for line in read_lines(path))
-    quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-    reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",", quoting=quoting, strict=True)
+    if path.suffix == ".tsv":
+        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        reader = csv.reader(lines, strict=True)
     try:
         names = list(columns) or next(reader, [])
         for cells in reader:

@@ -66,6 +66,8 @@ def make_frame(kind: str, vocabulary: Vocabulary, length: int, asking: Asking, *
     Raises:
         UserError: the kind predicts no tokens, or the vocabulary lacks what it needs.
     """
+    if hide_rest and kind != "encoder":
+        raise UserError("hide_rest is for encoders, which alone see what follows a token: leave it False.")
     if kind == "decoder":
         prefix = list(asking.prefix)
         return Frame(length - len(prefix), lambda request: _decoder(request, vocabulary, length, prefix))

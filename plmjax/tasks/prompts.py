@@ -46,7 +46,9 @@ class Prompter:
 
         The test example itself is never among them, wherever the two come from one file.
         """
-        order = np.random.default_rng((self.seed, number)).permutation(len(pool)) if shots else []
+        if not shots:
+            return []
+        order = np.random.default_rng((self.seed, number)).permutation(len(pool))
         return list(islice((pool[index] for index in order if pool[index][0].place != row.place), shots))
 
     def fitting(self, row: Row, examples: Sequence[Example], fits: Callable[[str], bool]) -> tuple[str, int]:

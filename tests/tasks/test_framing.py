@@ -97,6 +97,7 @@ def test_t5_writes_after_its_first_sentinel():
     [longest] = read("encoder_decoder", T5, Request(range(10, 30), range(30, 37)), **settings)
     assert longest.tokens == [*range(24, 30), 49, 1]
     assert longest.decoder_tokens == [0, 49, *range(30, 36)]
+    assert make_frame("encoder_decoder", make_vocabulary(50, T5, (49, 48)), LENGTH, asking).room == 7
     with pytest.raises(UserError, match="no sentinels"):
         read("encoder_decoder", T5, Request([], [7]), asking=asking)
 
@@ -123,5 +124,7 @@ def test_another_encoder_decoder_writes_the_text_for_the_context():
 def test_what_cannot_score_is_refused_in_a_sentence():
     with pytest.raises(UserError, match="kind 'bidirectional' does not score texts"):
         read("bidirectional", {}, Request([], [7]))
+    with pytest.raises(UserError, match="hide_rest is for encoders"):
+        read("decoder", OWN, Request([], [7]), hide_rest=True)
     with pytest.raises(UserError, match="no mask token"):
         read("encoder", {"cls": 1, "sep": 2}, Request([], [7]))
