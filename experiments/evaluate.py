@@ -24,9 +24,13 @@ from experiments import _main
 from experiments.summary import config_as_text
 from plmjax.errors import UserError
 from plmjax.interop import load
+from plmjax.interop.huggingface import CONFIG as HUGGINGFACE
 from plmjax.modules import Bound
-from plmjax.tasks.report import as_table, write
+from plmjax.tasks.asking import find_asking
+from plmjax.tasks.report import RESULTS, as_table, write
 from plmjax.tasks.scoring import Scorer
+from plmjax.train.checkpoints import find
+from plmjax.train.manifest import git_revision, versions
 from plmjax.train.serialize import to_json
 
 DEFAULT = Path(__file__).parent / "configs" / "evaluate.py"
@@ -34,7 +38,7 @@ DEFAULT = Path(__file__).parent / "configs" / "evaluate.py"
 CONFIG = _main.define_config(
     f"{DEFAULT}:blimp", "FILE.py or FILE.py:VARIANT; --config.task.limit=100 and so on set its fields."
 )
-FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
+FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.")
 PART = flags.DEFINE_string("part", None, "Of a checkpoint with several networks, the one to evaluate: generator.")
 WORKDIR = flags.DEFINE_string(
     "workdir", "", "Where results go; by default runs/FROM_NAME, NAME being the evaluation's."
@@ -44,6 +48,8 @@ LENGTH = flags.DEFINE_integer(
     None,
     "The most tokens read at once. Default: all positions of the network, or 512 where they have no end.",
 )
+CODE = flags.DEFINE_string("code", "", "The texts' control code, for a network trained with codes (CTRL).")
+LANGUAGE = flags.DEFINE_string("language", "", "The texts' language, its name or row, for a network that has a table.")
 BATCH_TOKENS = flags.DEFINE_integer(
     "batch_tokens", 8192, "Tokens of a batch, padding included: more on a large device.", lower_bound=1
 )
@@ -55,33 +61,58 @@ def main() -> None:
     if PRINT_CONFIG.value:
         print(config_as_text(config))
         return
+    if not FROM.value:
+        raise UserError("--from names no checkpoint: give a working folder or a Hugging Face directory.")
     source = Path(FROM.value).expanduser()
     workdir = Path(WORKDIR.value or f"runs/{source.absolute().name}_{config.name}")
-    about = {"from": str(source), "part": PART.value, "length": LENGTH.value, "evaluation": to_json(config)}
-    check_folder(workdir, about)
+    asked = {"from": str(source), "part": PART.value, "length": LENGTH.value} | {
+        "code": CODE.value, "language": LANGUAGE.value, "evaluation": to_json(config)
+    }  # fmt: skip
+    check_folder(workdir, asked)
+    config.task.check()
+    scorer, checkpoint = open_scorer(source)
+    report = config.task.evaluate(scorer)
+    print(as_table(report))
+    write(report, workdir, asked | checkpoint | {"revision": git_revision(), "versions": versions()})
+    print(f"results: {workdir / RESULTS}\npredictions: {workdir / 'predictions.jsonl'}")
+
+
+def open_scorer(source: Path) -> tuple[Scorer, dict[str, Any]]:
+    """The network of a checkpoint, ready to score, and what tells the checkpoint from others in its place.
+
+    Raises:
+        UserError: there is none, it has no tokenizer, or its network does not score texts.
+    """
     pretrained = load(source, PART.value)
     if pretrained.tokenizer is None:
         raise UserError(f"The checkpoint {source} has no tokenizer: put its files beside it.")
-    scorer = Scorer(
-        Bound(pretrained.module, jax.device_put(pretrained.params)),
+    checkpoint: dict[str, Any] = {"step": None}
+    trained: dict[str, Any] = {}
+    if not (source / HUGGINGFACE).is_file() or (source / "checkpoints").exists():
+        found = find(source)
+        checkpoint["step"], trained = found.step, found.manifest["config"].get("objective") or {}
+    network = Bound(pretrained.module, jax.device_put(pretrained.params))
+    asking = find_asking(
+        pretrained.config,
+        network.kind,
         pretrained.tokenizer,
-        start=pretrained.special.get("decoder_start_token_id"),
-        length=LENGTH.value,
-        batch_tokens=BATCH_TOKENS.value,
-        shown=True,
+        pretrained.special,
+        trained,
+        code=CODE.value,
+        language=LANGUAGE.value,
     )
-    report = config.task.evaluate(scorer)
-    print(as_table(report))
-    write(report, workdir, about)
-    print(f"results: {workdir / 'results.json'}\npredictions: {workdir / 'predictions.jsonl'}")
+    scorer = Scorer(
+        network, pretrained.tokenizer, asking, length=LENGTH.value, batch_tokens=BATCH_TOKENS.value, shown=True
+    )
+    return scorer, checkpoint
 
 
-def check_folder(workdir: Path, about: dict[str, Any]) -> None:
+def check_folder(workdir: Path, asked: dict[str, Any]) -> None:
     """UserError where a folder holds the results of something else; the same evaluation is made anew."""
-    file = workdir / "results.json"
+    file = workdir / RESULTS
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
-        if {name: before.get(name) for name in about} != json.loads(json.dumps(about)):
+        if {name: before.get(name) for name in asked} != json.loads(json.dumps(asked)):
             raise UserError(f"{workdir} holds the results of another evaluation: give another --workdir.")
 
 

@@ -1,21 +1,22 @@
 """Evaluations without training, for `experiments.evaluate`.
 
     python -m experiments.evaluate --from=runs/gpt2_mini_512 --config=experiments/configs/evaluate.py:VARIANT
-    python -m experiments.evaluate --from=DIR --config=experiments/configs/evaluate.py:lambada --config.task.limit=500
+    python -m experiments.evaluate --from=DIR --config=experiments/configs/evaluate.py:blimp --config.task.limit=100
 
 | variant | what it is | hardware, time | result |
 |---|---|---|---|
 | wikitext2 | perplexity of WikiText-2, --config.task.text=wikitext2/test.txt | not measured | not measured |
-| lambada | LAMBADA's test set, from TFDS or a .jsonl file: --config.task.passages | not measured | not measured |
+| lambada | LAMBADA, GPT-2's own form: --config.task.passages=lambada_test.jsonl | not measured | not measured |
+| lambada_tfds | the same from TFDS, in lower case | not measured | not measured |
 | blimp | BLiMP: --config.task.pairs=BLiMP.zip | not measured | not measured |
 | sst2 | SST-2, K = 0, 1, 8, from TFDS: GLUE's validation set | not measured | not measured |
 | sst2_files | the same from TSV files, --config.task.test and --config.task.train | not measured | not measured |
-| swag | SWAG from TFDS, the ending of a text out of four | not measured | not measured |
+| hellaswag | HellaSwag from TFDS, the ending of a text out of four | not measured | not measured |
 | squad | SQuAD 1.1's form, free answers: --config.task.test=dev-v1.1.json | not measured | not measured |
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from plmjax.errors import UserError
@@ -34,30 +35,22 @@ class Evaluation:
     task: Any
 
 
-def sentiment() -> Choices:
-    return Choices(
-        test="tfds:glue/sst2:validation",
-        train="tfds:glue/sst2:train",
-        prompt="Review: {sentence}\nSentiment:",
-        choices=("negative", "positive"),
-        answer="label",
-        neutral="Sentiment:",
-        shots=(0, 1, 8),
-    )
-
-
-def sentiment_files() -> Choices:
-    task = sentiment()
-    task.test = task.train = ""
-    task.columns = ("sentence", "label")
-    return task
+SENTIMENT = Choices(
+    test="tfds:glue/sst2:validation",
+    train="tfds:glue/sst2:train",
+    prompt="Review: {sentence}\nSentiment:",
+    choices=("negative", "positive"),
+    answer="label",
+    neutral="Sentiment:",
+    shots=(0, 1, 8),
+)
 
 
 def endings() -> Choices:
     return Choices(
-        test="tfds:swag:validation",
-        prompt="{sent1} {sent2}",
-        choice_fields=("ending0", "ending1", "ending2", "ending3"),
+        test="tfds:hellaswag:validation",
+        prompt="{context}",
+        choice_fields=("endings",),
         answer="label",
     )
 
@@ -65,10 +58,11 @@ def endings() -> Choices:
 VARIANTS: dict[str, Callable[[], Any]] = {
     "wikitext2": lambda: Perplexity(detokenize="wikitext"),
     "lambada": Lambada,
+    "lambada_tfds": lambda: Lambada(passages="tfds:lambada:test", field="passage"),
     "blimp": Blimp,
-    "sst2": sentiment,
-    "sst2_files": sentiment_files,
-    "swag": endings,
+    "sst2": lambda: replace(SENTIMENT),
+    "sst2_files": lambda: replace(SENTIMENT, test="", train="", columns=("sentence", "label")),
+    "hellaswag": endings,
     "squad": Answers,
 }
 

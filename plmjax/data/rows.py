@@ -1,13 +1,13 @@
 """Labelled examples: rows of named fields, from local files or TFDS.
 
-path or glob            .tsv, .csv, .jsonl, .jsonl.gz; SQuAD's .json; a .zip of .jsonl files
+path or glob                    .tsv, .csv, .jsonl, .jsonl.gz; SQuAD's .json; a .zip of .jsonl files
 tfds:NAME[/CONFIG][:SPLIT]      a TensorFlow data set, read without TensorFlow; split train by default
 """
 
 import csv
-import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 from plmjax.data.files import JSON_LINES, read_lines
 from plmjax.data.sources import matching_files
 from plmjax.errors import UserError
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,10 @@ class Row:
         """A field; UserError where the row lacks it."""
         if field not in self.fields:
             known = ", ".join(map(str, self.fields))
-            raise UserError(f"{self.place} has no field {field!r} but {known}: name one of these.")
+            raise UserError(
+                f"{self.place} has no field {field!r} but {known:.200}: name one of these, or, of a table without a "
+                "header line, its columns."
+            )
         return self.fields[field]
 
 
@@ -71,20 +76,25 @@ def _read_file(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Tab-separated fields have no quotes around them; comma-separated ones may."""
-    lines = (line.text for line in read_lines(path))
-    quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-    reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",", quoting=quoting)
-    names = list(columns) or next(reader, [])
-    for cells in reader:
-        if not cells:
-            continue
-        if len(cells) != len(names):
-            raise UserError(
-                f"{path}:{reader.line_num} has {len(cells)} columns, not the {len(names)} of {', '.join(names)}: mend "
-                "the line, or name the columns of a file that has no header line."
-            )
-        yield Row(dict(zip(names, cells, strict=True)), f"{path}:{reader.line_num}")
+    """Tab-separated fields have no quotes around them; comma-separated ones may, and hold line breaks then."""
+    lines = (line.text.removeprefix(BYTE_ORDER_MARK) for line in read_lines(path))
+    if path.suffix == ".tsv":
+        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        reader = csv.reader(lines, strict=True)
+    try:
+        names = list(columns) or next(reader, [])
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                raise UserError(
+                    f"{path}:{reader.line_num} has {len(cells)} columns, not the {len(names)} of "
+                    f"{', '.join(names):.200}: mend the line, or name the columns of a file that has no header line."
+                )
+            yield Row(dict(zip(names, cells, strict=True)), f"{path}:{reader.line_num}")
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num} can't be read as a table ({error}): mend the line.") from error
 
 
 def _json_lines(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
@@ -110,14 +120,22 @@ def _zipped(path: Path) -> Iterator[Row]:
                 name for name in archive.namelist() if name.endswith(".jsonl") and not Path(name).name.startswith(".")
             ]
             for name in sorted(names):
+                place = f"{path}/{name}"
                 with archive.open(name) as raw:
-                    yield from _json_lines(f"{path}/{name}", enumerate(io.TextIOWrapper(raw, "utf-8"), start=1))
-    except zipfile.BadZipFile as error:
+                    yield from _json_lines(place, enumerate((_decoded(place, line) for line in raw), start=1))
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is not a whole zip file ({error}): fetch it again.") from error
 
 
+def _decoded(place: str, line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place} is not UTF-8 ({error.reason}): convert it to UTF-8, with iconv for one.") from error
+
+
 def _squad(path: Path) -> Iterator[Row]:
-    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's nested form or a flat list."""
+    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's form or a flat list."""
     try:
         content = json.loads("".join(line.text for line in read_lines(path)))
     except json.JSONDecodeError as error:

@@ -54,9 +54,11 @@ def read_tfds(spec: str, data_dir: str | None = None) -> Iterator[dict[str, Any]
     """The examples of `tfds:NAME[/CONFIG][:SPLIT]`, bytes as text and numpy's numbers and arrays as Python's.
 
     Raises:
-        UserError: TFDS can't prepare the data set, or it has no such split.
+        UserError: TFDS can't prepare the data set, it has no such split, or a feature is named.
     """
     matched = _parse(spec)
+    if matched["feature"]:
+        raise UserError(f"{spec} names a feature, but examples have them all: leave out ?{matched['feature']}.")
     for row in _open(spec, _prepared(spec, matched["name"], data_dir), matched["split"] or "train"):
         yield _plain(row)
 

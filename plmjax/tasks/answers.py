@@ -3,28 +3,33 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from plmjax.data.progress import ProgressLine
 from plmjax.data.rows import Row, read_rows
 from plmjax.decode.beams import Beams
-from plmjax.decode.fill import fill_sentinels
+from plmjax.decode.continuation import Method
+from plmjax.decode.fill import read_spans
 from plmjax.decode.sampling import GREEDY
-from plmjax.decode.text import continue_text, rewrite_text
+from plmjax.decode.text import continue_prompts
 from plmjax.errors import UserError
 from plmjax.tasks.exact_match import exact_match, f1
-from plmjax.tasks.prompts import Prompter, check_template
+from plmjax.tasks.prompts import Example, Fit, Prompter, check_pool, check_settings, labels
 from plmjax.tasks.report import Measure, Report, accuracy
 from plmjax.tasks.scoring import Scorer
+
+BATCH = 8  # questions answered together
 
 
 @dataclass(slots=True)
 class Answers:
     """Exact match and F1 by SQuAD's rules, for each number of examples in context.
 
-    A decoder continues the prompt, T5 fills a sentinel after it, another encoder-decoder rewrites it. An answer ends at
-    EOS, a newline, or where the network begins another question.
+    A decoder continues the prompt; T5 is shown the prompt and a sentinel and writes what belongs there; another
+    encoder-decoder is shown the prompt and writes the answer. It ends at EOS, at a newline, or where the network begins
+    another line of the prompt's ("Question:").
 
     Attributes:
         test, train, columns, prompt, instruction, separator, shots, limit, seed: as those of `Choices`.
-        answer: the field with the answer, a text or a list of texts each of which is right.
+        answer: the field with the answer, a text or a list of texts each of which is right; none: there is no answer.
         max_new_tokens: the longest answer.
         beams, length_penalty: of the search; the paper's are 4 and 0.6. One beam is greedy.
     """
@@ -45,73 +50,130 @@ class Answers:
     limit: int = 0
     seed: int = 0
 
+    def check(self) -> None:
+        """Raises UserError for settings that do not fit together."""
+        check_settings(self.prompt, self.shots, self.train, self.limit)
+        for name in ("max_new_tokens", "beams"):
+            if getattr(self, name) < 1:
+                raise UserError(f"config.task.{name} is {getattr(self, name)}: give 1 or more.")
+
     def evaluate(self, scorer: Scorer) -> Report:
-        """Raises UserError for settings that do not fit together or examples that can't be read."""
-        check_template(self.prompt)
-        if any(self.shots) and not self.train:
-            raise UserError(f"config.task.shots is {self.shots}, but config.task.train names no examples: name some.")
-        if self.max_new_tokens >= scorer.length:
-            raise UserError(
-                f"config.task.max_new_tokens is {self.max_new_tokens}, which leaves no room for a question in "
-                f"{scorer.length} tokens: lower it."
-            )
+        """Raises UserError for settings that do not fit together, examples that can't be read, or the wrong network."""
+        self.check()
+        writer = Writer(scorer, self.max_new_tokens, self.beams, self.length_penalty)
         rows = read_rows(self.test, self.columns)[: self.limit or None]
         golds = [_texts(row, self.answer) for row in rows]
         pool = []
         for row in read_rows(self.train, self.columns) if any(self.shots) else []:
             if texts := _texts(row, self.answer):
                 pool.append((row, texts[0]))
+        if any(self.shots):
+            check_pool(pool, self.shots, self.train)
         report = Report([])
         for shots in self.shots:
-            self._add(report, scorer, rows, golds, pool, shots)
+            self._add(report, writer, rows, golds, pool, shots)
+        report.notes.append("Chance: always saying nothing, which is right where there is no answer.")
         return report
 
     def _add(
         self,
         report: Report,
-        scorer: Scorer,
+        writer: "Writer",
         rows: list[Row],
         golds: list[list[str]],
-        pool: list[tuple[Row, str]],
+        pool: list[Example],
         shots: int,
     ) -> None:
         prompter = Prompter(self.prompt, self.instruction, self.separator, self.seed)
-        room = scorer.length - self.max_new_tokens - 2
-
-        def fits(prompt: str) -> bool:
-            return len(scorer.tokenizer.encode(prompt)) <= room
-
-        found = [prompter.fitting(row, prompter.drawn(pool, n, shots), fits) for n, row in enumerate(rows)]
-        prompts = [prompt for prompt, _ in found]
-        asked = [number for number, prompt in enumerate(prompts) if fits(prompt)]
-        written = dict(zip(asked, self._write(scorer, [prompts[number] for number in asked]), strict=True))
-        answers = [_until_next(written.get(number, ""), self.prompt) for number in range(len(rows))]
+        prompts, fit = [], Fit()
+        for number, row in enumerate(rows):
+            prompt, dropped = prompter.fitting(row, prompter.drawn(pool, row, number, shots), writer.fits)
+            fit.add(dropped, writer.fits(prompt))
+            prompts.append(prompt)
         part = f"{shots} examples"
+        stops = labels(self.prompt)
+        answers = [_until(written, stops) for written in writer.write(prompts, f"answers, {part}")]
         exact = [exact_match(answer, gold) for answer, gold in zip(answers, golds, strict=True)]
         f1s = [f1(answer, gold) for answer, gold in zip(answers, golds, strict=True)]
+        silent = sum(exact_match("", gold) for gold in golds) / len(golds)
         report.measures += [
-            accuracy([value > 0 for value in exact], part, name="exact match"),
-            Measure("F1, %", 100 * sum(f1s) / len(f1s), part, count=len(f1s)),
+            accuracy([value > 0 for value in exact], part, silent, "exact match"),
+            Measure("F1, %", 100 * sum(f1s) / len(f1s), part, 100 * silent, len(f1s)),
         ]
-        if len(asked) < len(rows):
-            report.notes.append(
-                f"{part}: {len(rows) - len(asked)} questions alone are longer than {room} tokens; they count as wrong."
-            )
+        report.notes += fit.notes(part, len(rows), writer.room)
         for row, gold, answer, exactness, overlap in zip(rows, golds, answers, exact, f1s, strict=True):
             line = {"place": row.place, "shots": shots, "answer": answer, "right": gold}
             report.predictions.append(line | {"exact_match": exactness, "f1": overlap})
 
-    def _write(self, scorer: Scorer, prompts: list[str]) -> list[str]:
-        """What the network writes after each prompt."""
-        network, tokenizer = scorer.network, scorer.tokenizer
-        method = Beams(self.beams, length_penalty=self.length_penalty) if self.beams > 1 else GREEDY
-        if network.kind == "encoder_decoder" and tokenizer.vocabulary.sentinels:
-            blank = "<extra_id_0>"
-            texts = [f"{prompt} {blank}" for prompt in prompts]
-            filled = fill_sentinels(network, tokenizer, texts, max_new_tokens=self.max_new_tokens, sampling=method)
-            return [one.spans[0] or "" for one in filled]
-        write = rewrite_text if network.kind == "encoder_decoder" else continue_text
-        return write(network, tokenizer, prompts, max_new_tokens=self.max_new_tokens, sampling=method)
+
+class Writer:
+    """A network that answers prompts.
+
+    Raises:
+        UserError: the network writes no text, or has no room for a prompt beside the answer.
+    """
+
+    def __init__(self, scorer: Scorer, max_new_tokens: int, beams: int, length_penalty: float) -> None:
+        kind, shown = scorer.network.kind, scorer.asking.shown
+        vocabulary = scorer.tokenizer.vocabulary
+        writes = kind == "decoder" or (kind == "encoder_decoder" and scorer.asking.start == vocabulary.padding)
+        if not writes or shown == "mask":
+            raise UserError(
+                f"This {type(scorer.network.module).__name__} does not write an answer after a prompt: use a decoder "
+                "such as GPT-2, or T5."
+            )
+        if scorer.asking.language is not None:
+            raise UserError("Answers are written without a language, which this network reads beside each token.")
+        self._scorer, self._max_new_tokens = scorer, max_new_tokens
+        self._method: Method = Beams(beams, length_penalty=length_penalty) if beams > 1 else GREEDY
+        self._before = list(scorer.asking.prefix)
+        self._after = [] if kind == "decoder" else [vocabulary.eos]
+        self._blank = vocabulary.sentinels[0] if shown == "sentinel" else None
+        if self._blank is not None:
+            self._after = [self._blank, *self._after]
+        self.room = scorer.length - max_new_tokens - len(self._before) - len(self._after)
+        if self.room < 1:
+            raise UserError(
+                f"config.task.max_new_tokens is {max_new_tokens}, which leaves no room for a question in "
+                f"{scorer.length} tokens: lower it."
+            )
+
+    def fits(self, prompt: str) -> bool:
+        """Whether prompt and answer can be read at once."""
+        return len(self._scorer.tokenizer.encode(prompt)) <= self.room
+
+    def write(self, prompts: list[str], what: str) -> list[str]:
+        """The text after each prompt, of which the last tokens are read where it does not fit."""
+        tokenizer = self._scorer.tokenizer
+        ids = [self._before + tokens[-self.room :] + self._after for tokens in tokenizer.encode_batch(prompts)]
+        order = sorted(range(len(ids)), key=lambda number: len(ids[number]))  # the same lengths in a batch
+        written = [""] * len(ids)
+        progress = ProgressLine(what, "questions", self._scorer.shown)
+        for first in range(0, len(order), BATCH):
+            part = order[first : first + BATCH]
+            for number, tokens in zip(part, self._continued([ids[number] for number in part]), strict=True):
+                written[number] = tokenizer.decode(tokens)
+            progress.update((first + len(part)) / len(order), first + len(part))
+        progress.close()
+        return written
+
+    def _continued(self, prompts: list[list[int]]) -> list[list[int]]:
+        network, tokenizer = self._scorer.network, self._scorer.tokenizer
+        vocabulary = tokenizer.vocabulary
+        spoken = [] if vocabulary.eos is None else [vocabulary.eos]
+        outputs = continue_prompts(
+            network,
+            tokenizer,
+            prompts + prompts[-1:] * (BATCH - len(prompts)),  # all batches of one size share a program
+            spoken=[*vocabulary.sentinels, *spoken] if self._blank is not None else spoken,
+            max_new_tokens=self._max_new_tokens,
+            sampling=self._method,
+            seed=0,
+            batch_size=BATCH,
+        )[: len(prompts)]
+        if self._blank is None:
+            return outputs
+        return [read_spans(output, vocabulary.sentinels).get(0, []) for output in outputs]
 
 
 def _texts(row: Row, field: str) -> list[str]:
@@ -127,8 +189,9 @@ def _texts(row: Row, field: str) -> list[str]:
     return list(texts)
 
 
-def _until_next(answer: str, template: str) -> str:
-    """The answer up to a newline, or to what begins the template's last line, which would be another question."""
-    lead = template.rsplit("\n", 2)[-2 if template.count("\n") > 1 else 0].split("{")[0].strip()
-    answer = answer.strip().split("\n")[0]
-    return answer.split(lead)[0].strip() if lead else answer.strip()
+def _until(written: str, stops: list[str]) -> str:
+    """The first line of what is written, up to where one of `stops` begins."""
+    answer = written.strip().split("\n")[0]
+    for stop in stops:
+        answer = answer.split(stop)[0]
+    return answer.strip()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plmjax.data.rows import read_rows
+from plmjax.tasks.prompts import check_limit
 from plmjax.tasks.report import Report, accuracy
 from plmjax.tasks.scoring import Scorer
 
@@ -31,8 +32,13 @@ class Blimp:
     hide_rest: bool = False
     paradigms: bool = False
 
+    def check(self) -> None:
+        """Raises UserError for settings out of range."""
+        check_limit(self.limit)
+
     def evaluate(self, scorer: Scorer) -> Report:
-        """Raises UserError for pairs that can't be read."""
+        """Raises UserError for pairs that can't be read or settings out of range."""
+        self.check()
         seen: dict[str, int] = defaultdict(int)
         rows = []
         for row in read_rows(self.pairs):

@@ -1,12 +1,13 @@
 """Multiple choice and classification by the answers' likelihoods, with K examples in context (GPT-3, Sec. 2.4)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from plmjax.data.rows import Row, read_rows
 from plmjax.errors import UserError
 from plmjax.tasks.framing import Request
-from plmjax.tasks.prompts import Prompter, check_template
+from plmjax.tasks.prompts import Example, Fit, Prompter, check_pool, check_settings
 from plmjax.tasks.report import Report, accuracy
 from plmjax.tasks.scoring import Score, Scorer
 
@@ -30,7 +31,8 @@ class Choices:
     """Accuracy for each number of examples in context, by three rules to choose by.
 
     "sum" takes the choice of the greatest log p(choice | prompt); "a token" divides it by the choice's tokens;
-    "corrected" takes off log p(choice | neutral), what the choice is worth after no question.
+    "corrected" takes off log p(choice | neutral), what the choice is worth after no question. Of equal ones the first
+    is taken.
 
     Attributes:
         test: a source of examples, see data/rows.py.
@@ -39,7 +41,7 @@ class Choices:
         prompt: an example without its answer, "{field}" standing for its fields; the answer follows after a blank.
         choices: the answers to choose from, where they are the same for all.
         choice_fields: where they are not, the fields that hold them, one each, or one that holds a list.
-        answer: the field with the right one: its number from 0, its letter from A or a, or its text.
+        answer: the field with the right one: its text, its number from 0, or its letter from A or a.
         instruction, separator: before all and between examples.
         neutral: the prompt without a question, of the corrected rule.
         shots: numbers of examples in context.
@@ -63,22 +65,27 @@ class Choices:
     limit: int = 0
     seed: int = 0
 
-    def evaluate(self, scorer: Scorer) -> Report:
-        """Raises UserError for settings that do not fit together or examples that can't be read."""
-        check_template(self.prompt)
+    def check(self) -> None:
+        """Raises UserError for settings that do not fit together."""
+        check_settings(self.prompt, self.shots, self.train, self.limit)
         if bool(self.choices) == bool(self.choice_fields):
             raise UserError("Give either config.task.choices, the same for all, or config.task.choice_fields.")
-        if any(self.shots) and not self.train:
-            raise UserError(f"config.task.shots is {self.shots}, but config.task.train names no examples: name some.")
+
+    def evaluate(self, scorer: Scorer) -> Report:
+        """Raises UserError for settings that do not fit together or examples that can't be read."""
+        self.check()
         questions = self._questions(self.test)[: self.limit or None]
         pool = [(question.row, question.answer) for question in self._questions(self.train)] if any(self.shots) else []
+        if pool:
+            check_pool(pool, self.shots, self.train)
         alone = self._alone(scorer, questions)
         report = Report([])
-        chance = sum(1 / len(question.choices) for question in questions) / len(questions)
         for shots in self.shots:
-            self._add(report, scorer, questions, pool, alone, shots, chance)
-        largest = max(map([q.right for q in questions].count, {q.right for q in questions})) / len(questions)
-        report.notes.append(f"Chance: a choice drawn at random; always taking the commonest number: {largest:.1%}.")
+            self._add(report, scorer, questions, pool, alone, shots)
+        [(commonest, count)] = Counter(question.right for question in questions).most_common(1)
+        report.notes.append(
+            f"Chance: a choice drawn at random; always taking choice {commonest} gives {count / len(questions):.1%}."
+        )
         return report
 
     def _questions(self, source: str) -> list[Question]:
@@ -93,8 +100,11 @@ class Choices:
         answer = str(row[self.answer]).strip()
         if answer in choices:
             return Question(row, choices, choices.index(answer))
-        letter = ord(answer.upper()) - ord("A") if len(answer) == 1 and answer.isalpha() else -1
-        number = int(answer) if answer.isascii() and answer.isdigit() else letter
+        number = -1
+        if answer.isascii() and answer.isdigit():
+            number = int(answer)
+        elif answer.isascii() and answer.isalpha() and len(answer) == 1:
+            number = ord(answer.upper()) - ord("A")
         if not 0 <= number < len(choices):
             raise UserError(
                 f"{row.place} has the answer {answer!r:.40}, which is none of its {len(choices)} choices nor the "
@@ -113,12 +123,11 @@ class Choices:
         report: Report,
         scorer: Scorer,
         questions: list[Question],
-        pool: list[tuple[Row, str]],
+        pool: list[Example],
         alone: dict[str, Score],
         shots: int,
-        chance: float,
     ) -> None:
-        requests, dropped = self._requests(scorer, questions, pool, shots)
+        requests, fit = self._requests(scorer, questions, pool, shots)
         scores = iter(scorer.score(requests, f"choices, {shots} examples"))
         right: dict[str, list[bool]] = {rule: [] for rule in RULES}
         for question in questions:
@@ -135,27 +144,24 @@ class Choices:
             line |= {rule: question.choices[chosen[rule]] for rule in RULES}
             report.predictions.append(line | {"log_p": [score.log_p for _, score in found]})
         part = f"{shots} examples"
+        chance = sum(1 / len(question.choices) for question in questions) / len(questions)
         report.measures += [accuracy(right[rule], part, chance, f"accuracy, {rule}") for rule in RULES]
-        if dropped:
-            report.notes.append(
-                f"{part}: {dropped / len(questions):.1f} of them did not fit into {scorer.length} tokens, on average."
-            )
+        report.notes += fit.notes(part, len(questions), scorer.room)
 
     def _requests(
-        self, scorer: Scorer, questions: list[Question], pool: list[tuple[Row, str]], shots: int
-    ) -> tuple[list[Request], int]:
-        """A request for each choice of each question, and how many examples did not fit."""
+        self, scorer: Scorer, questions: list[Question], pool: list[Example], shots: int
+    ) -> tuple[list[Request], Fit]:
+        """A request for each choice of each question, and what did not fit."""
         prompter = Prompter(self.prompt, self.instruction, self.separator, self.seed)
         pairs: list[tuple[str, str]] = []
-        dropped = 0
+        fit = Fit()
         for number, question in enumerate(questions):
-            longest = max(len(scorer.tokenizer.encode(f" {choice}")) for choice in question.choices) if shots else 0
+            longest = max(len(scorer.tokenizer.encode(f" {choice}")) for choice in question.choices)
 
             def fits(prompt: str, longest: int = longest) -> bool:
-                return len(scorer.tokenizer.encode(prompt)) + longest <= scorer.length - 2
+                return len(scorer.tokenizer.encode(prompt)) + longest <= scorer.room
 
-            examples = prompter.drawn(pool, number, shots)
-            prompt, left_out = prompter.fitting(question.row, examples, fits)
-            dropped += left_out
+            prompt, dropped = prompter.fitting(question.row, prompter.drawn(pool, question.row, number, shots), fits)
+            fit.add(dropped, fits(prompt))
             pairs += [(prompt, f" {choice}") for choice in question.choices]
-        return scorer.requests(pairs), dropped
+        return scorer.requests(pairs), fit

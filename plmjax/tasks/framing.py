@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from plmjax.data.vocabulary import Vocabulary
 from plmjax.errors import UserError
+from plmjax.tasks.asking import Asking
 
 
 class Request(NamedTuple):
@@ -39,59 +40,78 @@ class Reading(NamedTuple):
     targets: list[int]
 
 
-Frame = Callable[[Request], Iterator[Reading]]
+class Frame(NamedTuple):
+    """How a kind of network is asked.
+
+    Attributes:
+        room: the most tokens of a text that can be scored at once. A context is cut at its start to fit beside them.
+        read: gives the rows for a request whose text is no longer than that.
+    """
+
+    room: int
+    read: Callable[[Request], Iterator[Reading]]
 
 
-def make_frame(kind: str, vocabulary: Vocabulary, length: int, *, start: int | None, hide_rest: bool) -> Frame:
+def make_frame(kind: str, vocabulary: Vocabulary, length: int, asking: Asking, *, hide_rest: bool = False) -> Frame:
     """The frame for a kind of network.
 
     Args:
         kind: a network's.
         vocabulary: of its tokenizer.
-        length: the most tokens that it reads; contexts are cut at their start to fit.
-        start: the first token of an encoder-decoder's decoder.
+        length: the most tokens that it reads.
+        asking: what its kind does not tell.
         hide_rest: an encoder predicts a token with those after it in the same word masked as well, so that the pieces
             of a word do not give each other away (Kauf and Ivanova 2023).
 
     Raises:
         UserError: the kind predicts no tokens, or the vocabulary lacks what it needs.
     """
+    if hide_rest and kind != "encoder":
+        raise UserError("hide_rest is for encoders, which alone see what follows a token: leave it False.")
     if kind == "decoder":
-        return lambda request: _decoder(request, vocabulary, length)
+        prefix = list(asking.prefix)
+        return Frame(length - len(prefix), lambda request: _decoder(request, vocabulary, length, prefix))
     if kind == "encoder":
         vocabulary.require("mask")
-        return lambda request: _encoder(request, vocabulary, length, hide_rest)
+        edges = [[] if token is None else [token] for token in (vocabulary.opening, vocabulary.closing)]
+        if hide_rest and vocabulary.word_start is None:
+            raise UserError(
+                "The tokenizer can't tell where words start, so later pieces of a word can't be masked with one: "
+                "leave hide_rest False, or use a network whose tokenizer can."
+            )
+        room = length - sum(map(len, edges))
+        return Frame(room, lambda request: _encoder(request, vocabulary, room, edges, hide_rest))
     if kind == "two_stream":
-        return lambda request: _two_stream(request, length)
+        return Frame(length, lambda request: _two_stream(request, length))
     if kind == "encoder_decoder":
-        vocabulary.require("eos")
-        if start is None:
-            raise UserError("The checkpoint does not say which token its decoder starts from: load one that does.")
-        return lambda request: _encoder_decoder(request, vocabulary, length, start)
+        return _encoder_decoder(vocabulary, length, asking)
     raise UserError(
         f"A network of kind {kind!r} does not score texts: use a decoder, an encoder or an encoder-decoder."
     )
 
 
-def _decoder(request: Request, vocabulary: Vocabulary, length: int) -> Iterator[Reading]:
-    """From BOS or EOS where there is no context; without either the first token is read and not scored."""
-    text = list(request.text)
-    opening = vocabulary.bos if vocabulary.bos is not None else vocabulary.eos
-    context = list(request.context) or ([] if opening is None else [opening])
-    if not context:
-        context, text = text[:1], text[1:]
+def _decoder(request: Request, vocabulary: Vocabulary, length: int, prefix: list[int]) -> Iterator[Reading]:
+    """From the prefix, else where there is no context from EOS, which stands between documents in training, or BOS.
+
+    Without any of these the first token is read and not scored.
+    """
+    context, text = list(request.context), list(request.text)
+    if not context and not prefix:
+        opening = vocabulary.eos if vocabulary.eos is not None else vocabulary.bos
+        context, text = ([opening], text) if opening is not None else (text[:1], text[1:])
     if not text:
         return
-    kept = _fitting(context, text, length + 1)
+    kept = [*prefix, *_end(context, length + 1 - len(prefix) - len(text))]
     tokens = [*kept, *text][:-1]
     yield Reading(tokens, [], list(range(len(kept) - 1, len(tokens))), text)
 
 
-def _encoder(request: Request, vocabulary: Vocabulary, length: int, hide_rest: bool) -> Iterator[Reading]:
-    opening = [] if vocabulary.opening is None else [vocabulary.opening]
-    closing = [] if vocabulary.closing is None else [vocabulary.closing]
+def _encoder(
+    request: Request, vocabulary: Vocabulary, room: int, edges: list[list[int]], hide_rest: bool
+) -> Iterator[Reading]:
+    opening, closing = edges
     text = list(request.text)
-    kept = _fitting(request.context, text, length - len(opening) - len(closing))
+    kept = _end(request.context, room - len(text))
     whole = [*opening, *kept, *text, *closing]
     first = len(opening) + len(kept)
     ends = _word_ends(text, vocabulary) if hide_rest else range(1, len(text) + 1)
@@ -103,42 +123,55 @@ def _encoder(request: Request, vocabulary: Vocabulary, length: int, hide_rest: b
 
 def _word_ends(text: Sequence[int], vocabulary: Vocabulary) -> list[int]:
     """For each token the index after the last token of its word."""
-    if vocabulary.word_start is None:
-        raise UserError("The tokenizer can't tell where words start: score tokens one by one, with hide_rest=False.")
     ends, end = [], len(text)
     for index in range(len(text) - 1, -1, -1):
         ends.append(end)
-        if vocabulary.word_start[text[index]]:
+        if vocabulary.word_start is None or vocabulary.word_start[text[index]]:
             end = index
     return ends[::-1]
 
 
 def _two_stream(request: Request, length: int) -> Iterator[Reading]:
     text = list(request.text)
-    kept = _fitting(request.context, text, length)
+    kept = _end(request.context, length - len(text))
     yield Reading([*kept, *text], [], list(range(len(kept), len(kept) + len(text))), text)
 
 
-def _encoder_decoder(request: Request, vocabulary: Vocabulary, length: int, start: int) -> Iterator[Reading]:
-    text = list(request.text)
-    _fitting([], text, length - 2)
-    opening = [] if vocabulary.bos is None else [vocabulary.bos]
-    context, eos = list(request.context), vocabulary.eos
-    if vocabulary.sentinels:
-        shown, before = [*context[-(length - 2) :], vocabulary.sentinels[0], eos], [start, vocabulary.sentinels[0]]
-    elif vocabulary.mask is not None:
-        kept = _fitting(context, text, length - 3)
-        shown, before = [*opening, *kept, vocabulary.mask, eos], [start, *opening, *kept]
-    else:
-        shown, before = [*context[-(length - 1) :], eos], [start]
+def _encoder_decoder(vocabulary: Vocabulary, length: int, asking: Asking) -> Frame:
+    vocabulary.require("eos")
+    eos, start = vocabulary.eos, asking.start
+    if asking.shown == "sentinel":
+        vocabulary.require("sentinels")
+        blank = vocabulary.sentinels[0]
+
+        def after_a_sentinel(request: Request) -> Iterator[Reading]:
+            yield _written([*_end(request.context, length - 2), blank, eos], [start, blank], request.text)
+
+        return Frame(length - 1, after_a_sentinel)
+    if asking.shown == "mask":
+        vocabulary.require("mask")
+        opening = [] if vocabulary.bos is None else [vocabulary.bos]
+        room = length - 2 - len(opening)
+
+        def whole(request: Request) -> Iterator[Reading]:
+            kept = _end(request.context, room - len(request.text))
+            shown = [*opening, *kept, vocabulary.mask, eos]
+            yield _written(shown, [start, *opening, *kept], request.text)
+
+        return Frame(room, whole)
+
+    def the_rest(request: Request) -> Iterator[Reading]:
+        yield _written([*_end(request.context, length - 1), eos], [start], request.text)
+
+    return Frame(length, the_rest)
+
+
+def _written(shown: list[int], before: list[int], text: Sequence[int]) -> Reading:
+    """The encoder is shown one, and the decoder writes the text after the other."""
     written = [*before, *text][:-1]
-    yield Reading(shown, written, list(range(len(before) - 1, len(written))), text)
+    return Reading(shown, written, list(range(len(before) - 1, len(written))), list(text))
 
 
-def _fitting(context: Sequence[int], text: Sequence[int], room: int) -> list[int]:
-    """The end of the context that fits beside the text; UserError where the text alone does not."""
-    if len(text) > room:
-        raise UserError(
-            f"A text has {len(text)} tokens to score, but the network reads {room} at once: raise --length or shorten it."
-        )
-    return list(context[len(context) - (room - len(text)) :]) if len(context) + len(text) > room else list(context)
+def _end(context: Sequence[int], room: int) -> list[int]:
+    """The last `room` tokens of the context."""
+    return list(context[max(0, len(context) - room) :])

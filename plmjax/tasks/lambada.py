@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from plmjax.data.rows import Row, read_rows
 from plmjax.errors import UserError
+from plmjax.tasks.prompts import check_limit
 from plmjax.tasks.report import Measure, Report, accuracy
 from plmjax.tasks.scoring import Scorer
 
@@ -15,7 +16,8 @@ class Lambada:
     """Accuracy and perplexity of the last word (GPT-2, Radford et al. 2019, Sec. 3.3).
 
     A word counts as right where each of its tokens is the network's first choice, given those before it; an encoder
-    predicts each with the later ones masked too. Perplexity is exp of the mean nats of a word.
+    predicts each with the later ones masked too, and so knows how many there are. Perplexity is exp of the mean nats
+    of a word.
 
     Attributes:
         passages: a source of examples, see data/rows.py.
@@ -25,12 +27,17 @@ class Lambada:
 
     NAME: ClassVar[str] = "lambada"
 
-    passages: str = "tfds:lambada:test"
+    passages: str = ""
     field: str = "text"
     limit: int = 0
 
+    def check(self) -> None:
+        """Raises UserError for settings out of range."""
+        check_limit(self.limit)
+
     def evaluate(self, scorer: Scorer) -> Report:
         """Raises UserError for passages that can't be read or have fewer than two words."""
+        self.check()
         rows = read_rows(self.passages)[: self.limit or None]
         pairs = [_split(row, self.field) for row in rows]
         scores = scorer.score(scorer.requests(pairs), "LAMBADA", hide_rest=scorer.network.kind == "encoder")

@@ -9,19 +9,22 @@ from typing import ClassVar
 from plmjax.data.files import read_lines
 from plmjax.errors import UserError
 from plmjax.tasks.framing import Request
+from plmjax.tasks.prompts import check_limit
 from plmjax.tasks.report import Measure, Report
 from plmjax.tasks.scoring import Scorer
 
 # What WikiText's tokenization has put between the words of a text: a rule for each sort, applied in this order.
 WIKITEXT = (
-    (r" @([-,.])@ ", r"\1"),  # "two @-@ part", "1 @,@ 200"
+    (r" @([-,.])@ ", r"\1"),  # two @-@ part, 1 @,@ 200
     (r" ([.,:;!?%)\]])", r"\1"),
     (r"([(\[$£]) ", r"\1"),
-    (r" (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1"),
+    (r" ('t|'s|'re|'ve|'ll|'d|'m)\b", r"\1"),
     (r'" ([^"\n]*?) "', r'"\1"'),
-    (r"(\w+s) ' ", r"\1' "),
-    (r"(?m)^ (=+) (.*) \1 $", r"\1 \2 \1"),
-    (r"(?m)^ | $", ""),
+    (r"(\w+s) ' ", r"\1' "),  # the actors ' lines
+    (r"(?m)^ = = = = (.*) = = = = $", r"==== \1 ===="),
+    (r"(?m)^ = = = (.*) = = = $", r"=== \1 ==="),
+    (r"(?m)^ = = (.*) = = $", r"== \1 =="),
+    (r"(?m)^ +| +$", ""),
 )
 DETOKENIZERS = {"": (), "wikitext": WIKITEXT}
 
@@ -48,16 +51,21 @@ class Perplexity:
     detokenize: str = ""
     limit: int = 0
 
-    def evaluate(self, scorer: Scorer) -> Report:
-        """Raises UserError for a file that can't be read or settings out of range."""
+    def check(self) -> None:
+        """Raises UserError for settings out of range, or where there is no such file."""
+        check_limit(self.limit)
         if self.detokenize not in DETOKENIZERS:
             raise UserError(f"config.task.detokenize is {self.detokenize!r}: choose '' or 'wikitext'.")
         if not self.text or not Path(self.text).is_file():
             raise UserError(f"config.task.text is {self.text!r}, which is no file: name a UTF-8 text.")
+
+    def evaluate(self, scorer: Scorer) -> Report:
+        """Raises UserError for a file that can't be read or settings out of range."""
+        self.check()
         raw = "".join(line.text for line in read_lines(Path(self.text)))
         tokens = scorer.tokenizer.encode(undo(raw, self.detokenize))
-        stride = self.stride or scorer.length // 2
-        room = scorer.length - 2  # for the special tokens that some kinds need
+        room = scorer.room
+        stride = self.stride or room // 2
         if not 0 < stride <= room:
             raise UserError(f"config.task.stride is {stride}: give 1 to {room}, or raise --length.")
         if not tokens or not raw.split():
@@ -72,16 +80,17 @@ class Perplexity:
         uniform = math.log(scorer.size)
         return Report(
             [
-                Measure("nats a token", nats / count, chance=uniform, count=count),
-                Measure("perplexity a token", math.exp(nats / count), chance=float(scorer.size), count=count),
+                Measure("nats a token", nats / max(count, 1), chance=uniform, count=count),
+                Measure("perplexity a token", math.exp(nats / max(count, 1)), chance=float(scorer.size), count=count),
                 Measure(
                     "perplexity a word", _exp(nats / words), chance=_exp(count * uniform / words), count=round(words)
                 ),
                 Measure("bits a byte", nats / size / math.log(2), chance=count * uniform / size / math.log(2)),
             ],
             [
-                f"{len(shown):,} windows of {scorer.length} tokens, {stride} of them scored; perplexity a word is "
-                f"exp(nats of all {count:,} tokens / {round(words):,} words parted by white space in the file).",
+                f"{len(shown):,} windows of {room} tokens, {stride} of them scored after the first window. Perplexity "
+                f"a word is exp(nats of all {count:,} tokens / {round(words):,} words parted by white space in the "
+                f"file), and bits a byte are those nats over ln 2 and {round(size):,} bytes.",
                 f"Chance: each of the {scorer.size:,} tokens equally likely.",
             ],
             [{"window": number, "tokens": score.tokens, "log_p": score.log_p} for number, score in enumerate(scores)],

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+RESULTS = "results.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -67,11 +69,12 @@ def as_table(report: Report) -> str:
 def write(report: Report, workdir: Path, about: dict[str, Any]) -> None:
     """results.json with `about` and the measures, predictions.jsonl, and the table in results.txt."""
     workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / RESULTS).unlink(missing_ok=True)  # written last: where it is, the others are whole and belong to it
     measures = [_as_dict(measure) for measure in report.measures]
     _replace(workdir / "predictions.jsonl", (json.dumps(line, ensure_ascii=False) for line in report.predictions))
     _replace(workdir / "results.txt", [as_table(report)])
     content = {**about, "measures": measures, "notes": report.notes}
-    _replace(workdir / "results.json", [json.dumps(content, indent=2, ensure_ascii=False)])
+    _replace(workdir / RESULTS, [json.dumps(content, indent=2, ensure_ascii=False)])
 
 
 def _as_dict(measure: Measure) -> dict[str, Any]:

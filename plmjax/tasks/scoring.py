@@ -6,9 +6,9 @@ Legend: B rows of a batch, L tokens read, T tokens the decoder reads, M tokens p
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
@@ -17,15 +17,16 @@ import numpy as np
 
 from plmjax.data.progress import ProgressLine
 from plmjax.data.tokenizers import Tokenizer
-from plmjax.decode.continuation import bucket
 from plmjax.errors import UserError
 from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound
 from plmjax.modules.adaptive import AdaptiveHead
+from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Frame, Reading, Request, make_frame
 
 USUAL_LENGTH = 512  # for networks whose positions have no end
+SMALLEST = 8  # so that what is shorter shares a program
 
 
 class Score(NamedTuple):
@@ -72,28 +73,38 @@ class Found(NamedTuple):
 class Scorer:
     """A network that scores texts.
 
-    Args:
-        network: a decoder, an encoder with a token head, XLNet or an encoder-decoder.
-        tokenizer: its own.
-        start: the first token of an encoder-decoder's decoder.
-        length: the most tokens it reads at once; None: all its positions, or 512 where they have no end.
-        batch_tokens: tokens of a batch, padding included.
+    Attributes:
+        network, tokenizer: as given.
+        asking: how the network is asked.
+        length: the most tokens that it reads at once.
+        room: the most tokens of a text that it scores at once.
+        size: how many tokens there are to predict.
         shown: whether progress is shown on standard error.
-
-    Raises:
-        UserError: the network predicts no tokens, or has fewer positions than `length`.
     """
 
     def __init__(
         self,
         network: Bound,
         tokenizer: Tokenizer,
+        asking: Asking = Asking(),  # noqa: B008 (frozen)
         *,
-        start: int | None = None,
         length: int | None = None,
         batch_tokens: int = 8192,
         shown: bool = False,
     ) -> None:
+        """A scorer.
+
+        Args:
+            network: a decoder, an encoder with a token head, XLNet or an encoder-decoder.
+            tokenizer: its own.
+            asking: see `find_asking`.
+            length: the most tokens it reads at once; None: all its positions, or 512 where they have no end.
+            batch_tokens: tokens of a batch, padding included.
+            shown: whether progress is shown on standard error.
+
+        Raises:
+            UserError: the network predicts no tokens, or has fewer positions than `length`.
+        """
         config = network.module.config
         if network.kind in ("encoder", "two_stream") and "token" not in config.heads:
             raise UserError(
@@ -103,12 +114,13 @@ class Scorer:
         positions = getattr(config, "max_positions", None)
         if length and positions and length > positions:
             raise UserError(f"--length is {length}, but the network has {positions} positions: lower it.")
-        if length is not None and length < 8:
-            raise UserError(f"--length is {length}, too little to read a text in: give at least 8.")
-        self.network, self.tokenizer, self.shown = network, tokenizer, shown
+        if length is not None and length < 2 * SMALLEST:
+            raise UserError(f"--length is {length}, too little to read a text in: give {2 * SMALLEST} or more.")
+        self.network, self.tokenizer, self.asking, self.shown = network, tokenizer, asking, shown
         self.length = length or positions or USUAL_LENGTH
         self.size = min(tokenizer.vocabulary.size, config.vocab_size)
-        self._start, self._batch_tokens = start, batch_tokens
+        self._batch_tokens = batch_tokens
+        self.room = self._frame(hide_rest=False).room
 
     def requests(self, pairs: Sequence[tuple[str, str]]) -> list[Request]:
         """Contexts and texts in tokens, the two of a pair read as one string.
@@ -133,45 +145,66 @@ class Scorer:
         Raises:
             UserError: a text is longer than the network reads.
         """
-        vocabulary = self.tokenizer.vocabulary
-        frame = make_frame(self.network.kind, vocabulary, self.length, start=self._start, hide_rest=hide_rest)
+        frame = self._frame(hide_rest)
+        for request in requests:
+            if len(request.text) > frame.room:
+                raise UserError(
+                    f"The text {self.tokenizer.decode(request.text)!r:.40} has {len(request.text)} tokens, but at most "
+                    f"{frame.room} can be scored at once: raise --length, or shorten it."
+                )
         log_p, counts = np.zeros(len(requests)), np.zeros(len(requests), int)
         likeliest = np.ones(len(requests), bool)
         progress, done = ProgressLine(what, "texts", self.shown), 0
-        for shape, numbers in sorted(_by_shape(requests, frame, self.length).items()):
-            readings = chain.from_iterable(
-                ((number, reading) for reading in frame(requests[number])) for number in numbers
-            )
-            rows = max(1, self._batch_tokens // sum(shape[:2]))
+        for shape, numbers in sorted(self._by_shape(requests, frame).items()):
+            readings = _readings(requests, numbers, frame)
+            rows = max(1, self._batch_tokens // (shape.tokens + shape.decoder))
             while part := list(islice(readings, rows)):
-                owners = np.array([number for number, _ in part])
+                owners = np.array([numbers[place] for place, _ in part])
                 found = self._run([reading for _, reading in part], shape, rows)
                 np.add.at(log_p, owners, found.log_p[: len(part)])
                 np.logical_and.at(likeliest, owners, found.likeliest[: len(part)])
                 np.add.at(counts, owners, [len(reading.targets) for _, reading in part])
-                read = done + len(set(owners.tolist()))
-                progress.update(min(1.0, read / len(requests)), read)
+                whole = done + part[-1][0]  # of the last text there may be more rows
+                progress.update(whole / len(requests), whole)
             done += len(numbers)
+            progress.update(done / len(requests), done)
         progress.close()
         return [Score(float(p), int(n), bool(best)) for p, n, best in zip(log_p, counts, likeliest, strict=True)]
 
+    def _frame(self, hide_rest: bool) -> Frame:
+        kind, vocabulary = self.network.kind, self.tokenizer.vocabulary
+        return make_frame(kind, vocabulary, self.length, self.asking, hide_rest=hide_rest)
+
+    def _by_shape(self, requests: Sequence[Request], frame: Frame) -> dict[Shape, list[int]]:
+        """The requests' numbers by the shape of their rows, rounded up so that few programs are compiled."""
+        groups: dict[Shape, list[int]] = defaultdict(list)
+        for number, request in enumerate(requests):
+            if (reading := next(frame.read(request), None)) is not None:
+                tokens = min(rounded(len(reading.tokens)), self.length)
+                decoder = min(rounded(len(reading.decoder_tokens)), self.length) if reading.decoder_tokens else 0
+                # An encoder's rows have one place each.
+                places = 1 if self.network.kind == "encoder" else rounded(len(reading.places))
+                groups[Shape(tokens, decoder, places)].append(number)
+        return groups
+
     def _run(self, readings: Sequence[Reading], shape: Shape, rows: int) -> Found:
-        return jax.device_get(
-            _score(self.network.module, self.network.params, _batch(readings, shape, rows), size=self.size)
-        )
+        batch = _batch(readings, shape, rows)
+        network = self.network
+        found = _score(network.module, network.params, batch, size=self.size, language=self.asking.language)
+        return jax.device_get(found)
 
 
-def _by_shape(requests: Sequence[Request], frame: Frame, length: int) -> dict[Shape, list[int]]:
-    """The requests' numbers by the shape of their readings, the shorter first so that little is padded."""
-    groups: dict[Shape, list[int]] = defaultdict(list)
-    for number, request in enumerate(requests):
-        if (reading := next(frame(request), None)) is not None:
-            decoder = min(bucket(len(reading.decoder_tokens)), length) if reading.decoder_tokens else 0
-            shape = Shape(
-                min(bucket(len(reading.tokens)), length), decoder, 1 << (len(reading.places) - 1).bit_length()
-            )
-            groups[shape].append(number)
-    return groups
+def rounded(length: int) -> int:
+    """The next of 8, 12, 16, 24, 32, 48, ..., so that few programs are compiled and little is padded."""
+    power = max(SMALLEST, 1 << (length - 1).bit_length())
+    return power * 3 // 4 if power > SMALLEST and length <= power * 3 // 4 else power
+
+
+def _readings(requests: Sequence[Request], numbers: Sequence[int], frame: Frame) -> Iterator[tuple[int, Reading]]:
+    """The rows of the requests `numbers`, one after the other, each with its request's place among the numbers."""
+    for place, number in enumerate(numbers):
+        for reading in frame.read(requests[number]):
+            yield place, reading
 
 
 def _batch(readings: Sequence[Reading], shape: Shape, rows: int) -> Batch:
@@ -196,10 +229,10 @@ def _batch(readings: Sequence[Reading], shape: Shape, rows: int) -> Batch:
     return batch
 
 
-@partial(jax.jit, static_argnames=("module", "size"))
-def _score(module: Any, params: Any, batch: Batch, *, size: int) -> Found:
+@partial(jax.jit, static_argnames=("module", "size", "language"))
+def _score(module: Any, params: Any, batch: Batch, *, size: int, language: int | None) -> Found:
     network = Bound(module, params)
-    head = network.token_head(STATES[network.kind](network, batch))
+    head = network.token_head(STATES[network.kind](network, batch, language))
     if isinstance(head, AdaptiveHead):
         found = adaptive_cross_entropy(head.clusters, batch.targets, batch.weights, size=size)
         log_p_BM, correct_BM = -found.loss, found.correct
@@ -216,21 +249,25 @@ def _chosen(x_BLD: jax.Array, batch: Batch) -> jax.Array:
     return jnp.take_along_axis(x_BLD, batch.places[..., None], axis=1)
 
 
-def _decoder_states(network: Bound, batch: Batch) -> jax.Array:
-    return _chosen(network.decode(batch.tokens, None, batch.segments), batch)
+def _decoder_states(network: Bound, batch: Batch, language: int | None) -> jax.Array:
+    # Of the decoders XLM alone takes languages.
+    spoken = {} if language is None else {"token_types_BL": jnp.full_like(batch.tokens, language)}
+    return _chosen(network.decode(batch.tokens, None, batch.segments, **spoken), batch)
 
 
-def _encoder_states(network: Bound, batch: Batch) -> jax.Array:
-    return _chosen(network.encode_for_tokens(batch.tokens, None, None, batch.segments).tokens_BLD, batch)
+def _encoder_states(network: Bound, batch: Batch, language: int | None) -> jax.Array:
+    types_BL = None if language is None else jnp.full_like(batch.tokens, language)
+    return _chosen(network.encode_for_tokens(batch.tokens, types_BL, None, batch.segments).tokens_BLD, batch)
 
 
-def _encoder_decoder_states(network: Bound, batch: Batch) -> jax.Array:
+def _encoder_decoder_states(network: Bound, batch: Batch, _: int | None) -> jax.Array:
     memory_BLD = network.encode(batch.tokens, None, batch.segments)
     x_BTD = network.decode(batch.decoder_tokens, memory_BLD, batch.segments, None, batch.decoder_segments)
     return _chosen(x_BTD, batch)
 
 
-def _two_stream_states(network: Bound, batch: Batch) -> jax.Array:
+def _two_stream_states(network: Bound, batch: Batch, _: int | None) -> jax.Array:
+    """Each place is predicted from what is to its left: the order in which the text is read."""
     length = batch.tokens.shape[1]
     later_LL = jnp.arange(length)[None] >= jnp.arange(length)[:, None]
     hidden_BLL = jnp.broadcast_to(later_LL[None], (len(batch.tokens), length, length))
