@@ -374,3 +374,9 @@ _draw_program = jax.jit(_draw, static_argnames=(*_STATIC, "outputs"))
 _beam_program = jax.jit(_search, static_argnames=("module", "slots", "beams"))
 _begin_program = jax.jit(_begin, static_argnames=_STATIC)
 _chunk_program = jax.jit(_go_on, static_argnames=_STATIC, donate_argnames=("drawing", "cache"))
+
+
+def compilations() -> int:
+    """How many programs have been compiled so far."""
+    programs = (_draw_program, _beam_program, _begin_program, _chunk_program)
+    return sum(program._cache_size() for program in programs)

@@ -89,9 +89,8 @@ class Pretrained:
         special = {name: self.special[name] for name in names if name in self.special}
         if "decoder_start_token_id" in names and "bos_token_id" in self.special:
             special.setdefault("decoder_start_token_id", self.special["bos_token_id"])
-        network: Any = self
         return generate(
-            network,
+            Bound(self.module, self._device_params),
             np.asarray(input_ids, np.int32),
             attention_mask,
             max_new_tokens=max_new_tokens,
