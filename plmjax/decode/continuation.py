@@ -23,7 +23,7 @@ from flax import linen as nn
 
 from plmjax.decode.beams import Beams, Ending, Search, Searcher
 from plmjax.decode.drawing import Drawer, Drawing, Limits, likeliest
-from plmjax.decode.prefill import Prompts, advance, new_columns, prefill
+from plmjax.decode.prefill import Prompts, advance, new_columns, prefill, table_by_columns
 from plmjax.decode.rules import Rule
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling, allowed_tokens
 from plmjax.errors import UserError
@@ -309,8 +309,8 @@ def _draw(
     module: nn.Module, params: Any, asked: _Request, *, slots: int, sampling: Sampling | SampleAndRank, outputs: int
 ) -> Drawing:
     drawing, cache = _begin(module, params, asked, slots=slots, sampling=sampling, outputs=outputs)
-    until = asked.limits.most
-    drawing, _ = _go_on(module, params, asked, drawing, cache, until, slots=slots, sampling=sampling, outputs=outputs)
+    how: dict[str, Any] = {"slots": slots, "sampling": sampling, "outputs": outputs}
+    drawing, _ = _go_on(module, params, asked, drawing, cache, asked.limits.most, whole=True, **how)
     if isinstance(sampling, SampleAndRank):
         return likeliest(drawing, sampling.candidates, outputs)
     return drawing
@@ -344,10 +344,13 @@ def _go_on(
     slots: int,
     sampling: Sampling | SampleAndRank,
     outputs: int = 1,
+    whole: bool = False,
 ) -> tuple[Drawing, Any]:
-    """The tokens after the first, up to `until` in all."""
-    drawer = _drawer(asked, sampling, outputs)
-    return drawer.go_on(drawing, cache, partial(advance, Bound(module, params)), slots, until)
+    """The tokens after the first, up to `until` in all; `whole`: that is the whole text, not a piece of it."""
+    drawer, network = _drawer(asked, sampling, outputs), Bound(module, params)
+    columns_DV = table_by_columns(network, len(drawing.token), slots) if whole else None
+    step = partial(advance, network, columns_DV=columns_DV)
+    return drawer.go_on(drawing, cache, step, slots, until)
 
 
 def _drawer(asked: _Request, sampling: Sampling | SampleAndRank, outputs: int) -> Drawer:
