@@ -12,14 +12,18 @@ import jax
 import jax.numpy as jnp
 
 from plmjax.modules import Bound
+from plmjax.modules.attention import backend
 from plmjax.modules.cache import repeat_rows
+from plmjax.modules.heads import TokenHead
+
+LONG = 64  # new tokens
 
 
 class Prompts(NamedTuple):
     """What is read before the first new token.
 
     Attributes:
-        tokens, segments: int32 [B, L]; 0 in the segments is padding, on a decoder's left and an encoder's right.
+        tokens, segments: int32 [B, L]; 0 in the segments is padding, for a decoder all on the left.
         start: int32 scalar, the first token of an encoder-decoder's decoder; -1 for a decoder.
         history: int32 [B, H], what rules count as written before; -1 where there is nothing, on the left. H may be 0.
     """
@@ -69,14 +73,35 @@ def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> Openin
     return Opening(jnp.repeat(logits_BV, copies, axis=0), cache, jnp.repeat(position_B, copies))
 
 
-def advance(network: Bound, token_R: jax.Array, position_R: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
-    """The logits [R, V] after one more token at these positions, and the cache with it."""
+def advance(
+    network: Bound, token_R: jax.Array, position_R: jax.Array, cache: Any, columns_DV: jax.Array | None = None
+) -> tuple[jax.Array, Any]:
+    """The logits [R, V] after one more token at these positions, and the cache with it.
+
+    columns_DV: what `table_by_columns` gave, or None.
+    """
     tokens_R1, positions_R1 = token_R[:, None], position_R[:, None]
     if network.kind == "decoder":
         x_R1D, cache = network.decode(tokens_R1, positions_R1, None, cache)
     else:
         x_R1D, cache = network.decode(tokens_R1, None, None, positions_R1, None, cache)
-    return network.token_logits(x_R1D)[:, 0], cache
+    if columns_DV is None:
+        return network.token_logits(x_R1D)[:, 0], cache
+    return network.token_head(x_R1D)._replace(table=columns_DV.T).logits()[:, 0], cache
+
+
+def table_by_columns(network: Bound, rows: int, slots: int) -> jax.Array | None:
+    """The head's table [D, V], made once for all steps where that is faster: for one row on a CPU, if it is long.
+
+    A CPU takes the product of one row with a table that no cache holds twice as fast by columns. Turning the table
+    round takes as long as about twenty steps.
+    """
+    if rows > 1 or slots < LONG or backend() != "cpu":
+        return None
+    head = network.token_head(jnp.zeros((1, 1, network.config.d_model), network.config.dtype))
+    if not isinstance(head, TokenHead):
+        return None
+    return jax.lax.optimization_barrier(head.table.astype(head.h.dtype).T)
 
 
 def new_columns(prompts: Prompts, decoder: bool) -> int:

@@ -30,7 +30,8 @@ DEFAULTS: JSON = {
 }  # fmt: skip
 # What Marian's class has for a default of its own.
 MARIAN_DEFAULTS = DEFAULTS | {"vocab_size": 58101}
-SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
+SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+START = {"decoder_start_token_id": 2}  # mBART's class has none: it begins with the language, or with BOS
 CONDITIONAL, TRANSLATION = "ForConditionalGeneration", "MTModel"
 HEADS = (CONDITIONAL, TRANSLATION)  # ends of the classes with a token head
 ROW: Transform = Transform(lambda x: [x.reshape(-1)], lambda ours: ours[0].reshape(1, -1))
@@ -160,7 +161,7 @@ def _family(model_type: str, name: str, head: str, config: type[BartConfig], def
         write_config=write_config,
         table=table,
         choose=partial(choose, without=without, head=whole),
-        special=SPECIAL,
+        special=SPECIAL if config is MBartConfig else SPECIAL | START,
         ours=config,
         architecture=lambda config: whole,
         constants=constants,

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+FORCED_IDS = ("forced_bos_token_id", "forced_eos_token_id")  # what an encoder-decoder writes first and last
 # Of a config.json: what this module writes itself, and what speaks of files and versions that are no longer so.
 WRITTEN = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "_name_or_path", *SPECIAL_IDS}
 
@@ -45,6 +46,8 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     config = family.read_config(given, set(tensors))
     architecture = _architecture(given, family, set(tensors), directory)
     special = dict(family.special) | {name: given[name] for name in SPECIAL_IDS if isinstance(given.get(name), int)}
+    if build(config).kind == "encoder_decoder":
+        special |= _forced(given, directory)
     special = {name: token for name, token in special.items() if token < config.vocab_size}
     table = [_without_prefix(entry, family) for entry in family.table(config, architecture, special)]
     params = import_params(table, tensors, _shapes(config), family.ignored, str(directory))
@@ -85,10 +88,20 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     }  # fmt: skip
     _write_json(directory / CONFIG, whole)
     if pretrained.generates:
-        _write_json(directory / GENERATION_CONFIG, {name: token for name, token in ids.items() if token is not None})
+        forced = {name: special[name] for name in FORCED_IDS if name in special}
+        _write_json(
+            directory / GENERATION_CONFIG, {name: token for name, token in ids.items() if token is not None} | forced
+        )
     if pretrained.tokenizer is not None:
         longest = getattr(pretrained.config, "max_positions", None)
         save_tokenizer(pretrained.tokenizer, directory, family.model_type, longest)
+
+
+def _forced(given: JSON, directory: Path) -> dict[str, int]:
+    """The tokens that are forced in generation: those of generation_config.json where there is one."""
+    if (directory / GENERATION_CONFIG).is_file():
+        given = _read_json(directory / GENERATION_CONFIG)
+    return {name: given[name] for name in FORCED_IDS if isinstance(given.get(name), int)}
 
 
 def _tokenizer(family: Family, directory: Path) -> Tokenizer | None:

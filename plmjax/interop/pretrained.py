@@ -77,16 +77,20 @@ class Pretrained:
     def generate(
         self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int = 20, **options: Any
     ) -> np.ndarray:
-        """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result."""
+        """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result.
+
+        The checkpoint's special and forced tokens are the defaults; None in their place leaves one out.
+        """
         from plmjax.decode import generate
 
-        names = ("eos_token_id", "pad_token_id", "decoder_start_token_id")
+        names = ["eos_token_id", "pad_token_id"]
+        if self.module.kind == "encoder_decoder":
+            names += ["decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"]
         special = {name: self.special[name] for name in names if name in self.special}
-        if self.module.kind != "encoder_decoder":
-            special.pop("decoder_start_token_id", None)
-        network: Any = self
+        if "decoder_start_token_id" in names and "bos_token_id" in self.special:
+            special.setdefault("decoder_start_token_id", self.special["bos_token_id"])
         return generate(
-            network,
+            Bound(self.module, self._device_params),
             np.asarray(input_ids, np.int32),
             attention_mask,
             max_new_tokens=max_new_tokens,

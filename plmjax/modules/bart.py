@@ -26,6 +26,7 @@ from plmjax.modules.transformer import (
     PostNorm,
     PreNorm,
     Stack,
+    run_blocks,
     run_layers,
 )
 
@@ -143,18 +144,18 @@ class CrossStack(nn.Module):
             self.final_norm = self.make_final_norm()
 
     def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
-        """[B, L, D], and the layers' new keys and values [N, B, L, H, K] when a cache [N, ...] is given."""
-        x_BLD, fresh = self._run(lambda block, x, layer_cache: block(x, given, layer_cache), x_BLD, cache)
-        return x_BLD if self.make_final_norm is None else self.final_norm(x_BLD), fresh
+        """[B, L, D], and when a cache is given, its `own` with these tokens written."""
+        x_BLD, own = run_blocks(self.layers, x_BLD, given, cache, **self._sizes)
+        return x_BLD if self.make_final_norm is None else self.final_norm(x_BLD), own
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
         """What every layer's cross-attention reads of the memory, [N, B, S, H, K]."""
-        _, stacked = self._run(lambda block, x, _: (x, block.memory_keys_values(memory_BSD)), memory_BSD, None)
-        return stacked
+        read = lambda block, x, _: (x, block.memory_keys_values(memory_BSD))  # noqa: E731
+        return run_layers(read, self.layers, memory_BSD, None, **self._sizes)[1]
 
-    def _run(self, step: Any, x: Array, per_layer: Any) -> tuple[Array, Any]:
-        sizes: dict[str, Any] = {"num_layers": self.num_layers, "remat": self.remat, "unroll": self.unroll}
-        return run_layers(step, self.layers, x, per_layer, **sizes)
+    @property
+    def _sizes(self) -> dict[str, Any]:
+        return {"num_layers": self.num_layers, "remat": self.remat, "unroll": self.unroll}
 
 
 class Bart(EncoderDecoder):

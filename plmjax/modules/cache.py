@@ -1,6 +1,7 @@
 """The key-value cache of a decoder: a plain pytree that goes in with some tokens and comes out with them appended.
 
-    key, value                  [N, B, T, H, K] in the network's dtype
+    key                         [N, B, H, K, T] in the network's dtype: as a product with one query reads it, so that
+    value                       [N, B, H, T, K] no step copies the cache into another order
     segments                    int32 [B, T]; 0 where there is nothing yet, or padding
     index                       int32 scalar: how many of the T columns are filled
     memory_key, memory_value    [N, B, S, H, K], memory_segments [B, S]: encoder-decoders only
@@ -22,17 +23,17 @@ Cache = dict[str, Array]
 
 def empty_cache(num_layers: int, batch: int, length: int, num_heads: int, head_width: int, dtype: Any) -> Cache:
     """A cache for `length` tokens in all, with none in it."""
-    shape = (num_layers, batch, length, num_heads, head_width)
+    heads = (num_layers, batch, num_heads)
     return {
-        "key": jnp.zeros(shape, dtype),
-        "value": jnp.zeros(shape, dtype),
+        "key": jnp.zeros((*heads, head_width, length), dtype),
+        "value": jnp.zeros((*heads, length, head_width), dtype),
         "segments": jnp.zeros((batch, length), jnp.int32),
         "index": jnp.zeros((), jnp.int32),
     }
 
 
 def layer_cache(cache: Cache) -> LayerCache:
-    """The parts of `cache` with a leading layer axis, as the blocks read them."""
+    """The parts of `cache` with a leading layer axis, as a stack reads them."""
     memory = None
     if "memory_key" in cache:
         memory = KeysValues(cache["memory_key"], cache["memory_value"])
@@ -40,10 +41,10 @@ def layer_cache(cache: Cache) -> LayerCache:
 
 
 def append_segments(cache: Cache, segments_BL: Array) -> tuple[Cache, Mask]:
-    """The cache with the new tokens' segments written, and the causal mask from these tokens to all.
+    """The cache with the new tokens' segments written and `index` past them, and the causal mask from them to all.
 
-    `index` moves on in `append_keys_values`, after the layers. Raises ValueError when there are more tokens than
-    columns. Whether the columns that are left suffice is the caller's to know, for `index` is a number of the run.
+    Their keys and values are still to be written. Raises ValueError when there are more tokens than columns. Whether
+    the columns that are left suffice is the caller's to know, for `index` is a number of the run.
     """
     tokens, columns = segments_BL.shape[1], cache["segments"].shape[1]
     if tokens > columns:
@@ -51,17 +52,13 @@ def append_segments(cache: Cache, segments_BL: Array) -> tuple[Cache, Mask]:
     start = cache["index"]
     segments_BL = segments_BL.astype(jnp.int32)
     segments_BT = lax.dynamic_update_slice_in_dim(cache["segments"], segments_BL, start, axis=1)
-    return cache | {"segments": segments_BT}, Mask(segments_BL, segments_BT, start, causal=True)
+    written = {"segments": segments_BT, "index": start + tokens}
+    return cache | written, Mask(segments_BL, segments_BT, start, causal=True)
 
 
-def append_keys_values(cache: Cache, fresh: KeysValues) -> Cache:
-    """The cache with the layers' new keys and values [N, B, L, H, K] written and `index` moved past them."""
-    start = cache["index"]
-    written = {
-        name: lax.dynamic_update_slice_in_dim(cache[name], new.astype(cache[name].dtype), start, axis=2)
-        for name, new in (("key", fresh.key), ("value", fresh.value))
-    }
-    return cache | written | {"index": start + fresh.key.shape[2]}
+def with_keys_values(cache: Cache, own: KeysValues) -> Cache:
+    """The cache with the keys and values that a stack gave back."""
+    return cache | {"key": own.key, "value": own.value}
 
 
 def repeat_rows(cache: Cache, copies: int) -> Cache:
@@ -75,5 +72,8 @@ def take_rows(cache: Cache, rows_B: Array, first: int) -> Cache:
 
     The columns before `first` and the memory stay as they are: they must be the same for a row and the one it follows.
     """
-    moved = {name: cache[name].at[:, :, first:].set(cache[name][:, rows_B, first:]) for name in ("key", "value")}
-    return cache | moved
+    key, value = cache["key"], cache["value"]
+    return cache | {
+        "key": key.at[..., first:].set(key[:, rows_B, ..., first:]),
+        "value": value.at[..., first:, :].set(value[:, rows_B, :, first:]),
+    }

@@ -36,7 +36,7 @@ class CycledStack(nn.Module):
 
     @nn.compact
     def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
-        """[B, L, D], and the layers' new keys and values [N, B, L, H, K] when a cache [N, ...] is given."""
+        """[B, L, D], and when a cache is given, its `own` with these tokens written."""
         turn = len(self.bands)
         if not turn or min(self.bands) < 0 or self.num_layers % turn:
             raise ValueError(
@@ -54,22 +54,22 @@ class CycledStack(nn.Module):
 
         layer = jax.checkpoint(run, prevent_cse=unroll, static_argnums=4) if self.remat else run
 
-        def one_turn(x_BLD: Array, parts: tuple[Any, Array, LayerCache | None]) -> tuple[Array, Any]:
-            outs = []
+        def one_turn(carry: Any, parts: tuple[Any, Array]) -> tuple[Any, None]:
+            x_BLD, own = carry
             for at, band in enumerate(self.bands):
-                params, number, own = jax.tree.map(lambda leaf, at=at: leaf[at], parts)
-                x_BLD, fresh = layer(x_BLD, params, number, own, band)
-                outs.append(fresh)
-            return x_BLD, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outs)
+                params, number = jax.tree.map(lambda leaf, at=at: leaf[at], parts)
+                part = None if own is None else LayerCache(own, layer=number)
+                x_BLD, own = layer(x_BLD, params, number, part, band)
+            return (x_BLD, own), None
 
         turns = self.num_layers // turn
-        parts = (layers, jnp.arange(self.num_layers), cache)
+        parts = (layers, jnp.arange(self.num_layers, dtype=jnp.int32))
         parts = jax.tree.map(lambda leaf: leaf.reshape(turns, turn, *leaf.shape[1:]), parts)
-        x_BLD, fresh = jax.lax.scan(one_turn, x_BLD, parts, unroll=turns if unroll else 1)
-        fresh = jax.tree.map(lambda leaf: leaf.reshape(self.num_layers, *leaf.shape[2:]), fresh)
+        carry = (x_BLD, None if cache is None else cache.own)
+        (x_BLD, own), _ = jax.lax.scan(one_turn, carry, parts, unroll=turns if unroll else 1)
         if self.make_final_norm is not None:
             x_BLD = self.make_final_norm(name="final_norm")(x_BLD)
-        return x_BLD, fresh
+        return x_BLD, own
 
     def _init(self, key: Array, block: Block, x_11D: Array) -> dict[str, Any]:
         return jax.vmap(lambda key: block.init(key, x_11D, Given(Mask()))["params"])(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.masks import Mask
 from plmjax.modules.transformer import Given
@@ -91,8 +91,8 @@ class EncoderDecoder(nn.Module):
         x_BLD = self.embed_targets(tokens_BL, positions_BL)
         cache, mask = append_segments(cache, segments_BL)
         across = Mask(segments_BL, cache["memory_segments"])
-        x_BLD, fresh = self.decoder(x_BLD, Given(mask, memory_mask=across), layer_cache(cache))
-        return x_BLD, append_keys_values(cache, fresh)
+        x_BLD, own = self.decoder(x_BLD, Given(mask, memory_mask=across), layer_cache(cache))
+        return x_BLD, with_keys_values(cache, own)
 
     def start_cache(self, memory_BSD: Array, memory_segments_BS: Array | None, length: int) -> Cache:
         """A cache for `length` decoder tokens that holds every layer's keys and values of the memory."""

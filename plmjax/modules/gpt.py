@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.modules.attention import Attention, width_of_head
-from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.layers import Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
@@ -164,8 +164,8 @@ class GPT(nn.Module):
             segments_BL = jnp.ones_like(tokens_BL)
         cache, mask = append_segments(cache, segments_BL)
         x_BLD = self.embeddings(tokens_BL, positions_BL)
-        x_BLD, fresh = self.decoder(x_BLD, Given(mask), layer_cache(cache))
-        return x_BLD, append_keys_values(cache, fresh)
+        x_BLD, own = self.decoder(x_BLD, Given(mask), layer_cache(cache))
+        return x_BLD, with_keys_values(cache, own)
 
     @nn.nowrap
     def init_cache(self, batch: int, length: int) -> Cache:

@@ -24,6 +24,7 @@ from plmjax.modules.transformer import (
     Given,
     LayerCache,
     PreNorm,
+    run_blocks,
     run_layers,
 )
 
@@ -105,22 +106,22 @@ class T5Stack(nn.Module):
         self.dropout = Dropout(c.dropout, _LENGTH_AXIS)
 
     def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
-        """[B, L, D], and the new keys and values when a cache is given."""
+        """[B, L, D], and when a cache is given, its `own` with these tokens written."""
         length = x_BLD.shape[1]
-        keys = length if cache is None else cache.own.key.shape[2]
+        keys = length if cache is None else cache.own.key.shape[-1]
         start = 0 if cache is None else given.mask.query_start
         given = given._replace(bias=self.relative_bias(length, keys, start))
-        x_BLD, fresh = self._run(lambda block, x, layer_cache: block(x, given, layer_cache), self.dropout(x_BLD), cache)
-        return self.dropout(self.final_norm(x_BLD)), fresh
+        x_BLD, own = run_blocks(self.layers, self.dropout(x_BLD), given, cache, **self._sizes)
+        return self.dropout(self.final_norm(x_BLD)), own
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
         """What every layer's cross-attention reads of the memory, [N, B, S, H, K]."""
-        _, stacked = self._run(lambda block, x, _: (x, block.memory_keys_values(memory_BSD)), memory_BSD, None)
-        return stacked
+        read = lambda block, x, _: (x, block.memory_keys_values(memory_BSD))  # noqa: E731
+        return run_layers(read, self.layers, memory_BSD, None, **self._sizes)[1]
 
-    def _run(self, step: Any, x: Array, per_layer: Any) -> tuple[Array, Any]:
-        c = self.config
-        return run_layers(step, self.layers, x, per_layer, num_layers=self.depth, remat=c.remat, unroll=c.unroll)
+    @property
+    def _sizes(self) -> dict[str, Any]:
+        return {"num_layers": self.depth, "remat": self.config.remat, "unroll": self.config.unroll}
 
 
 class T5(EncoderDecoder):

@@ -95,10 +95,25 @@ class Given(NamedTuple):
 
 
 class LayerCache(NamedTuple):
-    """One block's part of a cache: keys and values so far, and those of the memory if it has any."""
+    """Keys and values so far, and those of the memory if there is any, in the layout of cache.py.
+
+    A stack is given those of all layers. It hands all of `own` on from block to block, each of which writes its layer,
+    so that they are changed in place; of `memory`, [N, B, S, H, K], a block gets its own.
+    """
 
     own: KeysValues
     memory: KeysValues | None = None
+    layer: Array | None = None
+
+    def append(self, fresh: KeysValues, start: Array) -> tuple[KeysValues, KeysValues]:
+        """All of `own` with `fresh` [B, L, H, K] from column `start` on; and the layer's, [B, T, H, K] as seen."""
+        key_BHKL, value_BHLK = jnp.transpose(fresh.key, (0, 2, 3, 1)), jnp.transpose(fresh.value, (0, 2, 1, 3))
+        key, value = self.own.key, self.own.value
+        key = lax.dynamic_update_slice(key, key_BHKL[None].astype(key.dtype), (self.layer, 0, 0, 0, start))
+        value = lax.dynamic_update_slice(value, value_BHLK[None].astype(value.dtype), (self.layer, 0, 0, start, 0))
+        key_BHKT, value_BHTK = (lax.dynamic_index_in_dim(x, self.layer, keepdims=False) for x in (key, value))
+        seen = KeysValues(jnp.transpose(key_BHKT, (0, 3, 1, 2)), jnp.transpose(value_BHTK, (0, 2, 1, 3)))
+        return KeysValues(key, value), seen
 
 
 class Block(nn.Module):
@@ -119,22 +134,19 @@ class Block(nn.Module):
         self.residual_dropout = Dropout(self.dropout, self.dropout_axis)
 
     def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
-        """The block's value [B, L, D] and, when a cache is given, the keys and values of these L tokens."""
-        x_BLD, fresh = self.look_at_itself(x_BLD, given, cache)
-        return self.feed_forward(x_BLD), fresh
+        """The block's value [B, L, D] and, when a cache is given, its `own` with these L tokens written."""
+        x_BLD, own = self.look_at_itself(x_BLD, given, cache)
+        return self.feed_forward(x_BLD), own
 
     def look_at_itself(self, x_BLD: Array, given: Given, cache: LayerCache | None) -> tuple[Array, KeysValues | None]:
         """Self-attention, over the cache's tokens too."""
         y_BLD = self.wiring.inward(self.attention_norm, x_BLD)
-        seen = fresh = self.attention.keys_values(y_BLD)
+        seen, own = self.attention.keys_values(y_BLD), None
         if cache is not None:
-            start = given.mask.query_start
-            seen = KeysValues(
-                *(lax.dynamic_update_slice_in_dim(*pair, start, axis=1) for pair in zip(cache.own, fresh, strict=True))
-            )
+            own, seen = cache.append(seen, given.mask.query_start)
         y_BLD = self.attention(y_BLD, seen, given.mask, given.bias)
         x_BLD = self.wiring.outward(self.attention_norm, x_BLD, self.residual_dropout(y_BLD))
-        return x_BLD, None if cache is None else fresh
+        return x_BLD, own
 
     def feed_forward(self, x_BLD: Array) -> Array:
         """The feed-forward half."""
@@ -170,8 +182,8 @@ class CrossBlock(Block):
 
     def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
         """As Block's."""
-        x_BLD, fresh = self.look_at_itself(x_BLD, given, cache)
-        return self.feed_forward(self.look_at_memory(x_BLD, given, cache)), fresh
+        x_BLD, own = self.look_at_itself(x_BLD, given, cache)
+        return self.feed_forward(self.look_at_memory(x_BLD, given, cache)), own
 
     def look_at_memory(self, x_BLD: Array, given: Given, cache: LayerCache | None) -> Array:
         """Cross-attention, with the cache's keys and values where there are some."""
@@ -186,15 +198,15 @@ class CrossBlock(Block):
 
 
 def run_layers(
-    step: Callable[[nn.Module, Array, Any], tuple[Array, Any]],
+    step: Callable[[nn.Module, Any, Any], tuple[Any, Any]],
     block: nn.Module,
-    x_BLD: Array,
+    x_BLD: Any,
     per_layer: Any,
     *,
     num_layers: int,
     remat: bool,
     unroll: bool | None,
-) -> tuple[Array, Any]:
+) -> tuple[Any, Any]:
     """`step(block, x, per_layer[i]) -> (x, out_i)` through the layers; the outs come back stacked.
 
     Every parameter of `block` has a leading axis of `num_layers`, unrolled or not.
@@ -202,7 +214,7 @@ def run_layers(
     Args:
         step: one layer.
         block: an unbound-name child of the calling module; its parameters are those of all layers.
-        x_BLD: the first layer's input.
+        x_BLD: the first layer's input, or a pytree of all that goes from layer to layer.
         per_layer: a pytree with leading axis `num_layers`, or None.
         remat: compute a layer's activations again in the backward pass instead of storing them.
         unroll: one copy of the layer's program a layer. Compiles longer, and runs faster on a CPU, where a scan's
@@ -223,6 +235,26 @@ def run_layers(
     return scan(block, x_BLD, per_layer)
 
 
+def run_blocks(
+    block: nn.Module, x_BLD: Array, given: Given, cache: LayerCache | None, **sizes: Any
+) -> tuple[Array, KeysValues | None]:
+    """`block(x, given, its part of the cache)` through the layers; the cache's `own` comes back written.
+
+    sizes: as run_layers'.
+    """
+    if cache is None:
+        return run_layers(lambda block, x, _: block(x, given), block, x_BLD, None, **sizes)
+
+    def step(block: Any, carry: Any, part: Any) -> tuple[Any, None]:
+        x_BLD, own = carry
+        layer, memory = part
+        return block(x_BLD, given, LayerCache(own, memory, layer)), None
+
+    layers = jnp.arange(sizes["num_layers"], dtype=jnp.int32)
+    carry, _ = run_layers(step, block, (x_BLD, cache.own), (layers, cache.memory), **sizes)
+    return carry
+
+
 class Stack(nn.Module):
     """`num_layers` blocks and a final norm if the wiring has one: `layers/...`, `final_norm/...`."""
 
@@ -234,11 +266,11 @@ class Stack(nn.Module):
 
     @nn.compact
     def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
-        """[B, L, D], and the layers' new keys and values [N, B, L, H, K] when a cache [N, ...] is given."""
-        x_BLD, fresh = run_layers(
-            lambda block, x, layer_cache: block(x, given, layer_cache),
+        """[B, L, D], and when a cache is given, its `own` with these tokens written."""
+        x_BLD, own = run_blocks(
             self.make_block(name="layers"),
             x_BLD,
+            given,
             cache,
             num_layers=self.num_layers,
             remat=self.remat,
@@ -246,4 +278,4 @@ class Stack(nn.Module):
         )
         if self.make_final_norm is not None:
             x_BLD = self.make_final_norm(name="final_norm")(x_BLD)
-        return x_BLD, fresh
+        return x_BLD, own

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array, lax
+from jax import Array
 
 from plmjax.modules.adaptive import AdaptiveEmbeddings, AdaptiveHead, AdaptiveTokenHead, Clusters
 from plmjax.modules.attention import KeysValues, attend_by_logits
-from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.layers import Dense, Dropout, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
@@ -126,20 +126,17 @@ class RecurrentBlock(Block):
         around: Surroundings,
         biases: RelativeBiases | None,
     ) -> tuple[Array, KeysValues | None]:
-        """The block's value [B, L, D] and, when a cache is given, the keys and values of these L tokens."""
+        """The block's value [B, L, D] and, when a cache is given, its `own` with these L tokens written."""
         attention: Any = self.attention  # a RelativeAttention
         whole_BTD = x_BLD if memory_BSD is None else jnp.concatenate([memory_BSD, x_BLD], axis=1)
         whole_BTD = self.wiring.inward(self.attention_norm, whole_BTD)
         y_BLD = whole_BTD[:, -x_BLD.shape[1] :]
-        seen = fresh = attention.keys_values(whole_BTD)
+        seen, own = attention.keys_values(whole_BTD), None
         if cache is not None:
-            start = around.query_start
-            seen = KeysValues(
-                *(lax.dynamic_update_slice_in_dim(*pair, start, axis=1) for pair in zip(cache.own, fresh, strict=True))
-            )
+            own, seen = cache.append(seen, around.query_start)
         y_BLD = self.residual_dropout(attention(y_BLD, seen, around, biases))
         x_BLD = self.wiring.outward(self.attention_norm, x_BLD, y_BLD)
-        return self.feed_forward(x_BLD), None if cache is None else fresh
+        return self.feed_forward(x_BLD), own
 
 
 class RecurrentStack(nn.Module):
@@ -151,7 +148,7 @@ class RecurrentStack(nn.Module):
     def __call__(
         self, x_BLD: Array, memory_NBSD: Array | None, cache: LayerCache | None, around: Surroundings
     ) -> tuple[Array, Array, KeysValues | None]:
-        """[B, L, D]; what each layer read [N, B, L, D]; with a cache the new keys and values [N, B, L, H, K]."""
+        """[B, L, D]; what each layer read [N, B, L, D]; with a cache its `own`, these tokens written."""
         c = self.config
         init, dtype = normal(c.init_std), jnp.dtype(c.dtype)
         biases = LearnedBiases(c.num_heads, c.head_width, init, name="biases")() if c.tie_biases else None
@@ -175,20 +172,22 @@ class RecurrentStack(nn.Module):
             name="layers",
         )
 
-        def step(block: Any, x_BLD: Array, before: Any) -> tuple[Array, Any]:
-            out_BLD, fresh = block.recur(x_BLD, *before, around, biases)
-            return out_BLD, (x_BLD, fresh)
+        def step(block: Any, carry: Any, before: Any) -> tuple[Any, Array]:
+            x_BLD, own = carry
+            memory_BSD, layer = before
+            part = None if own is None else LayerCache(own, layer=layer)
+            return block.recur(x_BLD, memory_BSD, part, around, biases), x_BLD
 
-        x_BLD, (read_NBLD, fresh) = run_layers(
+        (x_BLD, own), read_NBLD = run_layers(
             step,
             block,
-            x_BLD,
-            (memory_NBSD, cache),
+            (x_BLD, None if cache is None else cache.own),
+            (memory_NBSD, jnp.arange(c.num_layers, dtype=jnp.int32)),
             num_layers=c.num_layers,
             remat=c.remat,
             unroll=c.unroll,
         )
-        return x_BLD, read_NBLD, fresh
+        return x_BLD, read_NBLD, own
 
 
 class TransformerXL(nn.Module):
@@ -231,8 +230,8 @@ class TransformerXL(nn.Module):
             return x_BLD
         cache, mask = append_segments(cache, jnp.ones_like(tokens_BL) if segments_BL is None else segments_BL)
         seen = mask.materialize(length, cache["segments"].shape[1])
-        x_BLD, _, fresh = self._run(tokens_BL, None, layer_cache(cache), seen, mask.query_start, reach)
-        return x_BLD, append_keys_values(cache, fresh)
+        x_BLD, _, own = self._run(tokens_BL, None, layer_cache(cache), seen, mask.query_start, reach)
+        return x_BLD, with_keys_values(cache, own)
 
     def decode_after(
         self,
@@ -284,8 +283,8 @@ class TransformerXL(nn.Module):
         waves_TD = sinusoids(distances(queries, keys, causal=True), c.d_model, clamp).astype(c.dtype)
         around = Surroundings(self.state_dropout(waves_TD), seen, query_start)
         x_BLD = self.state_dropout(self.embeddings(tokens_BL))
-        x_BLD, read_NBLD, fresh = self.decoder(x_BLD, memory_NBSD, cache, around)
-        return self.state_dropout(x_BLD), read_NBLD, fresh
+        x_BLD, read_NBLD, own = self.decoder(x_BLD, memory_NBSD, cache, around)
+        return self.state_dropout(x_BLD), read_NBLD, own
 
     @nn.nowrap
     def init_cache(self, batch: int, length: int) -> Cache:

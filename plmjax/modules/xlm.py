@@ -11,7 +11,7 @@ from jax import Array
 
 from plmjax.modules.attention import width_of_head
 from plmjax.modules.beam_answer import AnswersByBeam, BeamAnswerHead
-from plmjax.modules.cache import Cache, append_keys_values, append_segments, empty_cache, layer_cache
+from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
 from plmjax.modules.encoder import HEADS
 from plmjax.modules.heads import FirstTokenLinear, TiedTokenHead
 from plmjax.modules.layers import Dropout, Embed, Initializer, LayerNorm, normal
@@ -133,8 +133,8 @@ class XLM(AnswersByBeam):
             segments_BL = jnp.ones_like(tokens_BL)
         cache, mask = append_segments(cache, segments_BL)
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
-        x_BLD, fresh = self.encoder(x_BLD, Given(mask), layer_cache(cache))
-        return x_BLD, append_keys_values(cache, fresh)
+        x_BLD, own = self.encoder(x_BLD, Given(mask), layer_cache(cache))
+        return x_BLD, with_keys_values(cache, own)
 
     @nn.nowrap
     def init_cache(self, batch: int, length: int) -> Cache:

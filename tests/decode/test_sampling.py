@@ -95,6 +95,11 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     assert frequencies(s.Sampling(temperature=0.0, top_k=4), LOGITS_1V, np.ones(6, bool)).tolist()[1] == 20_000
 
 
+def test_of_equally_likely_tokens_the_first_is_taken() -> None:
+    logits_BV = jnp.asarray([[-2.0, 1.0, 1.0, 0.0], [-jnp.inf, -jnp.inf, -jnp.inf, -3.0], [5.0, 5.0, 5.0, 5.0]])
+    assert s.draw(jax.random.split(jax.random.key(0), 3), logits_BV, s.GREEDY).tolist() == [1, 3, 0]
+
+
 def test_a_row_is_drawn_the_same_whatever_its_neighbours() -> None:
     keys = jax.random.split(jax.random.key(0), 4)
     logits_BV = jax.random.normal(jax.random.key(1), (4, 50))

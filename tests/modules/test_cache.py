@@ -74,8 +74,8 @@ def test_more_tokens_than_columns_are_refused():
 def test_a_cache_needs_no_parameters_and_has_the_dtype():
     cache = network("gpt2", dtype="bfloat16").module.init_cache(3, 8)
     assert {name: (x.shape, str(x.dtype)) for name, x in cache.items()} == {
-        "key": ((2, 3, 8, 2, 16), "bfloat16"),
-        "value": ((2, 3, 8, 2, 16), "bfloat16"),
+        "key": ((2, 3, 2, 16, 8), "bfloat16"),
+        "value": ((2, 3, 2, 8, 16), "bfloat16"),
         "segments": ((3, 8), "int32"),
         "index": ((), "int32"),
     }
