@@ -69,7 +69,14 @@ def _is_done(name: str, value: Any) -> bool:
     return name in (*OPTIONS, *LENGTHS, *IDS) or value in (NEUTRAL.get(name), False, [], {})
 
 
-def settings(generation: Mapping[str, Any], special: Mapping[str, int], kind: str, prompt: int, asked: JSON) -> JSON:
+def settings(
+    generation: Mapping[str, Any],
+    special: Mapping[str, int],
+    kind: str,
+    prompt: int,
+    asked: JSON,
+    usual_new_tokens: int = USUAL_NEW_TOKENS,
+) -> JSON:
     """The keywords of `plmjax.decode.generate`: what is asked for, else the checkpoint's settings and special ids.
 
     Args:
@@ -78,6 +85,7 @@ def settings(generation: Mapping[str, Any], special: Mapping[str, int], kind: st
         kind: of the network; a decoder's lengths count the prompt, an encoder-decoder's its start token.
         prompt: columns of `input_ids`.
         asked: keywords of the caller; None among them stands for no wish.
+        usual_new_tokens: where neither says how many.
     """
     asked = {name: value for name, value in asked.items() if value is not None}
     found = {name: _one(name, value) for name, value in generation.items()}
@@ -88,7 +96,7 @@ def settings(generation: Mapping[str, Any], special: Mapping[str, int], kind: st
         usual.pop("decoder_start_token_id", None)
         usual.pop("forced_bos_token_id", None)
     read_before = 1 if kind == "encoder_decoder" else prompt
-    usual["max_new_tokens"] = _most(found, read_before)
+    usual["max_new_tokens"] = _most(found, read_before, usual_new_tokens)
     usual["min_new_tokens"] = max(found.get("min_new_tokens", 0), found.get("min_length", 0) - read_before)
     if usual.get("do_sample"):
         usual.setdefault("top_k", USUAL_TOP_K)
@@ -100,11 +108,11 @@ def settings(generation: Mapping[str, Any], special: Mapping[str, int], kind: st
     return whole
 
 
-def _most(found: JSON, read_before: int) -> int:
+def _most(found: JSON, read_before: int, usual: int) -> int:
     if "max_new_tokens" in found:
         return found["max_new_tokens"]
     if "max_length" not in found:
-        return USUAL_NEW_TOKENS
+        return usual
     most = found["max_length"] - read_before
     if most < 1:
         raise UserError(
