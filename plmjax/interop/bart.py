@@ -174,12 +174,13 @@ def write_config(config: BartConfig, special: Mapping[str, int]) -> JSON:
 
 
 def constants(config: BartConfig, architecture: str) -> dict[str, np.ndarray]:
-    """Marian's positions, which the bare class stores."""
-    if architecture != "MarianModel":
+    """Marian's positions, which two of its classes store."""
+    stacks = {"MarianModel": ("encoder", "decoder"), "MarianForCausalLM": ("decoder",)}.get(architecture, ())
+    if not stacks:
         return {}
     columns = sinusoidal_table(config.max_positions, config.d_model)
     table_LD = np.concatenate([columns[:, 0::2], columns[:, 1::2]], axis=1)
-    return {f"model.{name}.embed_positions.weight": table_LD for name in ("encoder", "decoder")}
+    return {f"model.{name}.embed_positions.weight": table_LD for name in stacks}
 
 
 def choose(names: set[str], stated: str | None, *, name: str, classes: Mapping[str, str]) -> str:
