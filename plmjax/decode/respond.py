@@ -140,7 +140,8 @@ def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Requ
     has_blank = [bool(blanks(text)) for text in texts]
     with_blanks = [text for text, has in zip(texts, has_blank, strict=True) if has]
     without = [text for text, has in zip(texts, has_blank, strict=True) if not has]
-    filled = iter(fill_sentinels(network, tokenizer, with_blanks, **arguments))
+    # Without blanks the tokenizer need have no sentinels.
+    filled = iter(fill_sentinels(network, tokenizer, with_blanks, **arguments) if with_blanks else [])
     rewritten = iter(rewrite_text(network, tokenizer, without, **arguments, frame=request.frame))
     return [next(filled).text if has else next(rewritten) for has in has_blank]
 
