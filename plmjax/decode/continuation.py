@@ -80,7 +80,8 @@ def continue_tokens(
     Args:
         network: a decoder or an encoder-decoder.
         tokens_BL: int [B, L], the prompts.
-        segments_BL: int [B, L], 0 where a row has padding, at whichever end; None: no padding.
+        segments_BL: int [B, L], 0 where a row has padding, at whichever end; None: no padding. An encoder with
+            positions of its own counts them from the first column, as `transformers` has it.
         max_new_tokens: the most tokens to write for a row.
         key: one key, from which row i takes `fold_in(key, i)`, or an array of B keys; of several outputs of a row,
             output j takes `fold_in` of the row's key and j. A row's result depends on its own prompt and key only, not
@@ -185,6 +186,9 @@ def request(
         raise ValueError("A prompt has no token: give each row at least one, such as the EOS or BOS token.")
     if not np.all((rows >= 0) & (rows < module.config.vocab_size) | ~real_BL):
         raise ValueError(f"A prompt has an id outside the network's {module.config.vocab_size} token rows.")
+    decoder = module.kind == "decoder"
+    if not decoder:  # an encoder counts its positions from the first column
+        lengths_B = np.full(len(rows), int(np.flatnonzero(real_BL.any(axis=0))[-1]) + 1)
     check_positions(module, int(lengths_B.max()), max_new_tokens)
     table = module.config.vocab_size
     limits = Limits(
@@ -193,11 +197,10 @@ def request(
         pad=pad,
         allowed=allowed_tokens(table, table if size is None else min(size, table), forbidden),
     )
-    decoder = module.kind == "decoder"
     if not decoder and start is None:
         raise ValueError("An encoder-decoder needs `start`, the first token that its decoder reads.")
     length = _prompt_bucket(module, int(lengths_B.max()))
-    tokens_BL, segments_BL = _pack(rows, real_BL, length, pad, left=decoder)
+    tokens_BL, segments_BL = (_pack if decoder else _widen)(rows, real_BL, length, pad)
     prompts = Prompts(
         tokens_BL,
         segments_BL,
@@ -272,7 +275,7 @@ def _history(rows_BL: np.ndarray, real_BL: np.ndarray, start: int | None, histor
     if start is not None:
         history_BH = np.full((len(rows_BL), 1), start)
     if history_BH is None:
-        history_BH, _ = _pack(rows_BL, real_BL, rows_BL.shape[1], -1, left=True)
+        history_BH, _ = _pack(rows_BL, real_BL, rows_BL.shape[1], -1)
     fill = bucket(history_BH.shape[1]) - history_BH.shape[1]
     return np.pad(np.asarray(history_BH, np.int32), ((0, 0), (fill, 0)), constant_values=-1)
 
@@ -284,17 +287,22 @@ def _best(search: Search, outputs: int, slots: int) -> Continuation:
     return Continuation(tokens_RN, lengths_R, np.asarray(search.ended_scores)[:, :outputs].reshape(-1))
 
 
-def _pack(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int, left: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The real tokens of each row, side by side, with padding to `length` on the left or on the
-    right."""
+def _pack(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
+    """The real tokens of each row, side by side, with padding to `length` on the left."""
     tokens = np.full((len(rows_BL), length), pad, np.int32)
     segments = np.zeros((len(rows_BL), length), np.int32)
     for row, (tokens_L, real_L) in enumerate(zip(rows_BL, real_BL, strict=True)):
         prompt = tokens_L[real_L]
-        place = slice(length - len(prompt), None) if left else slice(0, len(prompt))
-        tokens[row, place] = prompt
-        segments[row, place] = 1
+        tokens[row, length - len(prompt) :] = prompt
+        segments[row, length - len(prompt) :] = 1
     return tokens, segments
+
+
+def _widen(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows as they are, with padding to `length` on the right."""
+    rows_BL, real_BL = rows_BL[:, :length], real_BL[:, :length]
+    room = ((0, 0), (0, length - rows_BL.shape[1]))
+    return np.pad(np.where(real_BL, rows_BL, pad), room, constant_values=pad), np.pad(real_BL, room).astype(np.int32)
 
 
 def _draw(

@@ -19,7 +19,7 @@ class Prompts(NamedTuple):
     """What is read before the first new token.
 
     Attributes:
-        tokens, segments: int32 [B, L]; 0 in the segments is padding, on a decoder's left and an encoder's right.
+        tokens, segments: int32 [B, L]; 0 in the segments is padding, for a decoder all on the left.
         start: int32 scalar, the first token of an encoder-decoder's decoder; -1 for a decoder.
         history: int32 [B, H], what rules count as written before; -1 where there is nothing, on the left. H may be 0.
     """

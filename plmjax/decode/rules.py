@@ -38,11 +38,11 @@ Rule = Callable[[jax.Array, Written], jax.Array]
 
 
 @dataclass_transform(frozen_default=True)
-def _rule(data: tuple[str, ...], meta: tuple[str, ...] = ()) -> Callable[[type], type]:
-    """A frozen dataclass that is a pytree: its numbers `data` may change without a compilation, `meta` may not."""
+def _rule(data: tuple[str, ...]) -> Callable[[type], type]:
+    """A frozen dataclass that is a pytree: its numbers `data` may change without a compilation."""
 
     def register(cls: type) -> type:
-        return jax.tree_util.register_dataclass(dataclass(frozen=True)(cls), data_fields=data, meta_fields=meta)
+        return jax.tree_util.register_dataclass(dataclass(frozen=True)(cls), data_fields=data, meta_fields=())
 
     return register
 
@@ -65,24 +65,28 @@ class RepetitionPenalty:
         return _put(scores_BV, columns_BT, new_BT)
 
 
-@_rule(data=(), meta=("size",))
+@_rule(data=("size",))
 class NoRepeatNgrams:
-    """Rules out a token that would write the same `size` tokens a second time (Paulus et al. 2017, Sec. 2.5)."""
+    """Rules out a token that would write the same `size` tokens a second time (Paulus et al. 2017, Sec. 2.5).
 
-    size: int
+    0: n-grams may repeat.
+    """
+
+    size: Any
 
     def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        before = self.size - 1
         tokens_BT, end = written.tokens, written.end
-        width = tokens_BT.shape[1] - before
-        if width < 1:
-            return scores_BV
-        same_BW = jnp.arange(width)[None] + before < end  # the n-gram from column w on has been written whole
-        for i in range(before):
-            last_B1 = jax.lax.dynamic_slice_in_dim(tokens_BT, end - before + i, 1, axis=1)
-            same_BW &= (tokens_BT[:, i : i + width] == last_B1) & (last_B1 >= 0)
-        banned_BW = jnp.where(same_BW, tokens_BT[:, before:], -1)
-        return _put(scores_BV, _columns(banned_BW, scores_BV.shape[1]), -jnp.inf)
+        columns_1T = jnp.arange(tokens_BT.shape[1])[None]
+        # An n-gram that ends in column t has been written whole, and so has the one that the next token would end.
+        whole_1T = (columns_1T >= self.size - 1) & (columns_1T < end) & (self.size > 0)
+
+        def as_before(i: jax.Array, same_BT: jax.Array) -> jax.Array:
+            last_B1 = jax.lax.dynamic_slice_in_dim(tokens_BT, end - i, 1, axis=1)
+            return same_BT & (jnp.roll(tokens_BT, i, axis=1) == last_B1) & (last_B1 >= 0)
+
+        same_BT = jax.lax.fori_loop(1, self.size, as_before, jnp.broadcast_to(whole_1T, tokens_BT.shape))
+        banned_BT = jnp.where(same_BT, tokens_BT, -1)
+        return _put(scores_BV, _columns(banned_BT, scores_BV.shape[1]), -jnp.inf)
 
 
 @_rule(data=("least", "eos"))
@@ -193,10 +197,8 @@ def make_rules(
     if min_new_tokens < 0:
         raise ValueError(f"min_new_tokens is {min_new_tokens}: give 0 or more.")
     rules: list[Rule] = []
-    if repetition_penalty != 1.0:
-        rules.append(RepetitionPenalty(repetition_penalty))
-    if no_repeat_ngram_size:
-        rules.append(NoRepeatNgrams(no_repeat_ngram_size))
+    if repetition_penalty != 1.0 or no_repeat_ngram_size:  # both, so that asking for the other compiles nothing anew
+        rules += [RepetitionPenalty(float(repetition_penalty)), NoRepeatNgrams(no_repeat_ngram_size)]
     words = [list(word) for word in bad_words_ids if list(word) != [eos_token_id]]
     if not all(words):
         raise ValueError("bad_words_ids holds a word without a token: leave it out.")

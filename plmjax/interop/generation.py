@@ -84,27 +84,29 @@ def settings(
         special: under Hugging Face's names.
         kind: of the network; a decoder's lengths count the prompt, an encoder-decoder's its start token.
         prompt: columns of `input_ids`.
-        asked: keywords of the caller; None among them stands for no wish.
+        asked: keywords of the caller; None among them leaves the checkpoint's out.
         usual_new_tokens: where neither says how many.
     """
-    asked = {name: value for name, value in asked.items() if value is not None}
     found = {name: _one(name, value) for name, value in generation.items()}
     usual = {name: token for name, token in special.items() if name in IDS}
     usual |= {name: found[name] for name in (*IDS, *OPTIONS) if name in found}
     usual.pop("bos_token_id", None)
+    if kind == "encoder_decoder" and "bos_token_id" in special:
+        usual.setdefault("decoder_start_token_id", special["bos_token_id"])
     if kind != "encoder_decoder":
         usual.pop("decoder_start_token_id", None)
         usual.pop("forced_bos_token_id", None)
     read_before = 1 if kind == "encoder_decoder" else prompt
-    usual["max_new_tokens"] = _most(found, read_before, usual_new_tokens)
+    if "max_new_tokens" not in asked:
+        usual["max_new_tokens"] = _most(found, read_before, usual_new_tokens)
     usual["min_new_tokens"] = max(found.get("min_new_tokens", 0), found.get("min_length", 0) - read_before)
     if usual.get("do_sample"):
         usual.setdefault("top_k", USUAL_TOP_K)
     usual["top_k"] = usual.get("top_k") or None  # 0 there keeps every token
-    whole = usual | asked
+    whole = {name: value for name, value in (usual | asked).items() if value is not None}
     if whole.get("num_beams", 1) == 1:  # as in transformers, what belongs to a search waits for one
         whole = {key: x for key, x in whole.items() if key in asked or key not in ("length_penalty", "early_stopping")}
-    whole["min_new_tokens"] = min(whole["min_new_tokens"], whole["max_new_tokens"])
+    whole["min_new_tokens"] = min(whole.get("min_new_tokens", 0), whole["max_new_tokens"])
     return whole
 
 

@@ -84,12 +84,13 @@ class Pretrained:
         """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result.
 
         What is not given is as the checkpoint's generation_config.json says, or 20 new tokens where neither says it.
+        None in a setting's place leaves the checkpoint's out.
         """
         from plmjax.decode import generate
         from plmjax.interop.generation import settings
 
         tokens_BL = np.asarray(input_ids, np.int32)
-        asked = options | {"max_new_tokens": max_new_tokens}
+        asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
         network: Any = self
         keywords = settings(self.generation, self.special, self.module.kind, tokens_BL.shape[1], asked)
         return generate(network, tokens_BL, attention_mask, **keywords)

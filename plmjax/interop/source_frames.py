@@ -70,7 +70,8 @@ def make_request(
     """
     kind, tokenizer = pretrained.module.kind, pretrained.tokenizer
     generation = pretrained.generation
-    whole = settings(generation, pretrained.special, kind, 0, asked, usual_new_tokens=Request().max_new_tokens)
+    wishes = {name: value for name, value in asked.items() if value is not None}
+    whole = settings(generation, pretrained.special, kind, 0, wishes, usual_new_tokens=Request().max_new_tokens)
     frame = source_frame(pretrained, source, target) if kind == "encoder_decoder" and tokenizer else None
     if frame is None and (source or target):
         raise UserError(f"{pretrained.architecture} rewrites no texts: leave out the language.")
