@@ -51,10 +51,10 @@ class MarianTokenizer(Tokenizer):
         return self._pieces[token]
 
     def _encode(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
-        code, mark, rest = text.partition("<<")
-        code, rest = ([code + mark], rest) if text.startswith(">>") and mark else ([], text)
+        code, mark, after = text.partition("<<")
+        codes, rest = ([code + mark], after) if text.startswith(">>") and mark else ([], text)
         unk = self._ids[ROLES["unk"]]
-        return [self._ids.get(piece, unk) for piece in [*code, *processor.encode(rest, out_type=str)]]
+        return [self._ids.get(piece, unk) for piece in [*codes, *processor.encode(rest, out_type=str)]]
 
     def _decode_ordinary(self, ids: list[int]) -> str:
         return self._target.decode_pieces([self._pieces[token] for token in ids])

@@ -73,7 +73,8 @@ def conditional_generation(network: Bound, inputs: Inputs, special: Mapping[str,
     counted_BL = (labels_BL != IGNORED).astype(jnp.float32)
     targets_BL = jnp.where(labels_BL == IGNORED, 0, labels_BL)
     head = network.token_head(x_BLD)
-    total = cross_entropy(*head, targets_BL, counted_BL, size=len(head.table)).total
+    rows = len(head.table)
+    total = cross_entropy(head.h, head.table, head.bias, targets_BL, counted_BL, size=rows).total
     return outputs | {"loss": total.mean()}
 
 

@@ -138,8 +138,8 @@ def _wrapping(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: s
     A </s> B </s>, XLM's </s> A </s> </s> B </s>, BART's <s> A </s></s> B </s>, nothing for GPT."""
     vocabulary, names = tokenizer.vocabulary, tokenizer.special_names
     if model_type == "bart" and _is_byte_level(backend) and None not in (vocabulary.bos, vocabulary.eos):
-        (opening, bos), (closing, eos) = ((names[i], i) for i in (vocabulary.bos, vocabulary.eos) if i is not None)
-        return processors.RobertaProcessing(sep=(closing, eos), cls=(opening, bos), add_prefix_space=False)
+        first, last = ((names[i], i) for i in (vocabulary.bos, vocabulary.eos) if i is not None)
+        return processors.RobertaProcessing(sep=last, cls=first, add_prefix_space=False)
     if model_type == "xlnet":
         return _wrapping_at_the_end(names, vocabulary.cls, vocabulary.sep)
     opening, closing = vocabulary.opening, vocabulary.closing

@@ -4,7 +4,7 @@ Legend: B batch, L length, D model width, V vocabulary rows.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -57,7 +57,7 @@ class LoneBlock(CrossBlock):
 class BartDecoder(Bart):
     """BART's decoder under its token table. What is made in `Bart.setup` and never called has no parameters."""
 
-    config: BartDecoderConfig
+    config: Any  # a BartDecoderConfig or the like
     kind: ClassVar[str] = "decoder"
 
     @property
@@ -72,7 +72,8 @@ class BartDecoder(Bart):
 
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
-        self.token_head(self.decode(jnp.zeros((1, 1), jnp.int32)))
+        x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
+        self.token_head(x_BLD)
 
     def decode(  # type: ignore[override]  # a decoder's
         self,
