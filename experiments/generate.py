@@ -4,11 +4,13 @@
   python -m experiments.generate --from=BERT_DIR --prompt="Paris is the [MASK] of France."
   python -m experiments.generate --from=runs/gpt2 --prompt="The function returns" --num_beams=4 --no_repeat_ngram=3
   python -m experiments.generate --from=T5_DIR --prompt="The <extra_id_0> walks in <extra_id_1> park"
+  python -m experiments.generate --from=MBART_DIR --prompt="A cat." --source_language=en_XX --target_language=de_DE
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face
 directory. An encoder shows the likeliest tokens for each [MASK] or <mask>, with probabilities; a
 decoder continues the text; an encoder-decoder fills <extra_id_0>, <extra_id_1>, ... or ___, and
 rewrites a text that has none of them. Each text is printed after "> ", with the result below it.
+What no flag says is as the checkpoint's generation_config.json has it.
 """
 
 from pathlib import Path
@@ -17,15 +19,16 @@ import jax
 from absl import flags
 
 from experiments import _main
-from plmjax.decode.respond import Request, read_texts, respond, stream
+from plmjax.decode.respond import read_texts, respond, stream
 from plmjax.interop import load
+from plmjax.interop.source_frames import make_request
 from plmjax.modules import Bound
 
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
 PROMPT = flags.DEFINE_multi_string("prompt", [], "A text; repeat the flag for several.")
 INPUT = flags.DEFINE_string("input", None, "A UTF-8 file with one text a line, instead of --prompt.")
 MAX_NEW_TOKENS = flags.DEFINE_integer(
-    "max_new_tokens", 64, "The most tokens to write for a text; it may end sooner.", lower_bound=1
+    "max_new_tokens", None, "The most tokens to write for a text (default 64); it may end sooner.", lower_bound=1
 )
 TEMPERATURE = flags.DEFINE_float(
     "temperature",
@@ -48,19 +51,23 @@ NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1, "How many outputs to write 
 BEST_OF = flags.DEFINE_integer(
     "best_of", 1, "Draw so many candidates and write the likeliest (Meena: 20 at --temperature=0.88).", lower_bound=1
 )
-NUM_BEAMS = flags.DEFINE_integer("num_beams", 1, "Over 1: beam search with so many beams.", lower_bound=1)
+NUM_BEAMS = flags.DEFINE_integer("num_beams", None, "Over 1: beam search with so many beams.", lower_bound=1)
 LENGTH_PENALTY = flags.DEFINE_float(
-    "length_penalty", 1.0, "Of a beam search: scores are divided by the length to this power."
+    "length_penalty", None, "Of a beam search: scores are divided by the length to this power (default 1)."
 )
 EARLY_STOPPING = flags.DEFINE_enum(
-    "early_stopping", "false", ["true", "false", "never"],
+    "early_stopping", None, ["true", "false", "never"],
     "Of a beam search: end with the first num_beams texts, when none that goes on looks better, or when none can be.",
 )  # fmt: skip
 REPETITION_PENALTY = flags.DEFINE_float(
-    "repetition_penalty", 1.0, "Divides the scores of tokens that are there already (CTRL: 1.2)."
+    "repetition_penalty", None, "Divides the scores of tokens that are there already (CTRL: 1.2)."
 )
 NO_REPEAT_NGRAM = flags.DEFINE_integer(
-    "no_repeat_ngram", 0, "Write no so many tokens twice; 0: they may repeat.", lower_bound=0
+    "no_repeat_ngram", None, "Write no so many tokens twice; 0: they may repeat.", lower_bound=0
+)
+SOURCE_LANGUAGE = flags.DEFINE_string("source_language", None, "Of the texts, for an mBART: en_XX.")
+TARGET_LANGUAGE = flags.DEFINE_string(
+    "target_language", None, "Of what is to be written, for an mBART or a Marian of several languages: de_DE, de."
 )
 STREAM = flags.DEFINE_bool("stream", False, "Show a decoder's text as it is written, one text after the other.")
 
@@ -68,19 +75,25 @@ STREAM = flags.DEFINE_bool("stream", False, "Show a decoder's text as it is writ
 def main() -> None:
     texts = read_texts(PROMPT.value, Path(INPUT.value) if INPUT.value else None)
     pretrained = load(FROM.value)
-    request = Request(
-        max_new_tokens=MAX_NEW_TOKENS.value,
-        temperature=TEMPERATURE.value,
-        top_k=TOP_K.value,
-        top_p=TOP_P.value,
+    asked = {
+        "max_new_tokens": MAX_NEW_TOKENS.value,
+        "temperature": TEMPERATURE.value,
+        "top_k": TOP_K.value,
+        "top_p": TOP_P.value,
+        "num_beams": NUM_BEAMS.value,
+        "length_penalty": LENGTH_PENALTY.value,
+        "early_stopping": {"true": True, "false": False}.get(EARLY_STOPPING.value, EARLY_STOPPING.value),
+        "repetition_penalty": REPETITION_PENALTY.value,
+        "no_repeat_ngram_size": NO_REPEAT_NGRAM.value,
+    }
+    request = make_request(
+        pretrained,
+        asked,
+        SOURCE_LANGUAGE.value,
+        TARGET_LANGUAGE.value,
         seed=SEED.value,
         samples=NUM_SAMPLES.value,
         best_of=BEST_OF.value,
-        beams=NUM_BEAMS.value,
-        length_penalty=LENGTH_PENALTY.value,
-        early_stopping={"true": True, "false": False}.get(EARLY_STOPPING.value, "never"),
-        repetition_penalty=REPETITION_PENALTY.value,
-        no_repeat_ngram=NO_REPEAT_NGRAM.value,
     )
     network = Bound(pretrained.module, jax.device_put(pretrained.params))
     if STREAM.value:

@@ -14,7 +14,6 @@ from plmjax.data.vocabulary import SPECIAL_NAMES, make_vocabulary
 from plmjax.errors import UserError
 
 MODEL_FILE = "spiece.model"
-SHIFTED_FILE = "sentencepiece.bpe.model"  # the name that XLM-RoBERTa's and fairseq's other models have
 
 # The pieces that play each role in the published models (T5, ALBERT, XLNet, CamemBERT, LLaMA and this module's own).
 ROLE_PIECES = {
@@ -167,11 +166,6 @@ def _training_error(error: Exception, vocab_size: int, characters: int) -> Excep
 
 def load(file: Path, sentinels: int | None = None) -> SentencePieceTokenizer:
     """Loads a SentencePiece model; `sentinels` as in `load_tokenizer`."""
-    if file.name == SHIFTED_FILE:
-        raise UserError(
-            f"{file} is of a model whose ids are not those of its pieces (fairseq has shifted them): put the "
-            "tokenizer.json of the model beside it, which AutoTokenizer of transformers writes, and give the folder."
-        )
     model = file.read_bytes()
     try:
         tokenizer = SentencePieceTokenizer(model, 0)

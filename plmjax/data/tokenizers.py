@@ -27,7 +27,8 @@ class Tokenizer(ABC):
     """Text to ids and back.
 
     Attributes:
-        kind: "sentencepiece", "huggingface" or "words": the library that does the work, or a lexicon.
+        kind: "sentencepiece", "huggingface", "fairseq", "marian" or "words": the library that does the work, whose ids
+            they are, or a lexicon.
         vocabulary: the ids and their kinds.
         special_names: the printed name of each special id, sentinels included.
     """
@@ -74,6 +75,10 @@ class Tokenizer(ABC):
             elif part.strip():
                 ids.extend(self.encode_batch([part])[0])
         return ids
+
+    def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode_batch`, of texts to be written; Marian cuts those otherwise."""
+        return self.encode_batch(texts)
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """The text of ids. Special ids are left out, or with skip_special=False printed by name; no id raises."""
@@ -151,7 +156,8 @@ def _spelled(tokenizer: Tokenizer, length: int) -> np.ndarray:
 def load_tokenizer(path: str | Path, sentinels: int | None = None) -> Tokenizer:
     """Loads a tokenizer from a directory or from one of its files.
 
-    Read, in this order, from a directory: plmjax's own tokenizer; tokenizer.json; a SentencePiece model (*.model);
+    Read, in this order, from a directory: plmjax's own tokenizer; tokenizer.json; Marian's source.spm with target.spm
+    and vocab.json; fairseq's sentencepiece.bpe.model (XLM-RoBERTa, mBART); a SentencePiece model (*.model);
     vocab.json with merges.txt; encoder_bpe_40000.json with vocab_40000.bpe; vocab.txt. Names of special tokens come
     from special_tokens_map.json and tokenizer_config.json beside it, else from the usual names.
 
@@ -189,10 +195,12 @@ def train_sentencepiece(texts: Iterable[str], directory: str | Path, **options) 
 
 
 def _readers(sentinels: int | None) -> list[tuple[str, Callable[[Path], Tokenizer]]]:
-    from plmjax.data import fast_tokenizers, sentencepieces
+    from plmjax.data import fairseq_pieces, fast_tokenizers, marian_pieces, sentencepieces
 
     return [
         (r"tokenizer\.json", fast_tokenizers.load_json),
+        (r"(source|target)\.spm", marian_pieces.load),
+        (r"sentencepiece\.bpe\.model", fairseq_pieces.load),
         (r".*\.model", lambda file: sentencepieces.load(file, sentinels)),
         (r"(vocab\.json|merges\.txt)", fast_tokenizers.load_gpt2),
         (r"(encoder_bpe_40000\.json|vocab_40000\.bpe)", fast_tokenizers.load_gpt1),
@@ -202,11 +210,17 @@ def _readers(sentinels: int | None) -> list[tuple[str, Callable[[Path], Tokenize
 
 
 def _load_saved(directory: Path) -> Tokenizer:
-    from plmjax.data import fast_tokenizers, sentencepieces, words
+    from plmjax.data import fairseq_pieces, fast_tokenizers, marian_pieces, sentencepieces, words
 
     try:
         metadata = json.loads((directory / METADATA_FILE).read_text())
-        saved = {"sentencepiece": sentencepieces, "huggingface": fast_tokenizers, "words": words}[metadata["kind"]]
+        saved = {
+            "sentencepiece": sentencepieces,
+            "huggingface": fast_tokenizers,
+            "words": words,
+            "fairseq": fairseq_pieces,
+            "marian": marian_pieces,
+        }[metadata["kind"]]
     except (json.JSONDecodeError, KeyError) as error:
         raise UserError(f"The tokenizer in {directory} is damaged: {METADATA_FILE} can't be read ({error}).") from error
     tokenizer = saved.load_saved(directory, metadata)

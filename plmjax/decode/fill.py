@@ -19,11 +19,10 @@ from plmjax.data.tokenizers import Tokenizer
 from plmjax.decode.continuation import Method, bucket, wrong_kind
 from plmjax.decode.rules import Rule
 from plmjax.decode.sampling import GREEDY
-from plmjax.decode.text import continue_prompts
+from plmjax.decode.text import MASK, continue_prompts
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
-MASK = re.compile(r"\[MASK\]|<mask>")
 SENTINEL = re.compile(r"<extra_id_(\d+)>")
 BLANK = re.compile(r"_{3,}")
 

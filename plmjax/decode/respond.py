@@ -17,7 +17,7 @@ from plmjax.decode.continuation import Method
 from plmjax.decode.fill import blanks, fill_mask, fill_sentinels
 from plmjax.decode.rules import Rule, make_rules
 from plmjax.decode.sampling import Sampling
-from plmjax.decode.text import continue_text, rewrite_text, stream_text
+from plmjax.decode.text import SourceFrame, continue_text, rewrite_text, stream_text
 from plmjax.decode.transformers_style import choose_method
 from plmjax.errors import UserError
 from plmjax.modules import Bound
@@ -41,6 +41,8 @@ class Request:
     early_stopping: bool | str = False  # of a beam search
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
+    more_rules: tuple[Rule, ...] = ()  # after those of the two before
+    frame: SourceFrame | None = None  # of a text that an encoder-decoder rewrites; None: T5's
 
     def method(self, kind: str) -> Method:
         """Raises a UserError for a number out of range, samples that would all be the same, or two that do not fit."""
@@ -64,7 +66,8 @@ class Request:
     def rules(self) -> tuple[Rule, ...]:
         """What shapes the scores. Raises a UserError for a number out of range."""
         try:
-            return make_rules(repetition_penalty=self.repetition_penalty, no_repeat_ngram_size=self.no_repeat_ngram)
+            first = make_rules(repetition_penalty=self.repetition_penalty, no_repeat_ngram_size=self.no_repeat_ngram)
+            return first + self.more_rules
         except ValueError as error:
             raise UserError(str(error)) from error
 
@@ -137,8 +140,9 @@ def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Requ
     has_blank = [bool(blanks(text)) for text in texts]
     with_blanks = [text for text, has in zip(texts, has_blank, strict=True) if has]
     without = [text for text, has in zip(texts, has_blank, strict=True) if not has]
-    filled = iter(fill_sentinels(network, tokenizer, with_blanks, **arguments))
-    rewritten = iter(rewrite_text(network, tokenizer, without, **arguments))
+    # Without blanks the tokenizer need have no sentinels.
+    filled = iter(fill_sentinels(network, tokenizer, with_blanks, **arguments) if with_blanks else [])
+    rewritten = iter(rewrite_text(network, tokenizer, without, **arguments, frame=request.frame))
     return [next(filled).text if has else next(rewritten) for has in has_blank]
 
 

@@ -1,4 +1,4 @@
-"""What shapes the next token's scores by what has been written: repetition, n-grams, first and last tokens.
+"""What shapes the next token's scores by what has been written: repetition, n-grams, bans, first and last tokens.
 
 A rule is a small pure function, (scores, written) -> scores; several apply one after the other. Each is a pytree whose
 numbers are data, so that another penalty compiles nothing anew. Results are those of `transformers` under its names.
@@ -8,12 +8,13 @@ Legend: B rows of the batch, T columns of what is written, V vocabulary rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Written(NamedTuple):
@@ -120,6 +121,45 @@ class LastToken:
         return jnp.where(written.new == written.most - 1, _only(self.token, scores_BV), scores_BV)
 
 
+@_rule(data=("tokens",))
+class Banned:
+    """Rules out these tokens, int32 [any number]."""
+
+    tokens: Any
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        return scores_BV.at[:, self.tokens].set(-jnp.inf, mode="drop")
+
+
+@_rule(data=("tokens", "place"))
+class BannedAt:
+    """Rules out these tokens, int32 [any number], as the new token number `place`, the first being 0."""
+
+    tokens: Any
+    place: Any
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        return jnp.where(written.new == self.place, Banned(self.tokens)(scores_BV, written), scores_BV)
+
+
+@_rule(data=("sequence",))
+class BannedSequence:
+    """Rules out the last token of a sequence, int32 [2 or more], whose others have just been written.
+
+    As in `transformers`, something must have been written before the sequence.
+    """
+
+    sequence: Any
+
+    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+        size = len(self.sequence)
+        if written.tokens.shape[1] < size:
+            return scores_BV
+        last_BS = jax.lax.dynamic_slice_in_dim(written.tokens, written.end - size, size, axis=1)
+        same_B = (last_BS[:, 1:] == self.sequence[None, :-1]).all(axis=1) & (last_BS[:, 0] >= 0) & (written.end >= size)
+        return jnp.where(same_B[:, None], Banned(self.sequence[-1:])(scores_BV, written), scores_BV)
+
+
 def apply_rules(rules: tuple[Rule, ...], scores_BV: jax.Array, written: Written) -> jax.Array:
     """Scores [B, V] after all rules, in their order. Whatever stands from `end` on is not read."""
     if rules:
@@ -138,8 +178,14 @@ def make_rules(
     forced_bos_token_id: int | None = None,
     forced_eos_token_id: int | None = None,
     eos_token_id: int | None = None,
+    bad_words_ids: Sequence[Sequence[int]] = (),
+    suppress_tokens: Sequence[int] = (),
+    begin_suppress_tokens: Sequence[int] = (),
 ) -> tuple[Rule, ...]:
     """The rules that these settings ask for, in the order of `transformers`; none for the defaults.
+
+    `bad_words_ids` are never written, but for an EOS alone, nor `suppress_tokens`; `begin_suppress_tokens` not as the
+    first token that is free to choose.
 
     Raises:
         ValueError: a number out of its range, or a least number of tokens without a token that ends a row.
@@ -153,12 +199,23 @@ def make_rules(
     rules: list[Rule] = []
     if repetition_penalty != 1.0 or no_repeat_ngram_size:  # both, so that asking for the other compiles nothing anew
         rules += [RepetitionPenalty(float(repetition_penalty)), NoRepeatNgrams(no_repeat_ngram_size)]
+    words = [list(word) for word in bad_words_ids if list(word) != [eos_token_id]]
+    if not all(words):
+        raise ValueError("bad_words_ids holds a word without a token: leave it out.")
+    if single := [word[0] for word in words if len(word) == 1]:
+        rules.append(Banned(np.asarray(single, np.int32)))
+    rules += [BannedSequence(np.asarray(word, np.int32)) for word in words if len(word) > 1]
     if min_new_tokens and eos_token_id is not None:
         rules.append(AtLeast(min_new_tokens, eos_token_id))
     if forced_bos_token_id is not None:
         rules.append(FirstToken(forced_bos_token_id))
     if forced_eos_token_id is not None:
         rules.append(LastToken(forced_eos_token_id))
+    if suppress_tokens:
+        rules.append(Banned(np.asarray(suppress_tokens, np.int32)))
+    if begin_suppress_tokens:
+        place = 0 if forced_bos_token_id is None else 1
+        rules.append(BannedAt(np.asarray(begin_suppress_tokens, np.int32), place))
     return tuple(rules)
 
 

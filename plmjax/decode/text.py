@@ -5,7 +5,9 @@ Legend: B texts of a batch, L length.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +15,27 @@ import numpy as np
 
 from plmjax.data.tokenizers import Tokenizer
 from plmjax.decode.continuation import Method, continue_tokens, stream_tokens, wrong_kind
-from plmjax.decode.rules import Rule
+from plmjax.decode.rules import FirstToken, Rule
 from plmjax.decode.sampling import Sampling
 from plmjax.modules import Bound
 
 UNFINISHED = "\ufffd"
+MASK = re.compile(r"\[MASK\]|<mask>")
+
+
+class SourceFrame(NamedTuple):
+    """What an encoder-decoder reads besides a text that it is to rewrite.
+
+    Attributes:
+        before, after: ids on either side of the text.
+        start: the first id that the decoder reads.
+        first: the id that it must write first, or None.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    start: int
+    first: int | None = None
 
 
 def continue_text(
@@ -114,11 +132,13 @@ def rewrite_text(
     rules: tuple[Rule, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
+    frame: SourceFrame | None = None,
 ) -> list[str]:
     """What an encoder-decoder writes for each text, such as a translation by a network trained on
     that.
 
-    Text i draws from `fold_in(key(seed), i)`, whatever the batch size.
+    Text i draws from `fold_in(key(seed), i)`, whatever the batch size. [MASK] or <mask> in a text is the mask of a
+    vocabulary that has one. `frame`: what stands round a text; None: as T5, EOS after it and padding to start from.
 
     Raises:
         UserError: the network is no encoder-decoder.
@@ -127,8 +147,12 @@ def rewrite_text(
         remedy = "use an encoder-decoder such as T5"
         raise wrong_kind(network.module, "rewrite a text", remedy)
     vocabulary = tokenizer.vocabulary
-    vocabulary.require("eos", "pad")
-    prompts = [[*tokens, vocabulary.eos] for tokens in tokenizer.encode_batch(_as_list(texts))]
+    if frame is None:
+        vocabulary.require("eos", "pad")
+        frame = SourceFrame((), (vocabulary.eos,), vocabulary.padding)
+    prompts = [[*frame.before, *_with_masks(tokenizer, text), *frame.after] for text in _as_list(texts)]
+    if frame.first is not None:
+        rules = (*rules, FirstToken(frame.first))
     outputs = continue_prompts(
         network,
         tokenizer,
@@ -139,8 +163,17 @@ def rewrite_text(
         rules=rules,
         seed=seed,
         batch_size=batch_size,
+        start=frame.start,
     )
     return [tokenizer.decode(tokens) for tokens in outputs]
+
+
+def _with_masks(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a text, its masks included if the vocabulary has one."""
+    mask = tokenizer.vocabulary.mask
+    if mask is None or not MASK.search(text):
+        return tokenizer.encode(text)
+    return tokenizer.encode(MASK.sub(lambda _: tokenizer.special_names[mask], text), special=True)
 
 
 def continue_prompts(
@@ -154,13 +187,14 @@ def continue_prompts(
     seed: int,
     batch_size: int,
     rules: tuple[Rule, ...] = (),
+    start: int | None = None,
 ) -> list[list[int]]:
     """The new ids of each prompt, without its EOS; of the special tokens only those in `spoken` are
     drawn.
 
     Prompt i draws from `fold_in(key(seed), i)`. Every batch has the same number of rows, so that
     they share a
-    compilation: the last one is filled up with its last prompt.
+    compilation: the last one is filled up with its last prompt. `start`: an encoder-decoder's first id; None: padding.
     """
     vocabulary = tokenizer.vocabulary
     special = np.flatnonzero(vocabulary.is_special).tolist()
@@ -179,7 +213,7 @@ def continue_prompts(
             sampling=sampling,
             eos=vocabulary.eos,
             pad=vocabulary.padding,
-            start=vocabulary.padding,
+            start=vocabulary.padding if start is None else start,
             size=vocabulary.size,
             forbidden=[i for i in special if i not in spoken],
             rules=rules,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import jax
@@ -47,6 +48,9 @@ def generate(
     decoder_start_token_id: int | None = None,
     forced_bos_token_id: int | None = None,
     forced_eos_token_id: int | None = None,
+    bad_words_ids: Sequence[Sequence[int]] = (),
+    suppress_tokens: Sequence[int] = (),
+    begin_suppress_tokens: Sequence[int] = (),
     size: int | None = None,
 ) -> np.ndarray:
     """Continues `input_ids`, greedily, by sampling or by beam search.
@@ -75,6 +79,8 @@ def generate(
             given.
         forced_bos_token_id: an encoder-decoder's second token.
         forced_eos_token_id: the last token where a row reaches `max_new_tokens`.
+        bad_words_ids: sequences of tokens that are never written.
+        suppress_tokens, begin_suppress_tokens: tokens that are never written, or not first.
         size: the vocabulary's true size, if the embedding table has padding rows.
 
     Returns: int32 [B, L + new] for a decoder, `input_ids` and what follows; [B, 1 + new] for an
@@ -121,6 +127,9 @@ def generate(
                 forced_bos_token_id=forced_bos_token_id,
                 forced_eos_token_id=forced_eos_token_id,
                 eos_token_id=eos_token_id,
+                bad_words_ids=bad_words_ids,
+                suppress_tokens=suppress_tokens,
+                begin_suppress_tokens=begin_suppress_tokens,
             ),
             history_BH=prompts_BL,
         )

@@ -147,7 +147,7 @@ ALBERT = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
-    ours=AlbertConfig,
+    ours=(AlbertConfig,),
     architecture=architecture,
     constants=constants,
 )

@@ -1,4 +1,4 @@
-"""BART, mBART and Marian: one set of names. Legend: H heads, K head width, N layers."""
+"""BART, mBART and Marian, and their decoders alone: one set of names. Legend: H heads, K head width, N layers."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,7 +7,21 @@ import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
-from plmjax.interop.t5 import DECODER_INPUTS, ENCODER_INPUTS, bare, conditional_generation
+from plmjax.interop.gpt import causal_lm
+from plmjax.interop.heads import ANSWER, CLASS, label_fields, num_labels
+from plmjax.interop.seq2seq import (
+    DECODER_INPUTS,
+    ENCODER_INPUTS,
+    LABELS,
+    Shift,
+    check_ends,
+    class_of_heads,
+    forwards,
+    found_heads,
+    head_entries,
+    rotate,
+    shift_right,
+)
 from plmjax.interop.tables import (
     LINEAR,
     SAME,
@@ -20,6 +34,7 @@ from plmjax.interop.tables import (
     layer_norm,
 )
 from plmjax.modules.bart import BartConfig, MarianConfig, MBartConfig
+from plmjax.modules.bart_decoder import BartDecoderConfig, MarianDecoderConfig, MBartDecoderConfig
 from plmjax.modules.positions import sinusoidal_table
 
 DEFAULTS: JSON = {
@@ -28,12 +43,19 @@ DEFAULTS: JSON = {
     "d_model": 1024, "activation_function": "gelu", "scale_embedding": False, "dropout": 0.1, "attention_dropout": 0.0,
     "activation_dropout": 0.0, "init_std": 0.02,
 }  # fmt: skip
-# What Marian's class has for a default of its own.
-MARIAN_DEFAULTS = DEFAULTS | {"vocab_size": 58101}
-SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-START = {"decoder_start_token_id": 2}  # mBART's class has none: it begins with the language, or with BOS
-CONDITIONAL, TRANSLATION = "ForConditionalGeneration", "MTModel"
-HEADS = (CONDITIONAL, TRANSLATION)  # ends of the classes with a token head
+# What the classes of the three have for defaults of their own.
+BART_DEFAULTS = DEFAULTS | {"num_labels": 3}
+MBART_DEFAULTS = DEFAULTS | {"num_labels": 2}
+MARIAN_DEFAULTS = MBART_DEFAULTS | {"vocab_size": 58101}
+SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
+MBART_SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+MARIAN_SPECIAL = {"pad_token_id": 58100, "eos_token_id": 0, "decoder_start_token_id": 58100}
+CONDITIONAL, TRANSLATION, ALONE = "ForConditionalGeneration", "MTModel", "ForCausalLM"
+ALONE_CONFIGS: dict[type[BartConfig], type[BartConfig]] = {
+    BartConfig: BartDecoderConfig,
+    MBartConfig: MBartDecoderConfig,
+    MarianConfig: MarianDecoderConfig,
+}
 ROW: Transform = Transform(lambda x: [x.reshape(-1)], lambda ours: ours[0].reshape(1, -1))
 
 
@@ -72,25 +94,38 @@ def _attention(config: BartConfig, path: str, name: str, layers: int) -> list[En
 
 def table(config: BartConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """Their names."""
+    ours = "embeddings/tokens/embedding"
+    if is_alone(config):
+        tokens = Entry((ours,), "model.decoder.embed_tokens.weight", SAME, aliases=("lm_head.weight",))
+        return [tokens, *stack(config, "decoder")]
     aliases = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
     entries = [
-        Entry(("embeddings/tokens/embedding",), "model.shared.weight", SAME, aliases=aliases),
+        Entry((ours,), "model.shared.weight", SAME, aliases=aliases),
         *stack(config, "encoder"),
         *stack(config, "decoder"),
+        *head_entries(config.heads),
     ]
-    if architecture.endswith(HEADS):
+    if "token" in config.heads:
         entries.append(Entry(("token_head/bias",), "final_logits_bias", ROW))
     return entries
+
+
+def is_alone(config: BartConfig) -> bool:
+    """Whether it is of a decoder without an encoder."""
+    return type(config) in ALONE_CONFIGS.values()
 
 
 def read_config(given: JSON, names: set[str], *, config: type[BartConfig], defaults: JSON) -> BartConfig:
     """Our config."""
     c = defaults | given
+    alone = given["architectures"][0].endswith(ALONE)
+    refuse(given, "is_decoder", alone)
     refuse(given, "decoder_attention_heads", c["encoder_attention_heads"])
     refuse(given, "decoder_ffn_dim", c["encoder_ffn_dim"])
     refuse(given, "tie_word_embeddings", True)
     refuse(given, "share_encoder_decoder_embeddings", True)
-    return config(
+    heads = ["token"] if alone or "final_logits_bias" in names else []
+    return (ALONE_CONFIGS[config] if alone else config)(
         vocab_size=c["vocab_size"],
         max_positions=c["max_position_embeddings"],
         num_layers=c["encoder_layers"],
@@ -104,6 +139,8 @@ def read_config(given: JSON, names: set[str], *, config: type[BartConfig], defau
         attention_dropout=c["attention_dropout"],
         activation_dropout=c["activation_dropout"],
         init_std=c["init_std"],
+        heads=(*heads, *found_heads(names)),
+        num_labels=num_labels(given, defaults["num_labels"]),
     )
 
 
@@ -130,44 +167,77 @@ def write_config(config: BartConfig, special: Mapping[str, int]) -> JSON:
         "attention_dropout": config.attention_dropout,
         "activation_dropout": config.activation_dropout,
         "init_std": config.init_std,
-        "is_encoder_decoder": True,
+        "is_encoder_decoder": not is_alone(config),
+        "is_decoder": is_alone(config),
+        **label_fields(config),
     }
 
 
 def constants(config: BartConfig, architecture: str) -> dict[str, np.ndarray]:
-    """Marian's positions, which the bare class stores."""
-    if architecture != "MarianModel":
+    """Marian's positions, which two of its classes store."""
+    stacks = {"MarianModel": ("encoder", "decoder"), "MarianForCausalLM": ("decoder",)}.get(architecture, ())
+    if not stacks:
         return {}
     columns = sinusoidal_table(config.max_positions, config.d_model)
     table_LD = np.concatenate([columns[:, 0::2], columns[:, 1::2]], axis=1)
-    return {f"model.{name}.embed_positions.weight": table_LD for name in ("encoder", "decoder")}
+    return {f"model.{name}.embed_positions.weight": table_LD for name in stacks}
 
 
-def choose(names: set[str], stated: str | None, *, without: str, head: str) -> str:
-    """The class with the head where its bias is there."""
-    return head if "final_logits_bias" in names or stated is None else without
+def choose(names: set[str], stated: str | None, *, name: str, classes: Mapping[str, str]) -> str:
+    """The class that the tensors make up, that with the token head where nothing is stated and no other is there."""
+    if not any(tensor.startswith("encoder.") for tensor in names):
+        return name + ALONE
+    heads = ["token"] * ("final_logits_bias" in names) + found_heads(names)
+    return class_of_heads(heads, classes, stated or classes["token"])
 
 
-def _family(model_type: str, name: str, head: str, config: type[BartConfig], defaults: JSON) -> Family:
-    without, whole = f"{name}Model", f"{name}{head}"
+def architecture_of(config: BartConfig, *, name: str, classes: Mapping[str, str]) -> str:
+    """The class of a network of ours; the bare one where its heads have none."""
+    return name + ALONE if is_alone(config) else class_of_heads(config.heads, classes, f"{name}Model")
+
+
+def _family(
+    model_type: str,
+    name: str,
+    head: str,
+    config: type[BartConfig],
+    defaults: JSON,
+    special: Mapping[str, int],
+    shift: Shift,
+    ending: int,
+) -> Family:
+    bare, writer = f"{name}Model", name + head
+    # Marian's classes end here; BART and mBART have some for fine-tuning too.
+    classes = {"token": writer} | ({} if config is MarianConfig else {"class": name + CLASS, "answer": name + ANSWER})
+    known = (bare, *classes.values())
+    forward = {key: one for key, one in forwards(bare, writer, name, shift).items() if key in known}
+
+    def inputs_of(architecture: str) -> tuple[str, ...]:
+        if architecture == name + ALONE:
+            return ENCODER_INPUTS
+        return ENCODER_INPUTS + DECODER_INPUTS + (LABELS if architecture == writer else ())
+
     return Family(
         model_type=model_type,
         prefix="model.",
-        bare=without,
-        forward={without: bare, whole: conditional_generation},
-        inputs=lambda architecture: ENCODER_INPUTS + DECODER_INPUTS,
-        ignored=r"(en|de)coder\.embed_positions\.weight" if config is MarianConfig else r"(?!)",
+        bare=bare,
+        forward=forward | {name + ALONE: causal_lm},
+        inputs=inputs_of,
+        ignored=r"((en|de)coder\.)?embed_positions\.weight" if config is MarianConfig else r"(?!)",
         read_config=partial(read_config, config=config, defaults=defaults),
         write_config=write_config,
         table=table,
-        choose=partial(choose, without=without, head=whole),
-        special=SPECIAL if config is MBartConfig else SPECIAL | START,
-        ours=config,
-        architecture=lambda config: whole,
+        choose=partial(choose, name=name, classes=classes),
+        special=special,
+        ours=(config, ALONE_CONFIGS[config]),
+        architecture=partial(architecture_of, name=name, classes=classes),
         constants=constants,
+        optional=lambda architecture: () if config is MarianConfig else DECODER_INPUTS,
+        check=check_ends,
+        generation={"forced_eos_token_id": ending},
     )
 
 
-BART = _family("bart", "Bart", CONDITIONAL, BartConfig, DEFAULTS)
-MBART = _family("mbart", "MBart", CONDITIONAL, MBartConfig, DEFAULTS)
-MARIAN = _family("marian", "Marian", TRANSLATION, MarianConfig, MARIAN_DEFAULTS)
+BART = _family("bart", "Bart", CONDITIONAL, BartConfig, BART_DEFAULTS, SPECIAL, shift_right, 2)
+MBART = _family("mbart", "MBart", CONDITIONAL, MBartConfig, MBART_DEFAULTS, MBART_SPECIAL, rotate, 2)
+MARIAN = _family("marian", "Marian", TRANSLATION, MarianConfig, MARIAN_DEFAULTS, MARIAN_SPECIAL, shift_right, 0)

@@ -285,7 +285,7 @@ BERT = Family(
     table=bert_table,
     choose=choose_bert,
     special={"pad_token_id": 0},
-    ours=BertConfig,
+    ours=(BertConfig,),
     architecture=bert_architecture,
     constants=partial(missing_types, prefix="bert."),
 )
@@ -301,7 +301,7 @@ ROBERTA = Family(
     table=roberta_table,
     choose=choose_roberta,
     special={"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
-    ours=BertConfig,
+    ours=(BertConfig,),
     architecture=roberta_architecture,
     constants=partial(missing_types, prefix="roberta."),
 )

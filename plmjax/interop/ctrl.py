@@ -93,6 +93,6 @@ CTRL = Family(
     table=table,
     choose=choose,
     special={},
-    ours=CTRLConfig,
+    ours=(CTRLConfig,),
     architecture=lambda config: "CTRLLMHeadModel",
 )

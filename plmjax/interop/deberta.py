@@ -270,7 +270,7 @@ def _family(model_type: str, name: str, later: bool) -> Family:
         table=table,
         choose=partial(choose, name=name),
         special={"pad_token_id": 0},
-        ours=DebertaConfig,
+        ours=(DebertaConfig,),
         architecture=partial(architecture, name=name, later=later),
     )
 

@@ -122,6 +122,6 @@ DISTILBERT = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 0},
-    ours=DistilBertConfig,
+    ours=(DistilBertConfig,),
     architecture=architecture,
 )

@@ -102,6 +102,6 @@ ELECTRA = Family(
     table=electra_table,
     choose=choose,
     special={"pad_token_id": 0},
-    ours=ElectraConfig,
+    ours=(ElectraConfig,),
     architecture=architecture,
 )

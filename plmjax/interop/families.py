@@ -61,7 +61,7 @@ def family_named(model_type: Any, where: Any) -> Family:
 def architecture_of(config: Any) -> str:
     """The class of `transformers` that holds everything a network of ours has; a decoder's may have no name there."""
     for family in FAMILIES.values():
-        if family.ours is type(config) and (architecture := family.architecture(config)):
+        if type(config) in family.ours and (architecture := family.architecture(config)):
             return architecture
     if build(config).kind == "decoder":
         return unnamed.CLASS

@@ -42,9 +42,12 @@ class Family:
         table: (our config, class, special ids) -> its name table, the trunk's names with the prefix.
         choose: (names of the tensors, the class in config.json or None) -> the class that they make up.
         special: the special ids that config.json may leave out.
-        ours: the class of our configs that it holds.
+        ours: the classes of our configs that it holds.
         architecture: our config -> the class that holds all that such a network has, or None where another family does.
         constants: (our config, class) -> tensors that the class stores and our config does without.
+        optional: class -> those of the tokens that it takes which may be left out.
+        check: (class, inputs, special ids) raises a UserError for inputs that mean nothing to the class.
+        generation: what the configuration's class has for settings of generation where no file says anything.
     """
 
     model_type: str
@@ -58,9 +61,12 @@ class Family:
     table: Callable[[Any, str, Mapping[str, int]], list[Entry]]
     choose: Callable[[set[str], str | None], str]
     special: Mapping[str, int]
-    ours: type
+    ours: tuple[type, ...]
     architecture: Callable[[Any], str | None]
     constants: Callable[[Any, str], dict[str, np.ndarray]] = field(default=lambda config, architecture: {})
+    optional: Callable[[str], tuple[str, ...]] = field(default=lambda architecture: ())
+    check: Callable[[str, Mapping[str, np.ndarray], Mapping[str, int]], None] = field(default=lambda *_: None)
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def refuse(given: JSON, field_name: str, *accepted: Any) -> None:

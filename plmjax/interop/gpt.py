@@ -172,7 +172,7 @@ GPT2 = Family(
     table=gpt2_table,
     choose=partial(choose, head="GPT2LMHeadModel"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
-    ours=GPTConfig,
+    ours=(GPTConfig,),
     architecture=lambda config: "GPT2LMHeadModel" if config.norm == "pre" else None,
 )
 GPT1 = Family(
@@ -187,6 +187,6 @@ GPT1 = Family(
     table=gpt1_table,
     choose=partial(choose, head="OpenAIGPTLMHeadModel"),
     special={},
-    ours=GPTConfig,
+    ours=(GPTConfig,),
     architecture=lambda config: "OpenAIGPTLMHeadModel" if config.norm == "post" else None,
 )

@@ -116,6 +116,6 @@ GPT_NEO = Family(
     table=table,
     choose=partial(choose, head="GPTNeoForCausalLM"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
-    ours=GPTNeoConfig,
+    ours=(GPTNeoConfig,),
     architecture=lambda config: "GPTNeoForCausalLM",
 )

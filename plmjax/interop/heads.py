@@ -78,10 +78,10 @@ def architecture_of_heads(name: str, heads: tuple[str, ...]) -> str | None:
     return None
 
 
-def num_labels(given: JSON) -> int:
-    """C of a config.json, 2 where it says nothing, as in `transformers`."""
+def num_labels(given: JSON, usual: int = 2) -> int:
+    """C of a config.json, `usual` where it says nothing, as in `transformers`."""
     labels = given.get("id2label")
-    return len(labels) if labels else given.get("num_labels", 2)
+    return len(labels) if labels else given.get("num_labels", usual)
 
 
 def label_fields(config: Any) -> JSON:

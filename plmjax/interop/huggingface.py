@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 
 from plmjax.data.tokenizers import METADATA_FILE, Tokenizer, load_tokenizer
 from plmjax.errors import UserError
+from plmjax.interop import generation
 from plmjax.interop.families import family_named
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.pretrained import Pretrained
@@ -21,9 +23,7 @@ from plmjax.modules import build
 log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
-GENERATION_CONFIG = "generation_config.json"
 SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
-FORCED_IDS = ("forced_bos_token_id", "forced_eos_token_id")  # what an encoder-decoder writes first and last
 # Of a config.json: what this module writes itself, and what speaks of files and versions that are no longer so.
 WRITTEN = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_version", "_name_or_path", *SPECIAL_IDS}
 
@@ -43,18 +43,21 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     given = _read_json(directory / CONFIG)
     family = family_named(given.get("model_type"), directory)
     tensors = {_trunk_name(name, family): value for name, value in read_tensors(directory).items()}
-    config = family.read_config(given, set(tensors))
     architecture = _architecture(given, family, set(tensors), directory)
+    config = family.read_config(given | {"architectures": [architecture]}, set(tensors))
     special = dict(family.special) | {name: given[name] for name in SPECIAL_IDS if isinstance(given.get(name), int)}
-    if build(config).kind == "encoder_decoder":
-        special |= _forced(given, directory)
     special = {name: token for name, token in special.items() if token < config.vocab_size}
     table = [_without_prefix(entry, family) for entry in family.table(config, architecture, special)]
     params = import_params(table, tensors, _shapes(config), family.ignored, str(directory))
     written = family.write_config(config, special)
     extras = {key: value for key, value in given.items() if key not in WRITTEN and key not in written}
     tokenizer = _tokenizer(family, directory)
-    return Pretrained(config, params, architecture, tokenizer, special, extras)
+    pretrained = Pretrained(config, params, architecture, tokenizer, special, extras)
+    return (
+        replace(pretrained, generation=generation.read(directory, given, family))
+        if pretrained.generates
+        else pretrained
+    )
 
 
 def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
@@ -88,20 +91,11 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     }  # fmt: skip
     _write_json(directory / CONFIG, whole)
     if pretrained.generates:
-        forced = {name: special[name] for name in FORCED_IDS if name in special}
-        _write_json(
-            directory / GENERATION_CONFIG, {name: token for name, token in ids.items() if token is not None} | forced
-        )
+        known = {name: token for name, token in ids.items() if token is not None}
+        _write_json(directory / generation.FILE, known | dict(pretrained.generation))
     if pretrained.tokenizer is not None:
         longest = getattr(pretrained.config, "max_positions", None)
         save_tokenizer(pretrained.tokenizer, directory, family.model_type, longest)
-
-
-def _forced(given: JSON, directory: Path) -> dict[str, int]:
-    """The tokens that are forced in generation: those of generation_config.json where there is one."""
-    if (directory / GENERATION_CONFIG).is_file():
-        given = _read_json(directory / GENERATION_CONFIG)
-    return {name: given[name] for name in FORCED_IDS if isinstance(given.get(name), int)}
 
 
 def _tokenizer(family: Family, directory: Path) -> Tokenizer | None:
@@ -122,8 +116,10 @@ def special_of(tokenizer: Tokenizer | None, family: Family) -> Mapping[str, int]
     found = {"pad_token_id": v.padding, "bos_token_id": v.bos, "eos_token_id": v.eos}
     if family.model_type in ("roberta", "xlm-roberta"):
         found |= {"bos_token_id": v.opening, "eos_token_id": v.closing}
-    if family.model_type == "t5":
+    if family.model_type in ("t5", "marian"):
         found["decoder_start_token_id"] = v.padding
+    if family.model_type == "bart":  # mBART starts with the language that it is to write
+        found["decoder_start_token_id"] = v.eos
     return {name: token for name, token in found.items() if token is not None}
 
 

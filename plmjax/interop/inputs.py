@@ -12,6 +12,7 @@ from plmjax.errors import UserError
 
 MASKS = ("attention_mask", "decoder_attention_mask")
 TOKENS = ("input_ids", "decoder_input_ids")
+LABELS = "labels"  # of what a decoder is to write; -100 where there is no loss
 # Numbers of other shapes, and masks that may be of floating point; a list of arrays is stacked.
 AXES = {
     "input_mask": "BL",
@@ -24,7 +25,7 @@ AXES = {
 
 
 def checked_inputs(
-    inputs: Mapping[str, Any], architecture: str, allowed: tuple[str, ...], config: Any
+    inputs: Mapping[str, Any], architecture: str, allowed: tuple[str, ...], config: Any, optional: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray]:
     """The inputs as int32 [B, L], float32 of the shapes in AXES; those that are None are left out, a row for all is
     repeated, masks become 0 and 1.
@@ -37,11 +38,12 @@ def checked_inputs(
         if name not in allowed:
             raise UserError(f"{architecture} takes no input {name!r}: it takes {', '.join(allowed)}.")
     for name in TOKENS:
-        if name in allowed and inputs.get(name) is None:
+        instead = name == "decoder_input_ids" and inputs.get(LABELS) is not None
+        if name in allowed and name not in optional and inputs.get(name) is None and not instead:
             raise UserError(f"{architecture} needs the input {name!r}, int [batch, length].")
     arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
     for name, value in arrays.items():
-        tokens = arrays["decoder_input_ids" if name.startswith("decoder_") else "input_ids"]
+        tokens = arrays[_measure(name, arrays)]
         if name in AXES:
             arrays[name] = _numbers(name, value, tokens, config)
             continue
@@ -50,6 +52,13 @@ def checked_inputs(
             _check_range(name, value, config)
         arrays[name] = np.broadcast_to(value != 0 if name in MASKS else value, tokens.shape).astype(np.int32)
     return arrays
+
+
+def _measure(name: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """The input that has the shape that `name` must have."""
+    if name != LABELS and not name.startswith("decoder_"):
+        return "input_ids"
+    return next(one for one in ("decoder_input_ids", LABELS, "input_ids") if one in arrays)
 
 
 def _check_shape(name: str, value: np.ndarray, tokens: np.ndarray) -> None:
@@ -86,8 +95,9 @@ def _check_range(name: str, value: np.ndarray, config: Any) -> None:
     longest = getattr(config, "max_positions", None)
     if longest is not None and value.shape[1] > longest:
         raise UserError(f"{name} is {value.shape[1]} tokens long, the network has {longest} positions: shorten it.")
-    if name in TOKENS:
+    if name in (*TOKENS, LABELS):
         rows = config.vocab_size
+        value = value[value != -100] if name == LABELS else value
     elif name == "token_type_ids":
         if not hasattr(config, "token_type_vocab"):
             return  # they only tell one text from another

@@ -54,7 +54,8 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
         config, params = cut_vocabulary(config, params, tokenizer.vocabulary.size)
     architecture = converted.get("architecture") or architecture_of(config)
     special = converted.get("special") or special_of(tokenizer, BY_CLASS[architecture])
-    return Pretrained(config, params, architecture, tokenizer, special, converted.get("extras", {}))
+    extras, generation = converted.get("extras", {}), converted.get("generation", {})
+    return Pretrained(config, params, architecture, tokenizer, special, extras, generation)
 
 
 def save(pretrained: Pretrained, directory: str | Path) -> None:
@@ -76,6 +77,7 @@ def save(pretrained: Pretrained, directory: str | Path) -> None:
             "architecture": pretrained.architecture,
             "special": dict(pretrained.special),
             "extras": dict(pretrained.extras),
+            "generation": dict(pretrained.generation),
         },
     }
     zero = jnp.zeros((), jnp.int32)

@@ -30,6 +30,7 @@ class Pretrained:
         tokenizer: None where the directory has none.
         special: the special ids under Hugging Face's names ("pad_token_id", "decoder_start_token_id", ...).
         extras: fields of a config.json that mean nothing here and are written back by `save_huggingface`.
+        generation: settings of a generation_config.json, the defaults of `generate`; see interop/generation.py.
     """
 
     config: Any
@@ -38,6 +39,7 @@ class Pretrained:
     tokenizer: Tokenizer | None = None
     special: Mapping[str, int] = field(default_factory=dict)
     extras: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def family(self) -> Family:
@@ -70,32 +72,27 @@ class Pretrained:
         Raises:
             UserError: an input that this class does not take, lacks or has no room for.
         """
-        arrays = checked_inputs(inputs, self.architecture, self.family.inputs(self.architecture), self.config)
+        family, name = self.family, self.architecture
+        arrays = checked_inputs(inputs, name, family.inputs(name), self.config, family.optional(name))
+        family.check(name, arrays, self.special)
         outputs = self._forward(self._device_params, arrays)
         return {name: np.asarray(value, np.float32) for name, value in outputs.items()}
 
     def generate(
-        self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int = 20, **options: Any
+        self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int | None = None, **options: Any
     ) -> np.ndarray:
         """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result.
 
-        The checkpoint's special and forced tokens are the defaults; None in their place leaves one out.
+        What is not given is as the checkpoint's generation_config.json says, or 20 new tokens where neither says it.
+        None in a setting's place leaves the checkpoint's out.
         """
         from plmjax.decode import generate
+        from plmjax.interop.generation import settings
 
-        names = ["eos_token_id", "pad_token_id"]
-        if self.module.kind == "encoder_decoder":
-            names += ["decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"]
-        special = {name: self.special[name] for name in names if name in self.special}
-        if "decoder_start_token_id" in names and "bos_token_id" in self.special:
-            special.setdefault("decoder_start_token_id", self.special["bos_token_id"])
-        return generate(
-            Bound(self.module, self._device_params),
-            np.asarray(input_ids, np.int32),
-            attention_mask,
-            max_new_tokens=max_new_tokens,
-            **(special | options),
-        )
+        tokens_BL = np.asarray(input_ids, np.int32)
+        asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
+        keywords = settings(self.generation, self.special, self.module.kind, tokens_BL.shape[1], asked)
+        return generate(Bound(self.module, self._device_params), tokens_BL, attention_mask, **keywords)
 
     @cached_property
     def _device_params(self) -> Any:

@@ -6,6 +6,18 @@ from jax import Array
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.heads import ANSWER, CLASS, TAG, label_fields, num_labels
+from plmjax.interop.seq2seq import (
+    DECODER_INPUTS,
+    ENCODER_INPUTS,
+    LABELS,
+    check_ends,
+    class_of_heads,
+    forwards,
+    found_heads,
+    head_entries,
+    shift_right,
+)
 from plmjax.interop.tables import LINEAR, SAME, Entry, Transform, heads_in, heads_out
 from plmjax.modules import Bound
 from plmjax.modules.t5 import T5Config
@@ -15,9 +27,11 @@ DEFAULTS: JSON = {
     "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1,
     "layer_norm_epsilon": 1e-6, "feed_forward_proj": "relu", "tie_word_embeddings": True,
 }  # fmt: skip
+PREFIX = "transformer."  # before the trunk's names in two of the classes
 ENCODER_ONLY = "T5EncoderModel"
-ENCODER_INPUTS = ("input_ids", "attention_mask")
-DECODER_INPUTS = ("decoder_input_ids", "decoder_attention_mask")
+WRITER, CLASSIFIER, TAGGER = "T5ForConditionalGeneration", "T5" + CLASS, "T5" + TAG
+# The classes of our heads, the first whose head is there.
+CLASSES = {"token": WRITER, "class": CLASSIFIER, "tag": TAGGER, "answer": "T5" + ANSWER}
 
 
 def stack(config: T5Config, name: str) -> list[Entry]:
@@ -57,25 +71,34 @@ def _kernel(path: str, name: str, transform: Transform, layers: int) -> Entry:
 
 
 def table(config: T5Config, architecture: str, special: Mapping[str, int]) -> list[Entry]:
-    """T5's names."""
+    """T5's names. Two of the classes have the trunk's under another."""
     aliases: tuple[str, ...] = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
     if config.tied:
         aliases += ("lm_head.weight",)
-    entries = [
+    trunk = [
         Entry(("embeddings/tokens/embedding",), "shared.weight", SAME, aliases=aliases),
         *stack(config, "encoder"),
     ]
-    if architecture != ENCODER_ONLY:
-        entries += stack(config, "decoder")
-    if architecture == "T5ForConditionalGeneration" and not config.tied:
-        entries.append(Entry(("token_head/embedding",), "lm_head.weight", SAME))
-    return entries
+    if architecture not in (ENCODER_ONLY, TAGGER):
+        trunk += stack(config, "decoder")
+    if architecture in (CLASSIFIER, TAGGER):
+        trunk = [under(PREFIX, entry) for entry in trunk]
+    heads = head_entries(config.heads)
+    if "token" in config.heads and not config.tied:
+        heads.append(Entry(("token_head/embedding",), "lm_head.weight", SAME))
+    return trunk + heads
+
+
+def under(prefix: str, entry: Entry) -> Entry:
+    """The line with a word before their names."""
+    return entry._replace(name=prefix + entry.name, aliases=tuple(prefix + alias for alias in entry.aliases))
 
 
 def read_config(given: JSON, names: set[str]) -> T5Config:
-    """Our config."""
+    """Our config; the token head is there where its class is, for a tied one has no tensors of its own."""
     refuse(given, "is_decoder", False)
     c = DEFAULTS | given
+    writes = given["architectures"][0] == WRITER or "lm_head.weight" in names
     projection = c["feed_forward_proj"]
     gated = projection.startswith("gated-")
     # Theirs takes "gated-gelu" for the tanh form, as the 1.1 checkpoints were trained.
@@ -99,6 +122,8 @@ def read_config(given: JSON, names: set[str]) -> T5Config:
         relative_max_distance=c["relative_attention_max_distance"],
         norm_eps=c["layer_norm_epsilon"],
         dropout=c["dropout_rate"],
+        heads=(("token",) if writes else ()) + tuple(found_heads(names)),
+        num_labels=num_labels(given),
     )
 
 
@@ -126,21 +151,8 @@ def write_config(config: T5Config, special: Mapping[str, int]) -> JSON:
         "feed_forward_proj": projection,
         "tie_word_embeddings": config.tied,
         "is_encoder_decoder": True,
+        **label_fields(config),
     }
-
-
-def states(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Array]:
-    """The decoder's states [B, L, D] and the memory [B, S, D]."""
-    mask = inputs.get("attention_mask")
-    memory_BSD = network.encode(inputs["input_ids"], None, mask)
-    x_BLD = network.decode(inputs["decoder_input_ids"], memory_BSD, mask, None, inputs.get("decoder_attention_mask"))
-    return x_BLD, memory_BSD
-
-
-def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """The states of both stacks."""
-    x_BLD, memory_BSD = states(network, inputs)
-    return {"last_hidden_state": x_BLD, "encoder_last_hidden_state": memory_BSD}
 
 
 def encoder(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
@@ -148,30 +160,38 @@ def encoder(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]
     return {"last_hidden_state": network.encode(inputs["input_ids"], None, inputs.get("attention_mask"))}
 
 
-def conditional_generation(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """Scores of the next token, and the memory."""
-    x_BLD, memory_BSD = states(network, inputs)
-    return {"logits": network.token_logits(x_BLD), "encoder_last_hidden_state": memory_BSD}
+def tag(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+    """Scores of each token's classes, from the encoder alone."""
+    return {"logits": network.tag_logits(encoder(network, inputs, special)["last_hidden_state"])}
+
+
+def inputs_of(architecture: str) -> tuple[str, ...]:
+    """What a class takes."""
+    if architecture in (ENCODER_ONLY, TAGGER):
+        return ENCODER_INPUTS
+    return ENCODER_INPUTS + DECODER_INPUTS + (LABELS if architecture == WRITER else ())
+
+
+def optional(architecture: str) -> tuple[str, ...]:
+    """The class whose decoder may be given labels, and those that shift what the encoder reads."""
+    return DECODER_INPUTS if architecture in (CLASSIFIER, "T5" + ANSWER) else ()
 
 
 def choose(names: set[str], stated: str | None) -> str:
     """The class that the tensors make up; a tied head leaves none, and is there unless T5Model is stated."""
-    if stated and "lm_head.weight" not in names:
-        return stated
+    if "lm_head.weight" in names:
+        return WRITER
     has_decoder = any(name.startswith("decoder.block.") for name in names)
-    return "T5ForConditionalGeneration" if has_decoder else ENCODER_ONLY
+    usual = stated or (WRITER if has_decoder else ENCODER_ONLY)
+    return class_of_heads(found_heads(names), CLASSES, usual)
 
 
 T5 = Family(
     model_type="t5",
-    prefix="",
+    prefix=PREFIX,
     bare="T5Model",
-    forward={
-        "T5Model": bare,
-        ENCODER_ONLY: encoder,
-        "T5ForConditionalGeneration": conditional_generation,
-    },
-    inputs=lambda architecture: ENCODER_INPUTS if architecture == ENCODER_ONLY else ENCODER_INPUTS + DECODER_INPUTS,
+    forward=forwards("T5Model", WRITER, "T5", shift_right) | {ENCODER_ONLY: encoder, TAGGER: tag},
+    inputs=inputs_of,
     # Early checkpoints carry relative biases of the cross-attention, which nothing reads.
     ignored=r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
     read_config=read_config,
@@ -179,6 +199,8 @@ T5 = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0},
-    ours=T5Config,
-    architecture=lambda config: "T5ForConditionalGeneration",
+    ours=(T5Config,),
+    architecture=lambda config: class_of_heads(config.heads, CLASSES, "T5Model"),
+    optional=optional,
+    check=check_ends,
 )

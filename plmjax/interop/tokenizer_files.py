@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import models, processors
+from tokenizers import AddedToken, models, pre_tokenizers, processors
 
+from plmjax.data.fairseq_pieces import LANGUAGES_OF, FairseqTokenizer
 from plmjax.data.tokenizers import METADATA_FILE, Tokenizer
 
 TOKENIZER_JSON = "tokenizer.json"
@@ -14,11 +15,14 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_MAP = "special_tokens_map.json"
 ENDLESS = 10**30  # what transformers writes for no limit
 ENCODERS = ("albert", "bert", "roberta", "xlm-roberta", "xlm")
+BYTE_LEVEL_CLASSES = {"gpt2": "GPT2Tokenizer", "bart": "BartTokenizer"}
+OPENED_BY_BOS = ("bart",)
+CLOSED_BY_EOS = ("bart", "mbart", "marian", "t5")
 # Accents and capitals as the SentencePiece model itself treats them; padding before XLNet's text, whose last token is
 # the one that is classified.
 ACCENTS_AND_CASE = {"keep_accents": True, "do_lower_case": False}
 XLNET_SETTINGS = {"padding_side": "left"} | ACCENTS_AND_CASE
-KNOWN_FILES = (TOKENIZER_JSON, METADATA_FILE, "vocab.txt", "merges.txt", "vocab_40000.bpe")
+KNOWN_FILES = (TOKENIZER_JSON, METADATA_FILE, "vocab.txt", "merges.txt", "vocab_40000.bpe", "source.spm")
 
 
 def has_tokenizer(directory: Path) -> bool:
@@ -29,7 +33,8 @@ def has_tokenizer(directory: Path) -> bool:
 def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longest: int | None) -> None:
     """Writes tokenizer.json, the files of the tokenizer's kind and the names of the special tokens.
 
-    The kind's files are spiece.model, vocab.txt, or vocab.json with merges.txt.
+    The kind's files are spiece.model, sentencepiece.bpe.model, vocab.txt, vocab.json with merges.txt, or Marian's
+    three, beside which there is no tokenizer.json.
 
     Args:
         tokenizer: any of plmjax.data.
@@ -39,21 +44,16 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longe
     """
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer.save(directory)
-    if tokenizer.kind == "sentencepiece":
-        from plmjax.interop.sentencepiece_json import convert
-
-        (model,) = directory.glob("*.model")
-        backend = convert(model.read_bytes(), tokenizer.special_names)
-    else:
-        backend = tokenizers.Tokenizer.from_file(str(directory / TOKENIZER_JSON))
-        backend.model.save(str(directory))
-        (
-            directory / METADATA_FILE
-        ).unlink()  # its fingerprint is that of the tokenizer.json without special tokens round a text
-    if backend.post_processor is None:
-        backend.post_processor = _wrapping(tokenizer, model_type)
-    backend.save(str(directory / TOKENIZER_JSON))
     names = _names(tokenizer, model_type)
+    if tokenizer.kind == "marian":
+        config = {"tokenizer_class": "MarianTokenizer", "model_max_length": longest or ENDLESS, **names}
+        _write(directory / TOKENIZER_CONFIG, config)
+        _write(directory / SPECIAL_MAP, names)
+        return
+    backend = _backend(tokenizer, directory)
+    if backend.post_processor is None:
+        backend.post_processor = _wrapping(tokenizer, backend, model_type)
+    backend.save(str(directory / TOKENIZER_JSON))
     config = {
         "tokenizer_class": _class(tokenizer, backend, model_type),
         "model_max_length": longest or ENDLESS,
@@ -68,20 +68,46 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, model_type: str, longe
     _write(directory / SPECIAL_MAP, names)
 
 
+def _backend(tokenizer: Tokenizer, directory: Path) -> tokenizers.Tokenizer:
+    """The tokenizer of the `tokenizers` library; its kind's own files are written beside those that are there."""
+    if tokenizer.kind in ("sentencepiece", "fairseq"):
+        from plmjax.interop.sentencepiece_json import convert
+
+        (file,) = directory.glob("*.model")
+        model = tokenizer.shifted_model() if isinstance(tokenizer, FairseqTokenizer) else file.read_bytes()
+        return convert(model, tokenizer.special_names)
+    backend = tokenizers.Tokenizer.from_file(str(directory / TOKENIZER_JSON))
+    backend.model.save(str(directory))
+    if tokenizer.vocabulary.mask is not None and _is_byte_level(backend):  # the blank before it belongs to it
+        mask = tokenizer.special_names[tokenizer.vocabulary.mask]
+        backend.add_special_tokens([AddedToken(mask, lstrip=True, normalized=False, special=True)])
+    # Its fingerprint is that of the tokenizer.json without special tokens round a text.
+    (directory / METADATA_FILE).unlink()
+    return backend
+
+
 def _class(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: str) -> str:
     """The class whose files these are; the one that reads any tokenizer.json where there is none."""
+    if isinstance(tokenizer, FairseqTokenizer):
+        return next(name for name, languages in LANGUAGES_OF.items() if languages == tokenizer.languages)
     if tokenizer.kind == "sentencepiece":
         return {"albert": "AlbertTokenizer", "t5": "T5Tokenizer", "xlnet": "XLNetTokenizer"}.get(
             model_type, "PreTrainedTokenizerFast"
         )
     if isinstance(backend.model, models.WordPiece) and model_type == "bert":
         return "BertTokenizer"
-    if isinstance(backend.model, models.BPE) and model_type == "gpt2":
-        return "GPT2Tokenizer"
+    if _is_byte_level(backend) and model_type in BYTE_LEVEL_CLASSES:
+        return BYTE_LEVEL_CLASSES[model_type]
     return "PreTrainedTokenizerFast"
 
 
+def _is_byte_level(backend: tokenizers.Tokenizer) -> bool:
+    return isinstance(backend.model, models.BPE) and isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel)
+
+
 def _extra_settings(tokenizer: Tokenizer, backend: tokenizers.Tokenizer) -> dict[str, Any]:
+    if isinstance(tokenizer, FairseqTokenizer):
+        return {}
     if tokenizer.kind == "sentencepiece":
         return {"extra_ids": len(tokenizer.vocabulary.sentinels)}
     normalizer = json.loads(backend.to_str()).get("normalizer") or {}
@@ -98,7 +124,7 @@ def _names(tokenizer: Tokenizer, model_type: str) -> dict[str, Any]:
     """The special tokens by role, and the sentinels, the first first."""
     vocabulary = tokenizer.vocabulary
     ids = {name: getattr(vocabulary, name) for name in ("pad", "bos", "eos", "cls", "sep", "mask", "unk")}
-    if model_type in ("roberta", "xlm-roberta"):
+    if model_type in ("roberta", "xlm-roberta", "bart"):
         ids |= {"cls": vocabulary.opening, "sep": vocabulary.closing}
     if model_type == "xlm":  # which has the end of a sentence on both its sides
         ids |= {"cls": vocabulary.eos, "sep": vocabulary.eos}
@@ -107,18 +133,21 @@ def _names(tokenizer: Tokenizer, model_type: str) -> dict[str, Any]:
     return names | ({"additional_special_tokens": sentinels} if sentinels else {})
 
 
-def _wrapping(tokenizer: Tokenizer, model_type: str) -> Any:
+def _wrapping(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: str) -> Any:
     """What goes round a text and a pair: BERT's [CLS] A [SEP] B [SEP], XLNet's A <sep> B <sep> <cls>, T5's
-    A </s> B </s>, XLM's </s> A </s> </s> B </s>, nothing for GPT."""
+    A </s> B </s>, XLM's </s> A </s> </s> B </s>, BART's <s> A </s></s> B </s>, nothing for GPT."""
     vocabulary, names = tokenizer.vocabulary, tokenizer.special_names
+    if model_type == "bart" and _is_byte_level(backend) and None not in (vocabulary.bos, vocabulary.eos):
+        first, last = ((names[i], i) for i in (vocabulary.bos, vocabulary.eos) if i is not None)
+        return processors.RobertaProcessing(sep=last, cls=first, add_prefix_space=False)
     if model_type == "xlnet":
         return _wrapping_at_the_end(names, vocabulary.cls, vocabulary.sep)
     opening, closing = vocabulary.opening, vocabulary.closing
-    if model_type == "t5":
-        opening, closing = None, vocabulary.eos
+    if model_type in CLOSED_BY_EOS:
+        opening, closing = vocabulary.bos if model_type in OPENED_BY_BOS else None, vocabulary.eos
     if model_type == "xlm":
         opening, closing = vocabulary.eos, vocabulary.eos
-    if model_type not in (*ENCODERS, "t5") or closing is None or (model_type in ENCODERS and opening is None):
+    if model_type not in (*ENCODERS, *CLOSED_BY_EOS) or closing is None or (model_type in ENCODERS and opening is None):
         return None
     second = 1 if model_type in ("albert", "bert") else 0
     start = f"{names[opening]}:0 " if opening is not None else ""

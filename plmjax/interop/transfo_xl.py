@@ -204,7 +204,7 @@ TRANSFO_XL = Family(
     table=table,
     choose=choose,
     special={"eos_token_id": 0},
-    ours=TransformerXLConfig,
+    ours=(TransformerXLConfig,),
     architecture=lambda config: "TransfoXLLMHeadModel" if "token" in config.heads else "TransfoXLModel",
     constants=frequencies,
 )

@@ -31,6 +31,6 @@ UNNAMED = Family(
     table=_refuse,
     choose=lambda names, stated: CLASS,
     special={},
-    ours=object,
+    ours=(object,),
     architecture=lambda config: CLASS,
 )

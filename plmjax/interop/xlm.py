@@ -237,7 +237,7 @@ XLM = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1},
-    ours=XLMConfig,
+    ours=(XLMConfig,),
     architecture=architecture,
     constants=fixed_positions,
 )

@@ -232,6 +232,6 @@ XLNET = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 5, "bos_token_id": 1, "eos_token_id": 2},
-    ours=XLNetConfig,
+    ours=(XLNetConfig,),
     architecture=architecture,
 )

@@ -17,6 +17,7 @@ from plmjax.errors import UserError
 from plmjax.modules import (
     albert,
     bart,
+    bart_decoder,
     bert,
     ctrl,
     deberta,
@@ -59,6 +60,7 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
     "bart": Family(bart.BartConfig, bart.Bart, bart.VARIANTS),
+    "bart_decoder": Family(bart_decoder.BartDecoderConfig, bart_decoder.BartDecoder, bart_decoder.DECODER_VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
     "ctrl": Family(ctrl.CTRLConfig, ctrl.CTRL, ctrl.VARIANTS),
     "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
@@ -70,7 +72,13 @@ FAMILIES: dict[str, Family] = {
     "gpt_neo": Family(gpt3.GPTNeoConfig, gpt3.GPTNeo, gpt3.NEO_VARIANTS),
     "lamda": Family(lamda.LamdaConfig, lamda.Lamda, lamda.VARIANTS),
     "marian": Family(bart.MarianConfig, bart.Marian, bart.MARIAN_VARIANTS),
+    "marian_decoder": Family(
+        bart_decoder.MarianDecoderConfig, bart_decoder.MarianDecoder, bart_decoder.MARIAN_DECODER_VARIANTS
+    ),
     "mbart": Family(bart.MBartConfig, bart.MBart, bart.MBART_VARIANTS),
+    "mbart_decoder": Family(
+        bart_decoder.MBartDecoderConfig, bart_decoder.MBartDecoder, bart_decoder.MBART_DECODER_VARIANTS
+    ),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
     "transformer_xl": Family(transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS),
     "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),

@@ -51,6 +51,8 @@ class BartConfig:
     attention_dropout: float = 0.1  # on the attention weights
     activation_dropout: float = 0.0  # on the hidden units
     init_std: float = 0.02
+    heads: tuple[str, ...] = ("token",)  # see modules/encoder_decoder.py
+    num_labels: int = 2  # of the heads "class" and "tag"
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -186,13 +188,24 @@ class Bart(EncoderDecoder):
         self.encoder_embeddings = self.make_positioned()
         self.decoder_embeddings = self.make_positioned()
         self.encoder = Stack(c.num_layers, partial(Block, **parts), final_norm, **depth)
-        self.decoder = CrossStack(c.num_decoder_layers, partial(CrossBlock, **parts), final_norm, **depth)
-        self._head = TiedTokenHead(c.vocab_size, name="token_head")
+        self.decoder = CrossStack(c.num_decoder_layers, partial(self.decoder_block, **parts), final_norm, **depth)
+        self.setup_token_head()
+        self.setup_heads(init)
 
     @property
     def wiring(self) -> type[PreNorm] | type[PostNorm]:
         """Where the norms are."""
         return PostNorm
+
+    @property
+    def decoder_block(self) -> type[CrossBlock]:
+        """The decoder's layer."""
+        return CrossBlock
+
+    def setup_token_head(self) -> None:
+        """Makes the token head if the config names it."""
+        if "token" in self.config.heads:
+            self._head = TiedTokenHead(self.config.vocab_size, name="token_head")
 
     @nn.nowrap
     def make_positioned(self) -> nn.Module:
@@ -215,6 +228,7 @@ class Bart(EncoderDecoder):
 
     def token_head(self, x: Array) -> TokenHead:
         """The parts of the scores of states [..., D]. The bias is zero in BART as published, and is not trained."""
+        self.require_head("token")
         head = self._head(x, self.embeddings.table())
         return head._replace(bias=lax.stop_gradient(head.bias))
 
@@ -242,6 +256,7 @@ class Marian(Bart):
 
     def token_head(self, x: Array) -> TokenHead:
         """The parts of the scores of states [..., D]; the bias is trained."""
+        self.require_head("token")
         return self._head(x, self.embeddings.table())
 
 

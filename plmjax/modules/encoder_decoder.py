@@ -1,8 +1,9 @@
 """What every encoder-decoder does: it encodes, decodes with the memory of what was encoded, and keeps a cache.
 
-Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
+Legend: B batch, L length, S memory length, D model width, V vocabulary rows, C classes.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -10,25 +11,56 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
-from plmjax.modules.heads import TokenHead
+from plmjax.modules.heads import ClassHead, TokenHead
+from plmjax.modules.layers import Dense, Initializer
 from plmjax.modules.masks import Mask
 from plmjax.modules.transformer import Given
+
+HEADS = ("token", "class", "tag", "answer")
 
 
 class EncoderDecoder(nn.Module):
     """A subclass makes `encoder` and `decoder`, says how tokens are embedded for each and gives the token head.
 
     `encoder(x, given)` and `decoder(x, given, cache)` are stacks; the decoder's has `memory_keys_values(memory)`.
+
+    A config has, besides what the stacks need: vocab_size, d_model, heads, num_labels and dtype. Names in `heads` (one
+    method each): "token" the vocabulary; and of fine-tuning "class" a text, "tag" each token, "answer" start and end of
+    a span. The last three read the states that they are given: the decoder's in BART, the encoder's in T5's tagger.
     """
 
     config: Any
     kind: ClassVar[str] = "encoder_decoder"
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The config's, or the vocabulary alone where a config names none."""
+        return getattr(self.config, "heads", ("token",))
+
+    def setup_heads(self, init: Initializer) -> None:
+        """Makes the heads of fine-tuning that the config names, kernels by `init`; for a family's `setup`."""
+        c, heads = self.config, set(self.heads)
+        if unknown := heads - set(HEADS):
+            raise ValueError(f"head {sorted(unknown)[0]!r} is not known; use some of {', '.join(HEADS)}")
+        if "class" in heads:
+            self.class_head = ClassHead(c.d_model, c.num_labels, "tanh", init, jnp.dtype(c.dtype))
+        if "tag" in heads:
+            self.tag_head = Dense(c.num_labels, kernel_init=init)
+        if "answer" in heads:
+            self.answer_head = Dense(2, kernel_init=init)
+
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
         tokens_BL = jnp.zeros((1, 1), jnp.int32)
         x_BLD: Any = self.decode(tokens_BL, self.encode(tokens_BL))
-        self.token_head(x_BLD)
+        readers: dict[str, Callable[[], Any]] = {
+            "token": lambda: self.token_head(x_BLD),
+            "class": lambda: self.class_logits(x_BLD, jnp.zeros(1, jnp.int32)),
+            "tag": lambda: self.tag_logits(x_BLD),
+            "answer": lambda: self.answer_logits(x_BLD),
+        }
+        for name in self.heads:
+            readers[name]()
 
     def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
         """What the encoder's first layer reads [B, L, D]."""
@@ -110,3 +142,24 @@ class EncoderDecoder(nn.Module):
     def token_logits(self, x: Array) -> Array:
         """float32 [..., V]."""
         return self.token_head(x).logits()
+
+    def class_logits(self, x_BLD: Array, last_B: Array) -> Array:
+        """float32 [B, C], from the decoder's state at `last_B`, its last token (Lewis et al. 2019, Sec. 3.1)."""
+        self.require_head("class")
+        last_B1D = jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
+        return self.class_head(last_B1D).astype(jnp.float32)
+
+    def tag_logits(self, x_BLD: Array) -> Array:
+        """float32 [B, L, C]."""
+        self.require_head("tag")
+        return self.tag_head(x_BLD).astype(jnp.float32)
+
+    def answer_logits(self, x_BLD: Array) -> Array:
+        """float32 [B, L, 2]: that the answer starts here, and that it ends here."""
+        self.require_head("answer")
+        return self.answer_head(x_BLD).astype(jnp.float32)
+
+    def require_head(self, name: str) -> None:
+        """ValueError where the network was built without the head."""
+        if name not in self.heads:
+            raise ValueError(f"this network was built without the head {name!r}; add it to the config's heads")

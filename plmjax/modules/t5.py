@@ -47,6 +47,8 @@ class T5Config:
     relative_max_distance: int = 128
     norm_eps: float = 1e-6
     dropout: float = 0.1  # on embeddings, attention weights, hidden units and outputs; 1.1 pre-trains with 0
+    heads: tuple[str, ...] = ("token",)  # see modules/encoder_decoder.py
+    num_labels: int = 2  # of the heads "class" and "tag"
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -134,8 +136,9 @@ class T5(EncoderDecoder):
         self.embeddings = T5Embeddings(c)
         self.encoder = T5Stack(c, c.num_layers, Block, causal=False)
         self.decoder = T5Stack(c, c.num_decoder_layers, CrossBlock, causal=True)
-        if not c.tied:
+        if not c.tied and "token" in c.heads:
             self._untied = UntiedTokenHead(c.vocab_size, c.d_model, normal(c.d_model**-0.5), name="token_head")
+        self.setup_heads(normal(c.d_model**-0.5))
 
     def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
         """The tokens' rows."""
@@ -152,6 +155,7 @@ class T5(EncoderDecoder):
 
     def token_head(self, x: Array) -> TokenHead:
         """The parts of the scores of states [..., D]; the tied head scales them by d_model ** -0.5 first."""
+        self.require_head("token")
         if not self.config.tied:
             return self._untied(x)
         return TokenHead(x * self.config.d_model**-0.5, self.embeddings.table(), None)

@@ -13,12 +13,14 @@ import pytest
 import plmjax
 from plmjax.data.tokenizers import Tokenizer, train_sentencepiece
 from plmjax.errors import UserError
+from plmjax.interop.bart import CONDITIONAL
 from plmjax.interop.convert import convert
 from plmjax.interop.families import architecture_of
 from plmjax.interop.own import save
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import flatten
 from plmjax.modules import Bound, build
+from plmjax.modules.bart import BartConfig
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.gpt3 import GPT3Config
 from plmjax.modules.lamda import LamdaConfig
@@ -31,6 +33,9 @@ from tests.interop.test_files import assert_same_params, fresh
 
 BERT = BertConfig(vocab_size=512, max_positions=20, num_layers=2, num_heads=2, d_model=12, d_ff=14)
 T5 = T5Config(vocab_size=512, num_layers=1, num_decoder_layers=1, num_heads=2, d_model=12, d_kv=5, d_ff=14, tied=False)
+BART = BartConfig(
+    vocab_size=512, max_positions=20, num_layers=1, num_decoder_layers=1, num_heads=2, d_model=12, d_ff=14, unroll=False
+)
 GPT3 = GPT3Config(
     vocab_size=385, max_positions=20, num_layers=2, num_heads=2, d_model=12, d_ff=14, bands=(0, 3), unroll=False
 )
@@ -43,7 +48,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return train_sentencepiece(CORPUS, tmp_path_factory.mktemp("sp"), vocab_size=380, sentinels=5)
 
 
-@pytest.fixture(scope="module", params=[BERT, T5], ids=["bert", "t5"])
+@pytest.fixture(scope="module", params=[BERT, T5, BART], ids=["bert", "t5", "bart"])
 def workdir(request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run leaves: a checkpoint whose tables are padded to a multiple of 128, and its tokenizer."""
     directory = tmp_path_factory.mktemp("run")
@@ -62,7 +67,9 @@ def test_padding_rows_are_left_off(workdir: Path, tokenizer: Tokenizer) -> None:
     assert loaded.config.vocab_size == tokenizer.vocabulary.size == 385
     assert loaded.tokenizer is not None and loaded.tokenizer.fingerprint == tokenizer.fingerprint
     assert loaded.special["pad_token_id"] == tokenizer.vocabulary.pad
-    ids = {"input_ids": [[1, 2, 3]]} | ({"decoder_input_ids": [[0, 4]]} if "T5" in loaded.architecture else {})
+    ids = {"input_ids": [[1, 2, 3]]} | (
+        {"decoder_input_ids": [[0, 4]]} if loaded.architecture.endswith(CONDITIONAL) else {}
+    )
     assert loaded(**ids)["logits"].shape[-1] == 385
 
 
@@ -92,8 +99,12 @@ def test_exported_checkpoint_in_transformers(workdir: Path, tmp_path: Path) -> N
     model = getattr(transformers, ours.architecture).from_pretrained(tmp_path).eval()
     text = transformers.AutoTokenizer.from_pretrained(tmp_path)("the cat 日.", return_tensors="np")
     inputs = {"input_ids": text["input_ids"]}
-    if "T5" in ours.architecture:
+    if ours.architecture.endswith(CONDITIONAL):
         inputs["decoder_input_ids"] = inputs["input_ids"][:, :3]
+    if "Bart" in ours.architecture:  # opened and closed as in its pre-training
+        names = (ours.special["bos_token_id"], ours.special["eos_token_id"])
+        assert (inputs["input_ids"][0, 0], inputs["input_ids"][0, -1]) == names
+        assert model.config.decoder_start_token_id == ours.special["decoder_start_token_id"] == names[1]
     with torch.no_grad():
         theirs = model(**{name: torch.tensor(value) for name, value in inputs.items()})
     np.testing.assert_allclose(ours(**inputs)["logits"], theirs["logits"].numpy(), atol=1e-4)

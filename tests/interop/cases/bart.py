@@ -1,7 +1,9 @@
 """BART, mBART and Marian."""
 
-from tests.interop.case import MEMORY, STATE, VOCABULARY, Case
-from tests.interop.cases.t5 import decoder_inputs
+from typing import Any
+
+from tests.interop.case import ENDS, MEMORY, STATE, VOCABULARY, Case
+from tests.interop.cases.t5 import classifier, decoder_inputs
 
 SIZES = {
     "vocab_size": VOCABULARY, "max_position_embeddings": 17, "d_model": 36, "encoder_layers": 2, "decoder_layers": 3,
@@ -11,13 +13,26 @@ SIZES = {
 SCALED = SIZES | {"scale_embedding": True}
 MARIAN = SCALED | {"activation_function": "swish"}
 STATES, SCORES = (STATE, MEMORY), ("logits", MEMORY)
+EOS = SIZES["eos_token_id"]
+ALONE = {"encoder_layers": SIZES["decoder_layers"]}  # their cache of a decoder has as many layers as the encoder
+
+
+def alike(name: str, config: dict[str, Any]) -> list[Case]:
+    """The classes that BART and mBART have alike."""
+    return [
+        Case(f"{name}Model", config, STATES, extra=decoder_inputs),
+        Case(f"{name}ForConditionalGeneration", config, SCORES, extra=decoder_inputs),
+        classifier(name, config, EOS),
+        Case(f"{name}ForQuestionAnswering", config, (*ENDS, MEMORY), extra=decoder_inputs, own_loss=False),
+        Case(f"{name}ForCausalLM", config | ALONE, shifted=True, own_loss=False),
+    ]
+
 
 CASES = [
-    Case("BartModel", SIZES, STATES, extra=decoder_inputs),
-    Case("BartForConditionalGeneration", SIZES, SCORES, extra=decoder_inputs),
+    *alike("Bart", SIZES),
     Case("BartForConditionalGeneration", SCALED, SCORES, name="Bart-scaled", extra=decoder_inputs),
-    Case("MBartModel", SCALED, STATES, extra=decoder_inputs),
-    Case("MBartForConditionalGeneration", SCALED, SCORES, extra=decoder_inputs),
+    *alike("MBart", SCALED),
     Case("MarianModel", MARIAN, STATES, extra=decoder_inputs),
     Case("MarianMTModel", MARIAN, SCORES, extra=decoder_inputs),
+    Case("MarianForCausalLM", MARIAN | ALONE, shifted=True, own_loss=False),
 ]
