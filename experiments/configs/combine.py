@@ -86,14 +86,14 @@ def fits(network: str, objective: str) -> bool:
         return False
     if objective.startswith("recurrent") and not hasattr(config, "memory_length"):
         return False
-    kind, wanted = kind_of(config), made_for(objective)
-    return kind == wanted or (kind == "encoder" and wanted in ("pair", "distillation"))
+    kind, kinds = kind_of(config), kinds_of(objective)
+    return kind in kinds or (kind == "encoder" and kinds in (("pair",), ("distillation",)))
 
 
-def made_for(objective: str) -> str:
-    """The kind of network that an objective is made for."""
+def kinds_of(objective: str) -> tuple[str, ...]:
+    """The kinds of network that carry an objective."""
     made: Any = OBJECTIVES[objective]
-    return made.kind
+    return made.kinds
 
 
 def kind_of(config: Any) -> str:
@@ -105,11 +105,11 @@ def kind_of(config: Any) -> str:
 def run(network: str, objective: str) -> Config:
     """The network, made into what the objective asks for, under its default settings."""
     model, made = NETWORKS[network](), OBJECTIVES[objective]()
-    if made.kind == "bidirectional":
+    if made.kinds == ("bidirectional",):
         made.window.characters = model.characters
-    if made.kind == "pair":
+    if made.kinds == ("pair",):
         model = PairConfig(model, replace(model, num_layers=max(1, model.num_layers // 2)))
-    if made.kind == "distillation":
+    if made.kinds == ("distillation",):
         start = "teacher" if network == "distilbert" else "random"
         model = DistillationConfig(model, teacher_from="runs/bert_teacher", initialise=start)
     return Config(

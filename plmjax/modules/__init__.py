@@ -27,6 +27,8 @@ from plmjax.modules import (
     gpt3,
     lamda,
     t5,
+    t5_lm,
+    t5_shared,
     transformer_xl,
     xlm,
     xlnet,
@@ -72,6 +74,9 @@ FAMILIES: dict[str, Family] = {
     "marian": Family(bart.MarianConfig, bart.Marian, bart.MARIAN_VARIANTS),
     "mbart": Family(bart.MBartConfig, bart.MBart, bart.MBART_VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
+    "t5_lm": Family(t5_lm.T5LMConfig, t5_lm.T5LM, t5_lm.VARIANTS),
+    "t5_prefix_lm": Family(t5_lm.T5PrefixLMConfig, t5_lm.T5PrefixLM, t5_lm.PREFIX_VARIANTS),
+    "t5_shared": Family(t5_shared.T5SharedConfig, t5_shared.T5Shared, t5_shared.VARIANTS),
     "transformer_xl": Family(transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS),
     "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),
     "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
@@ -138,6 +143,11 @@ class Bound:
     def kind(self) -> str:
         """The module's kind."""
         return self.module.kind
+
+    @property
+    def sees_prefix(self) -> bool:
+        """Whether a decoder is to see its inputs whole: what its `decode` calls the prefix."""
+        return getattr(self.module, "sees_prefix", False)
 
     def part(self, name: str) -> "Bound":
         """One network of a composite, with its parameters and dropout of its own."""

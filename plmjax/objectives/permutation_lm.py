@@ -111,7 +111,7 @@ class PartialPrediction:
 class PermutationLM:
     """Permutation LM; with `prediction.k=1` every token is predicted."""
 
-    kind: ClassVar[str] = "two_stream"
+    kinds: ClassVar[tuple[str, ...]] = ("two_stream",)
     NAME: ClassVar[str] = "permutation_lm"
 
     window: Any = field(default_factory=FullSentences)
