@@ -1,5 +1,6 @@
 """Passages: whole sentences of one document, as many as fit, with the places where they begin (BART, mBART, MASS)."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -134,7 +135,7 @@ def _pack(split: Split, length: int, separators: int) -> np.ndarray:
     cost = borders + separators * np.arange(len(borders))
     ends = np.searchsorted(borders, split.document_starts)  # where each document begins, and where the last one ends
     found: list[tuple[int, int]] = []
-    for first, last in zip(ends[:-1], ends[1:], strict=True):
+    for first, last in itertools.pairwise(ends):
         while first < last:
             after = min(int(np.searchsorted(cost, cost[first] + length, side="right")) - 1, last)
             found.append((borders[first], borders[after]))

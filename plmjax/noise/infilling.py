@@ -42,7 +42,7 @@ class Spans(NamedTuple):
 
 
 def poisson_shares(mean: float, longest: int = 128) -> np.ndarray:
-    """float64 [K], how likely a span of 0, 1, ... words is: up to 127, or until a share behind the mean is under 1e-7."""
+    """float64 [K], how likely a span of 0, 1, ... words is: to 127, or until a share behind the mean is under 1e-7."""
     shares = [math.exp(-mean)]
     while len(shares) < longest and (len(shares) <= mean or shares[-1] >= SMALLEST_SHARE):
         shares.append(shares[-1] * mean / len(shares))
@@ -90,8 +90,8 @@ def hide_spans(
         starts_L: bool, those of them at which a word begins.
         lengths_S: int32, words of each span, and zeros; no more spans than words.
         mask: the id of the mask.
-        replace_length: 1 puts a mask in place of each span (two spans that share a word are one), -1 in place of each of
-            its tokens, 0 puts none.
+        replace_length: 1 puts a mask in place of each span (two spans that share a word are one), -1 in place of each
+            of its tokens, 0 puts none.
         random_share: how likely a span gets tokens of `ordinary_R` instead of masks.
     """
     length = words_L.shape[0]

@@ -1,5 +1,5 @@
-"""BART's two noises that only reorder a text: its sentences in another order, or another token first (Lewis et al. 2019,
-Sec. 2.2).
+"""BART's two noises that only reorder a text: its sentences in another order, or another token first (Lewis et al.
+2019, Sec. 2.2).
 
 Each function takes one text of `real` <= L tokens and gives an order, int32 [L]: the place that each token comes from,
 so that whatever else is known of the tokens can follow them. Places from `real` on stay where they are. Shapes are
@@ -20,8 +20,8 @@ from plmjax.noise.span_masking import span_budgets
 def sentence_order(key: jax.Array, starts_L: jax.Array, real: jax.Array, share: float = 1.0) -> jax.Array:
     """The order of tokens when a share of the sentences, rounded up, change places among themselves.
 
-    Which sentences, and in what order: every choice is as likely, the order that they had included. A share of 1 shuffles
-    all, as BART does.
+    Which sentences, and in what order: every choice is as likely, the order that they had included. A share of 1
+    shuffles all, as BART does.
 
     Args:
         starts_L: bool, True where a sentence begins; the first token begins one anyway.
