@@ -47,9 +47,7 @@ Z_LOSS = 1e-4  # T5's, on the language model too
 
 
 def _halved(config: T5Config) -> T5Config:
-    return replace(
-        config, num_layers=config.num_layers // 2, num_decoder_layers=config.num_decoder_layers // 2
-    )
+    return replace(config, num_layers=config.num_layers // 2, num_decoder_layers=config.num_decoder_layers // 2)
 
 
 # The networks of a size, in the order of Table 2.
@@ -71,7 +69,7 @@ def run(size: str, network: str, objective: str) -> Config:
     is_mini = size == "mini"
     model = NETWORKS[network](size)
     model.dropout, model.dtype = (0.0, "float32") if is_mini else (model.dropout, "bfloat16")
-    mini = TrainConfig(steps=400, batch_size=16, length=64, log_every=50, eval_every=100, eval_batches=40)
+    mini = TrainConfig(steps=400, batch_size=8, length=64, log_every=50, eval_every=200, eval_batches=60)
     base = TrainConfig(steps=2**19, batch_size=128, length=512, log_every=100, eval_every=10_000)
     config = Config(
         name=f"t5_{size}_{network}_{objective}",

@@ -13,7 +13,6 @@ from plmjax.data.sources import Document, ReadOptions, Source, split_paragraphs
 from plmjax.data.store import hash_file
 from plmjax.errors import UserError
 
-
 JSON_LINES = (".jsonl", ".jsonl.gz")
 
 

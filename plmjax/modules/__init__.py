@@ -17,7 +17,9 @@ from plmjax.errors import UserError
 from plmjax.modules import (
     albert,
     bart,
+    bart_lm,
     bert,
+    bert_two_stream,
     ctrl,
     deberta,
     distilbert,
@@ -61,7 +63,11 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
     "bart": Family(bart.BartConfig, bart.Bart, bart.VARIANTS),
+    "bart_lm": Family(bart_lm.BartLMConfig, bart_lm.BartLM, bart_lm.VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "bert_two_stream": Family(
+        bert_two_stream.BertTwoStreamConfig, bert_two_stream.BertTwoStream, bert_two_stream.VARIANTS
+    ),
     "ctrl": Family(ctrl.CTRLConfig, ctrl.CTRL, ctrl.VARIANTS),
     "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
     "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),

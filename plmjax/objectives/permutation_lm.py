@@ -1,7 +1,8 @@
 """Permutation language modelling: tokens are predicted in a random order, each from those before it (Yang et al. 2019).
 
 Only the last 1 / K of the order are predicted, by the query stream; the positions stay as they are, the order is in
-the attention mask alone.
+the attention mask alone. On a network without relative positions and memory, and without spans, it is the permuted LM
+that BART is compared with (Lewis et al. 2019, Sec. 4.1).
 
 With a memory (`RecurrentPermutationLM`) each row of the batches reads on along a text. Of a segment the first
 `model.reuse_length` tokens go into the memory, and the next segment begins after them (Yang et al. 2019, released code:
@@ -137,13 +138,14 @@ class PermutationLM:
 
     def streams(self, network: Any, batch: Example, **memory: Any) -> Any:
         """Both streams of a corrupted batch, after the text of a memory where one is given."""
+        turned = {"backward_B": batch["backward"] > 0} if "backward" in batch else {}
         return network.two_streams(
             batch["tokens"],
             batch["perm_mask"],
             target_mapping(batch["masked_positions"], batch["weights"], batch["tokens"].shape[1]),
             batch.get("token_types"),
             batch["segments"],
-            backward_B=batch["backward"] > 0 if "backward" in batch else None,
+            **turned,
             **memory,
         )
 
