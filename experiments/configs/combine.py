@@ -16,6 +16,7 @@ from typing import Any
 
 from experiments.configs import (
     albert,
+    bart_rivals,
     bert,
     ctrl,
     deberta,
@@ -28,6 +29,7 @@ from experiments.configs import (
     lamda,
     roberta,
     t5,
+    t5_architectures,
     transformer_xl,
     xlm,
     xlnet,
@@ -39,6 +41,17 @@ from plmjax.modules.pair import PairConfig
 from plmjax.objectives import OBJECTIVES
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 
+
+def rival(name: str) -> Any:
+    """The network of a rival of BART's."""
+    return bart_rivals.run("mini", name).model
+
+
+def architecture(name: str) -> Any:
+    """The network of an architecture of T5's."""
+    return t5_architectures.run("mini", name, "denoising").model
+
+
 # The small network of each family, by the name that people call it.
 NETWORKS: dict[str, Callable[[], Any]] = {
     "bert": lambda: bert.mini().model,
@@ -49,6 +62,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "deberta": lambda: deberta.mini().model,
     "xlm": lambda: xlm.get_config("mini_mlm").model,
     "xlnet": lambda: xlnet.mini().model,
+    "bert_two_stream": lambda: rival("masked_lm"),
     "gpt": lambda: replace(gpt.get_config("tiny").model, max_positions=128),
     "gpt2": lambda: gpt2.mini().model,
     "gpt3": lambda: gpt3.mini().model,
@@ -56,7 +70,11 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "lamda": lambda: lamda.mini().model,
     "transformer_xl": lambda: transformer_xl.mini().model,
     "xlm_causal": lambda: xlm.get_config("mini_clm").model,
+    "bart_lm": lambda: rival("lm"),
+    "t5_lm": lambda: architecture("decoder"),
+    "t5_prefix_lm": lambda: architecture("prefix_decoder"),
     "t5": lambda: t5.mini().model,
+    "t5_shared": lambda: architecture("shared"),
     "elmo": lambda: elmo.mini().model,
 }
 # Where an objective needs more than plain English.

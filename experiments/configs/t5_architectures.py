@@ -7,11 +7,11 @@ experiments.architectures` counts both. mini_ instead of base_ has 2 layers for 
 
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
-| base_encoder_decoder_denoising, base_encoder_decoder_lm | 12 + 12 layers: 2P, M | TPU v3-32; not measured | not measured |
-| base_shared_denoising, base_shared_lm | one stack of 12 reads both sides: P, M | TPU v3-32; not measured | not measured |
-| base_half_denoising, base_half_lm | 6 + 6 layers: P, M/2 | TPU v3-32; not measured | not measured |
-| base_decoder_denoising, base_decoder_lm | a language model of 12 layers: P, M | TPU v3-32; not measured | not measured |
-| base_prefix_decoder_denoising, base_prefix_decoder_lm | a prefix LM of 12 layers: P, M | TPU v3-32; not measured | not measured |
+| base_encoder_decoder_denoising, base_encoder_decoder_lm | 12 + 12 layers: 2P, M | not measured | not measured |
+| base_shared_denoising, base_shared_lm | one stack of 12 reads both sides: P, M | not measured | not measured |
+| base_half_denoising, base_half_lm | 6 + 6 layers: P, M/2 | not measured | not measured |
+| base_decoder_denoising, base_decoder_lm | a language model of 12 layers: P, M | not measured | not measured |
+| base_prefix_decoder_denoising, base_prefix_decoder_lm | a prefix LM of 12 layers: P, M | not measured | not measured |
 | mini_encoder_decoder_denoising | as base_'s, 3 M words of English | 2 CPU cores | not measured |
 | mini_shared_denoising | | 2 CPU cores | not measured |
 | mini_half_denoising | | 2 CPU cores | not measured |

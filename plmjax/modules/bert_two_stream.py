@@ -1,4 +1,4 @@
-"""BERT with a second stream, which predicts a token from what it is shown without reading it (Lewis et al. 2019, Sec. 4.1).
+"""BERT with a second stream, which predicts a token without reading it (Lewis et al. 2019, Sec. 4.1).
 
 The content stream is BERT. The query stream runs through the same layers: it starts from a learned vector in place of a
 token's row, with the token's position and type, and its keys and values are the content's (Yang et al. 2019, Sec. 2.3).

@@ -1,4 +1,4 @@
-"""UniLM's attention masks: who may not see whom in a text that is read in one of four ways (Dong et al. 2019, Sec. 2.3).
+"""UniLM's attention masks: who sees whom in a text that is read in one of four ways (Dong et al. 2019, Sec. 2.3).
 
 Legend: L length.
 """

@@ -32,8 +32,8 @@ class Directions:
         shares = astuple(self)
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise UserError(
-                f"The shares of objective.directions are {', '.join(f'{share:g}' for share in shares)}; they must be at "
-                "least 0 and sum up to 1."
+                f"The shares of objective.directions are {', '.join(f'{share:g}' for share in shares)}; they must be "
+                "at least 0 and sum up to 1."
             )
 
     def draw(self, key: jax.Array) -> jax.Array:
@@ -43,7 +43,8 @@ class Directions:
 
 @dataclass(slots=True)
 class MultitaskMaskedLM(EncoderObjective):
-    """Masked LM whose attention is left to right, right to left, free, or free in the first half and then left to right.
+    """Masked LM whose attention is left to right, right to left, free, or free in the first half alone and then left to
+    right.
 
     What is masked is masked as in masked LM, whatever the direction. UniLM's own shares are for other masks (sequence
     to sequence within pairs, and next sentences), which BART's rival does without.

@@ -170,6 +170,11 @@ class RecurrentPermutationLM(PermutationLM):
 
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         PermutationLM.check(self, network_config, kind, vocabulary, length)
+        if not hasattr(network_config, "reuse_length"):
+            raise UserError(
+                "The objective RecurrentPermutationLM hands a memory on, which "
+                f"{type(network_config).__name__} has no place for; choose XLNetConfig, or the objective PermutationLM."
+            )
         if "continues" not in self.window.gives:
             raise UserError(
                 "The objective RecurrentPermutationLM reads on from batch to batch, which windows of "
