@@ -64,6 +64,8 @@ def run(size: str, rival: str) -> Config:
     config.model = replace(sizes[size], dtype="bfloat16")
     if size == "mini":
         config.model = replace(sizes[size], dropout=0.0, attention_dropout=0.0, init_std=0.05)
+        if rival == "lm":
+            config.model.position_init_std = 0.05
         config.data = replace(ENGLISH)
         config.train = replace(config.train, steps=400, eval_every=200)
     return config

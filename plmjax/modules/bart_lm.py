@@ -1,6 +1,6 @@
 """The language model that BART is compared with: its decoder without cross-attention (Lewis et al. 2019, Sec. 4.1).
 
-Legend: B batch, L length, D model width, V vocabulary rows.
+Legend: B batch, L length.
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from plmjax.modules.bart import Positioned
-from plmjax.modules.gpt import GPT, GPTConfig
-from plmjax.modules.layers import Embed, normal
+from plmjax.modules.gpt import GPT, GPTConfig, GPTEmbeddings
+from plmjax.modules.layers import LayerNorm
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -20,23 +19,19 @@ class BartLMConfig(GPTConfig):
 
     norm: str = "post"
     activation: str = "gelu"
+    position_init_std: float = 0.02
     residual_init_scale: float = 1.0
 
 
-class BartLMEmbeddings(Positioned):
-    """Tokens and positions, with a norm after them: `tokens/embedding`, `positions/embedding`, `norm`."""
+class BartLMEmbeddings(GPTEmbeddings):
+    """Tokens + positions, with a norm after them."""
 
     def setup(self) -> None:
         super().setup()
-        c = self.config
-        self.tokens = Embed(c.vocab_size, c.d_model, normal(c.init_std), jnp.dtype(c.dtype))
+        self.norm = LayerNorm(self.config.norm_eps, jnp.dtype(self.config.dtype))
 
     def __call__(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
-        return super().__call__(self.tokens(tokens_BL), positions_BL)
-
-    def table(self) -> Array:
-        """The token table [V, D]."""
-        return self.tokens.table()
+        return self.dropout(self.norm(self.tokens(tokens_BL) + self.positions(positions_BL, tokens_BL.shape[1])))
 
 
 class BartLM(GPT):
@@ -47,7 +42,7 @@ class BartLM(GPT):
     @nn.nowrap
     def make_embeddings(self) -> nn.Module:
         """As GPT's."""
-        return BartLMEmbeddings(self.config)  # type: ignore[arg-type]  # which has the fields that Positioned reads
+        return BartLMEmbeddings(self.config)
 
 
 VARIANTS: dict[str, BartLMConfig] = {
