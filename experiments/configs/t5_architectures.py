@@ -85,7 +85,7 @@ def run(size: str, network: str, objective: str) -> Config:
 
 def get_config(variant: str = "mini_prefix_decoder_denoising") -> Config:
     """The run of a variant in the table above."""
-    variants = {
+    variants: dict[str, Callable[[], Config]] = {
         f"{size}_{network}_{objective}": partial(run, size, network, objective)
         for size in ("mini", "base")
         for objective in OBJECTIVES

@@ -9,10 +9,11 @@ from typing import Any
 
 from jax import Array
 
+from plmjax.modules.encoder_decoder import EncoderDecoder
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.layers import normal
 from plmjax.modules.positions import RelativeBias
-from plmjax.modules.t5 import T5, T5Embeddings, T5Stack
+from plmjax.modules.t5 import T5Embeddings, T5Stack
 from plmjax.modules.t5_lm import T5LMConfig
 from plmjax.modules.transformer import Block, CrossBlock, Given
 
@@ -45,10 +46,10 @@ class BothWaysStack(T5Stack):
         return self.dropout(self.final_norm(x_BLD))
 
 
-class T5Shared(T5):
+class T5Shared(EncoderDecoder):
     """One stack that encodes the inputs, and decodes with cross-attention; the head is the token table."""
 
-    config: Any  # a T5SharedConfig
+    config: T5SharedConfig
 
     def setup(self) -> None:
         c = self.config
@@ -58,6 +59,14 @@ class T5Shared(T5):
     def encoder(self, x_BLD: Array, given: Given) -> tuple[Array, None]:
         """As a stack's."""
         return self.decoder.encode(x_BLD, given), None
+
+    def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        """The tokens' rows."""
+        return self.embeddings(tokens_BL)
+
+    def embed_targets(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
+        """The tokens' rows."""
+        return self.embeddings(tokens_BL)
 
     @property
     def cache_shape(self) -> tuple[int, int, int]:

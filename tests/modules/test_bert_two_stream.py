@@ -101,20 +101,24 @@ def test_a_query_reads_what_precedes_it_in_the_order_and_never_its_token(net):
     special = np.array([1, 0, 0, 0, 0, 0, 1, 0, 0], bool)
 
     def run(bound, hidden, queries):
-        return bound.two_streams(TOKENS, hidden, queries, None, SEGMENTS).g
+        streams = bound.two_streams(TOKENS, hidden, queries, None, SEGMENTS)
+        return jnp.concatenate([streams.g, streams.h], axis=1)
 
-    seen = influences(net, run, TOKENS)
+    both = influences(net, run, TOKENS)
     for _ in range(4):
         order = rng.permutation(LENGTH)
         chosen = np.zeros(LENGTH, bool)
         chosen[rng.choice(np.arange(1, REAL - 1), 3, replace=False)] = True
         found = hide_by_order(jnp.asarray(order), jnp.asarray(chosen), jnp.asarray(special), 4)
         places = np.flatnonzero(chosen)
-        got = seen(np.asarray(found.perm_mask)[None], mapping(*places))
+        seen = both(np.asarray(found.perm_mask)[None], mapping(*places))
+        got, content = seen[:4], seen[4:]
         for row, place in enumerate(places):
             before = VISIBLE & ((~chosen & ~special) | (order < order[place]))
             before[place] = False
             np.testing.assert_array_equal(got[row], before)
+            before[place] = True  # which the content has read
+            np.testing.assert_array_equal(content[place], before)
         assert not got[3].any(), "a query that asks nothing reads nothing"
 
 
