@@ -5,7 +5,6 @@ Legend: B batch, L length, D model width.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from jax import Array
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,10 +15,10 @@ NEW = 6
 
 @pytest.fixture(scope="module")
 def network():
-    module = build(replace(FAMILIES["t5_prefix_lm"].variants["tiny"], vocab_size=64, num_layers=1))
+    module = build(replace(FAMILIES["t5_prefix_lm"].variants["tiny"], vocab_size=64))
     shapes = jax.eval_shape(module.init, jax.random.key(0))["params"]
     rng = np.random.default_rng(3)
-    return Bound(module, jax.tree.map(lambda s: rng.normal(0.0, 0.5, s.shape).astype(np.float32), shapes))
+    return Bound(module, jax.tree.map(lambda s: jnp.asarray(rng.normal(0.0, 0.5, s.shape), jnp.float32), shapes))
 
 
 def test_greedy_decoding_equals_the_full_forward_pass(network):
