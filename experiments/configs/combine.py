@@ -16,6 +16,7 @@ from typing import Any
 
 from experiments.configs import (
     albert,
+    bart,
     bert,
     ctrl,
     deberta,
@@ -26,6 +27,8 @@ from experiments.configs import (
     gpt2,
     gpt3,
     lamda,
+    marian,
+    mbart,
     roberta,
     t5,
     transformer_xl,
@@ -57,11 +60,16 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "transformer_xl": lambda: transformer_xl.mini().model,
     "xlm_causal": lambda: xlm.get_config("mini_clm").model,
     "t5": lambda: t5.mini().model,
+    "bart": lambda: bart.mini().model,
+    "mbart": lambda: mbart.mini().model,
+    "marian": lambda: marian.mini().model,
     "elmo": lambda: elmo.mini().model,
 }
 # Where an objective needs more than plain English.
 STORES = {
     "conditional_lm": ctrl.CODED,
+    "multilingual_denoising": mbart.THREE_LANGUAGES,
+    "translation": marian.CAPTIONS,
     "cross_lingual_causal_lm": xlm.THREE_LANGUAGES,
     "cross_lingual_lm": xlm.THREE_LANGUAGES,
 }
@@ -83,6 +91,8 @@ def fits(network: str, objective: str) -> bool:
     """Whether the network is of the objective's kind, or can be made so."""
     config = NETWORKS[network]()
     if objective.startswith("cross_lingual") and not hasattr(config, "num_languages"):
+        return False
+    if objective == "mass" and not hasattr(config, "max_positions"):
         return False
     if objective.startswith("recurrent") and not hasattr(config, "memory_length"):
         return False
