@@ -151,7 +151,7 @@ def test_a_budget_of_nothing_hides_nothing():
 
 def test_infilling_is_the_released_loop(drawn):
     """Means, spreads and shares of texts, spans and masks agree with those of the loop."""
-    spans, text, after = drawn
+    spans, _, after = drawn
     rng = np.random.default_rng(0)
     loop = [released(rng) for _ in range(DRAWS)]
     is_mask = (after.tokens == MASK).sum(1)
@@ -197,22 +197,24 @@ def test_what_is_kept_keeps_its_order_and_is_filled_up(drawn):
         assert ((counts == 0) | (counts == whole)).all()
 
 
-@pytest.mark.parametrize(
-    ("lengths", "replace_length", "expected"),
-    [([25], 1, (1, {MASK})), ([1], 0, (None, set())), ([25, 25], 1, (1, {MASK})), ([25], -1, (None, {MASK}))],
-)
-def test_spans_over_the_end_and_over_each_other(keys, lengths, replace_length, expected):
-    """A span ends with the text; of spans that share a word one mask is left."""
-    tokens, _ = hidden(keys[:300], jnp.asarray(STARTS), jnp.asarray(lengths), replace_length)
-    masks, kinds = expected
-    for row in np.asarray(tokens):
-        special = row[(row >= 0) & (row < 100)]
-        assert set(special) == kinds and (masks is None or len(special) == masks)
-        kept = row[row >= 100] - 100
-        if lengths[0] == 25:  # everything from the first start on is hidden
-            np.testing.assert_array_equal(kept, np.arange(len(kept)))
-        if replace_length == -1:
-            assert len(kept) + len(special) == REAL
+EVERY = jnp.asarray(np.arange(LENGTH) < REAL)  # words of one token
+
+
+@pytest.mark.parametrize(("lengths", "replace_length"), [([50], 1), ([50, 50], 1), ([50], 0), ([50], -1)])
+def test_spans_over_the_end_and_over_each_other(keys, lengths, replace_length):
+    """A span ends with the text; of spans that share a word one mask is left, or one for each token, or none."""
+    for row in np.asarray(hidden(keys[:300], EVERY, jnp.asarray(lengths), replace_length)[0]):
+        kept, masks = row[row >= 100] - 100, (row == MASK).sum()
+        np.testing.assert_array_equal(kept, np.arange(len(kept)))  # all is hidden from the first start on
+        assert masks == {1: 1, 0: 0, -1: REAL - len(kept)}[replace_length]
+
+
+def test_a_text_may_begin_within_a_word(keys):
+    """What comes before the first start is never hidden."""
+    starts = STARTS.copy()
+    starts[:3] = False
+    for row in np.asarray(hidden(keys[:100], jnp.asarray(starts), jnp.full(WORDS, 25))[0]):
+        assert row[:4].tolist() == [100, 101, 102, MASK]
 
 
 def test_touching_spans_keep_their_masks(keys):
@@ -243,7 +245,7 @@ def test_a_span_stops_at_what_may_not_be_hidden(keys):
     for row in np.asarray(hide(keys[:100]).tokens):
         assert (row == 124).sum() == 1
         at = list(row).index(MASK)
-        before = row[: at]
+        before = row[:at]
         if 124 in before:  # it began in the second
             assert set(range(100, 125)) <= set(before)
         else:
@@ -263,15 +265,14 @@ def test_each_start_is_as_likely_and_a_tenth_is_random(keys):
 
 
 def test_token_masking_and_deletion(keys):
-    every = jnp.asarray(np.arange(LENGTH) < REAL)
     lengths = single_words(jnp.asarray(8), 12).lengths
     assert lengths.tolist() == [1] * 8 + [0] * 4
-    masked, real = (np.asarray(x) for x in hidden(keys, every, lengths))
+    masked, real = (np.asarray(x) for x in hidden(keys, EVERY, lengths))
     assert (real == REAL).all() and ((masked == MASK).sum(1) == 8).all()
     clean = np.arange(100, 100 + REAL)
     assert ((masked[:, :REAL] == clean) | (masked[:, :REAL] == MASK)).all()
     assert abs(chi_square((masked[:, :REAL] == MASK).sum(0), DRAWS * 8 / REAL)) < 3
-    deleted, real = (np.asarray(x) for x in hidden(keys[:300], every, lengths, 0))
+    deleted, real = (np.asarray(x) for x in hidden(keys[:300], EVERY, lengths, 0))
     assert (real == REAL - 8).all() and (deleted != MASK).all()
     assert all((np.diff(row[: REAL - 8]) > 0).all() for row in deleted)
 
