@@ -68,7 +68,7 @@ def test_deshuffling_keeps_the_tokens_and_not_the_order(batches, vocabulary):
 def test_dropped_tokens_and_the_rest_are_the_text(batches, vocabulary):
     dropped = total = 0
     for text, inputs, targets in rows(batches, "drop", vocabulary.eos):
-        rest, gone = iter(inputs + [None]), iter(targets + [None])
+        rest, gone = iter([*inputs, None]), iter([*targets, None])
         kept, missing = next(rest), next(gone)
         for token in text:  # each token is the next of one of them
             if token == kept:
