@@ -4,11 +4,13 @@
   python -m experiments.generate --from=BERT_DIR --prompt="Paris is the [MASK] of France."
   python -m experiments.generate --from=runs/gpt2 --prompt="The function returns" --num_beams=4 --no_repeat_ngram=3
   python -m experiments.generate --from=T5_DIR --prompt="The <extra_id_0> walks in <extra_id_1> park"
+  python -m experiments.generate --from=runs/bart_mini --examples=3
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face
 directory. An encoder shows the likeliest tokens for each [MASK] or <mask>, with probabilities; a
 decoder continues the text; an encoder-decoder fills <extra_id_0>, <extra_id_1>, ... or ___, and
 rewrites a text that has none of them. Each text is printed after "> ", with the result below it.
+--examples shows what an encoder-decoder makes of corrupted validation examples of its own run.
 """
 
 from pathlib import Path
@@ -20,6 +22,7 @@ from experiments import _main
 from plmjax.decode.respond import Request, read_texts, respond, stream
 from plmjax.interop import load
 from plmjax.modules import Bound
+from plmjax.train.outputs import dump_outputs
 
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
 PROMPT = flags.DEFINE_multi_string("prompt", [], "A text; repeat the flag for several.")
@@ -62,10 +65,19 @@ REPETITION_PENALTY = flags.DEFINE_float(
 NO_REPEAT_NGRAM = flags.DEFINE_integer(
     "no_repeat_ngram", 0, "Write no so many tokens twice; 0: they may repeat.", lower_bound=0
 )
+EXAMPLES = flags.DEFINE_integer(
+    "examples",
+    0,
+    "Of a run of an encoder-decoder: print input, target and greedy output of so many validation examples, and end.",
+    lower_bound=0,
+)
 STREAM = flags.DEFINE_bool("stream", False, "Show a decoder's text as it is written, one text after the other.")
 
 
 def main() -> None:
+    if EXAMPLES.value:
+        print(dump_outputs(FROM.value, EXAMPLES.value))
+        return
     texts = read_texts(PROMPT.value, Path(INPUT.value) if INPUT.value else None)
     pretrained = load(FROM.value)
     request = Request(

@@ -16,6 +16,7 @@ from typing import Any
 
 from experiments.configs import (
     albert,
+    bart,
     bart_rivals,
     bert,
     ctrl,
@@ -27,6 +28,8 @@ from experiments.configs import (
     gpt2,
     gpt3,
     lamda,
+    marian,
+    mbart,
     roberta,
     t5,
     t5_architectures,
@@ -75,11 +78,16 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "t5_prefix_lm": lambda: architecture("prefix_decoder"),
     "t5": lambda: t5.mini().model,
     "t5_shared": lambda: architecture("shared"),
+    "bart": lambda: bart.mini().model,
+    "mbart": lambda: mbart.mini().model,
+    "marian": lambda: marian.mini().model,
     "elmo": lambda: elmo.mini().model,
 }
 # Where an objective needs more than plain English.
 STORES = {
     "conditional_lm": ctrl.CODED,
+    "multilingual_denoising": mbart.THREE_LANGUAGES,
+    "translation": marian.CAPTIONS,
     "cross_lingual_causal_lm": xlm.THREE_LANGUAGES,
     "cross_lingual_lm": xlm.THREE_LANGUAGES,
 }
@@ -101,6 +109,8 @@ def fits(network: str, objective: str) -> bool:
     """Whether the network is of the objective's kind, or can be made so."""
     config = NETWORKS[network]()
     if objective.startswith("cross_lingual") and not hasattr(config, "num_languages"):
+        return False
+    if objective == "mass" and not hasattr(config, "max_positions"):
         return False
     if objective.startswith("recurrent") and not hasattr(config, "memory_length"):
         return False

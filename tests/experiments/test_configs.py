@@ -33,7 +33,8 @@ ALL = [(family, variant) for family in FAMILIES for variant in variants(family)]
 @pytest.fixture(scope="module")
 def vocabulary():
     specials = {name: i for i, name in enumerate(("pad", "eos", "unk", "bos", "cls", "sep", "mask"))}
-    return make_vocabulary(32_100, specials, tuple(range(32_099, 31_999, -1)), word_start=np.ones(32_100, bool))
+    made = make_vocabulary(32_200, specials, tuple(range(32_199, 32_049, -1)), word_start=np.ones(32_200, bool))
+    return replace(made, language_tokens=(7, 8))
 
 
 def test_there_are_configs():
