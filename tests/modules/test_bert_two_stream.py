@@ -122,6 +122,14 @@ def test_a_query_reads_what_precedes_it_in_the_order_and_never_its_token(net):
         assert not got[3].any(), "a query that asks nothing reads nothing"
 
 
+def test_the_content_sees_itself_whatever_is_hidden(net):
+    """Each token alone, as where each is a text of its own."""
+    everything, alone = np.ones((1, LENGTH, LENGTH), bool), np.arange(1, LENGTH + 1)[None]
+    hidden = jax.jit(lambda: net.bound().two_streams(TOKENS, everything, None).h)()
+    apart = jax.jit(lambda: net.bound().encode(TOKENS, segments_BL=alone))()
+    np.testing.assert_allclose(hidden, apart, atol=1e-5)
+
+
 def test_a_query_that_sees_nothing_is_finite(net):
     everything = np.ones((1, LENGTH, LENGTH), bool)
 
