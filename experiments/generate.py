@@ -5,12 +5,14 @@
   python -m experiments.generate --from=runs/gpt2 --prompt="The function returns" --num_beams=4 --no_repeat_ngram=3
   python -m experiments.generate --from=T5_DIR --prompt="The <extra_id_0> walks in <extra_id_1> park"
   python -m experiments.generate --from=MBART_DIR --prompt="A cat." --source_language=en_XX --target_language=de_DE
+  python -m experiments.generate --from=runs/bart_mini --examples=3
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face
 directory. An encoder shows the likeliest tokens for each [MASK] or <mask>, with probabilities; a
 decoder continues the text; an encoder-decoder fills <extra_id_0>, <extra_id_1>, ... or ___, and
 rewrites a text that has none of them. Each text is printed after "> ", with the result below it.
 What no flag says is as the checkpoint's generation_config.json has it.
+--examples shows what an encoder-decoder makes of corrupted validation examples of its own run.
 """
 
 from pathlib import Path
@@ -23,6 +25,7 @@ from plmjax.decode.respond import read_texts, respond, stream
 from plmjax.interop import load
 from plmjax.interop.source_frames import make_request
 from plmjax.modules import Bound
+from plmjax.train.outputs import dump_outputs
 
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
 PROMPT = flags.DEFINE_multi_string("prompt", [], "A text; repeat the flag for several.")
@@ -69,10 +72,19 @@ SOURCE_LANGUAGE = flags.DEFINE_string("source_language", None, "Of the texts, fo
 TARGET_LANGUAGE = flags.DEFINE_string(
     "target_language", None, "Of what is to be written, for an mBART or a Marian of several languages: de_DE, de."
 )
+EXAMPLES = flags.DEFINE_integer(
+    "examples",
+    0,
+    "Of a run of an encoder-decoder: print input, target and greedy output of so many validation examples, and end.",
+    lower_bound=0,
+)
 STREAM = flags.DEFINE_bool("stream", False, "Show a decoder's text as it is written, one text after the other.")
 
 
 def main() -> None:
+    if EXAMPLES.value:
+        print(dump_outputs(FROM.value, EXAMPLES.value))
+        return
     texts = read_texts(PROMPT.value, Path(INPUT.value) if INPUT.value else None)
     pretrained = load(FROM.value)
     asked = {

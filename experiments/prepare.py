@@ -100,6 +100,10 @@ SENTINELS = flags.DEFINE_integer(
     "published model needs.",
     lower_bound=0,
 )  # fmt: skip
+LANGUAGE_TOKENS = flags.DEFINE_bool(
+    "language_tokens", DEFAULT.language_tokens, "Give each language that the sources name a token in a trained "
+    "tokenizer: mBART and translation into several languages need them.",
+)  # fmt: skip
 NORMALIZATION = flags.DEFINE_enum(
     "normalization", DEFAULT.normalization, ["nfkc", "identity", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"],
     "SentencePiece's normalisation for a trained tokenizer; those in _cf fold case.",
@@ -134,6 +138,7 @@ def options() -> PrepareOptions:
         byte_fallback=BYTE_FALLBACK.value,
         specials=SPECIALS.value,
         sentinels=SENTINELS.value,
+        language_tokens=LANGUAGE_TOKENS.value,
         normalization=NORMALIZATION.value,
         tokenizer_characters=TOKENIZER_CHARACTERS.value,
         workers=WORKERS.value,

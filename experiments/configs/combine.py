@@ -16,6 +16,8 @@ from typing import Any
 
 from experiments.configs import (
     albert,
+    bart,
+    bart_rivals,
     bert,
     ctrl,
     deberta,
@@ -26,8 +28,11 @@ from experiments.configs import (
     gpt2,
     gpt3,
     lamda,
+    marian,
+    mbart,
     roberta,
     t5,
+    t5_architectures,
     transformer_xl,
     xlm,
     xlnet,
@@ -39,6 +44,17 @@ from plmjax.modules.pair import PairConfig
 from plmjax.objectives import OBJECTIVES
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 
+
+def rival(name: str) -> Any:
+    """The network of a rival of BART's."""
+    return bart_rivals.run("mini", name).model
+
+
+def architecture(name: str) -> Any:
+    """The network of an architecture of T5's."""
+    return t5_architectures.run("mini", name, "denoising").model
+
+
 # The small network of each family, by the name that people call it.
 NETWORKS: dict[str, Callable[[], Any]] = {
     "bert": lambda: bert.mini().model,
@@ -49,6 +65,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "deberta": lambda: deberta.mini().model,
     "xlm": lambda: xlm.get_config("mini_mlm").model,
     "xlnet": lambda: xlnet.mini().model,
+    "bert_two_stream": lambda: rival("masked_lm"),
     "gpt": lambda: replace(gpt.get_config("tiny").model, max_positions=128),
     "gpt2": lambda: gpt2.mini().model,
     "gpt3": lambda: gpt3.mini().model,
@@ -56,12 +73,21 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "lamda": lambda: lamda.mini().model,
     "transformer_xl": lambda: transformer_xl.mini().model,
     "xlm_causal": lambda: xlm.get_config("mini_clm").model,
+    "bart_lm": lambda: rival("lm"),
+    "t5_lm": lambda: architecture("decoder"),
+    "t5_prefix_lm": lambda: architecture("prefix_decoder"),
     "t5": lambda: t5.mini().model,
+    "t5_shared": lambda: architecture("shared"),
+    "bart": lambda: bart.mini().model,
+    "mbart": lambda: mbart.mini().model,
+    "marian": lambda: marian.mini().model,
     "elmo": lambda: elmo.mini().model,
 }
 # Where an objective needs more than plain English.
 STORES = {
     "conditional_lm": ctrl.CODED,
+    "multilingual_denoising": mbart.THREE_LANGUAGES,
+    "translation": marian.CAPTIONS,
     "cross_lingual_causal_lm": xlm.THREE_LANGUAGES,
     "cross_lingual_lm": xlm.THREE_LANGUAGES,
 }
@@ -84,16 +110,18 @@ def fits(network: str, objective: str) -> bool:
     config = NETWORKS[network]()
     if objective.startswith("cross_lingual") and not hasattr(config, "num_languages"):
         return False
+    if objective == "mass" and not hasattr(config, "max_positions"):
+        return False
     if objective.startswith("recurrent") and not hasattr(config, "memory_length"):
         return False
-    kind, wanted = kind_of(config), made_for(objective)
-    return kind == wanted or (kind == "encoder" and wanted in ("pair", "distillation"))
+    kind, kinds = kind_of(config), kinds_of(objective)
+    return kind in kinds or (kind == "encoder" and kinds in (("pair",), ("distillation",)))
 
 
-def made_for(objective: str) -> str:
-    """The kind of network that an objective is made for."""
+def kinds_of(objective: str) -> tuple[str, ...]:
+    """The kinds of network that carry an objective."""
     made: Any = OBJECTIVES[objective]
-    return made.kind
+    return made.kinds
 
 
 def kind_of(config: Any) -> str:
@@ -105,11 +133,11 @@ def kind_of(config: Any) -> str:
 def run(network: str, objective: str) -> Config:
     """The network, made into what the objective asks for, under its default settings."""
     model, made = NETWORKS[network](), OBJECTIVES[objective]()
-    if made.kind == "bidirectional":
+    if made.kinds == ("bidirectional",):
         made.window.characters = model.characters
-    if made.kind == "pair":
+    if made.kinds == ("pair",):
         model = PairConfig(model, replace(model, num_layers=max(1, model.num_layers // 2)))
-    if made.kind == "distillation":
+    if made.kinds == ("distillation",):
         start = "teacher" if network == "distilbert" else "random"
         model = DistillationConfig(model, teacher_from="runs/bert_teacher", initialise=start)
     return Config(

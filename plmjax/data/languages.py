@@ -1,7 +1,7 @@
 """The languages that sources name: `en=texts.txt` is of one, `en-hi=FILE,FILE` holds translations of two."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -71,6 +71,18 @@ def document_ids(languages: tuple[str, ...], known: tuple[str, ...]) -> tuple[in
     """The row of `document_languages` of a document: ids in `known`, NONE for a second that it has not."""
     ids = [known.index(language) for language in languages]
     return (ids[0], ids[1]) if len(ids) == 2 else (ids[0], NONE)
+
+
+def token_names(language: str) -> tuple[str, ...]:
+    """How tokenizers name the token of a language: that which is trained here first, then the released mBART's."""
+    return f"<{language}>", f"[{language}]", language
+
+
+def token_ids(languages: Sequence[str], specials: Mapping[int, str]) -> tuple[int, ...]:
+    """The id of each language's token among a tokenizer's special tokens; () where one has none."""
+    ids = {name: token for token, name in specials.items()}
+    found = [next((ids[name] for name in token_names(language) if name in ids), None) for language in languages]
+    return () if None in found else tuple(token for token in found if token is not None)
 
 
 def smoothed(sizes: Sequence[float] | np.ndarray, alpha: float) -> np.ndarray:

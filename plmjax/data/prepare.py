@@ -42,6 +42,7 @@ class PrepareOptions:
         tokenizer: "train" (pieces), "words" or "whitespace" (the lexicon of all the text, see `words`), or what
             `load_tokenizer` reads.
         vocab_size: pieces of a trained tokenizer, or the most frequent words that a softmax is to predict.
+        language_tokens: give each language that the sources name a token in a trained tokenizer.
         model_type, byte_fallback, specials, sentinels, normalization: of a trained tokenizer, see
             `sentencepieces.train`.
         tokenizer_characters: how much text to train the tokenizer on, documents chosen by their hash.
@@ -64,6 +65,7 @@ class PrepareOptions:
     byte_fallback: bool = True
     specials: str = "all"
     sentinels: int | None = None
+    language_tokens: bool = False
     normalization: str = "nfkc"
     tokenizer_characters: int = 10_000_000
     workers: int = 0
@@ -138,7 +140,12 @@ def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
     languages = languages_of([*sources, *validation])
     described = [source.describe() for source in [*sources, *validation]]
     partial = _partial_directory(directory, {"options": options.content(), "sources": described})
-    tokenizer = _tokenizer(options, sources, validation, directory, progress)
+    if options.language_tokens and not (languages and options.tokenizer == TRAIN):
+        raise UserError(
+            "language_tokens is for a tokenizer that is trained on sources that name their languages: write en=PATH "
+            "before each source, and tokenizer=train."
+        )
+    tokenizer = _tokenizer(options, sources, validation, languages, directory, progress)
     fraction = 0.0 if validation else options.validation_fraction
     recipe = shards.Recipe(
         options.language, fraction, partial, languages, bool(options.phrases_field), bool(options.code_field)
@@ -188,7 +195,12 @@ def _with_splits(sources: Sequence[Source], validation: Sequence[Source]) -> Ite
 
 
 def _tokenizer(
-    options: PrepareOptions, sources: Sequence[Source], validation: Sequence[Source], directory: Path, progress: bool
+    options: PrepareOptions,
+    sources: Sequence[Source],
+    validation: Sequence[Source],
+    languages: tuple[str, ...],
+    directory: Path,
+    progress: bool,
 ) -> Tokenizer:
     """The store's tokenizer: saved by an earlier run with the same options, loaded, or trained now."""
     saved = directory / TOKENIZER_DIRECTORY
@@ -212,6 +224,7 @@ def _tokenizer(
             byte_fallback=options.byte_fallback,
             specials=options.specials,
             sentinels=options.sentinels,
+            languages=languages if options.language_tokens else (),
             normalization=options.normalization,
             max_characters=options.tokenizer_characters,
         )

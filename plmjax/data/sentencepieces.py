@@ -9,6 +9,7 @@ from typing import Any
 
 import sentencepiece
 
+from plmjax.data.languages import token_names
 from plmjax.data.tokenizers import Tokenizer
 from plmjax.data.vocabulary import SPECIAL_NAMES, make_vocabulary
 from plmjax.errors import UserError
@@ -80,6 +81,7 @@ def train(
     byte_fallback: bool = True,
     specials: str = "all",
     sentinels: int | None = None,
+    languages: Sequence[str] = (),
     normalization: str = "nfkc",
     character_coverage: float = 0.9995,
     max_characters: int = 10_000_000,
@@ -93,6 +95,7 @@ def train(
         byte_fallback: spell a character outside the vocabulary as its UTF-8 bytes, so that nothing is ever unknown.
         specials: the special tokens, one of PRESETS.
         sentinels: how many; None is what the preset needs (100 for "t5" and "all").
+        languages: codes of languages that get a token each, `<en>`, behind the special tokens.
         normalization: SentencePiece's rule. "nfkc" keeps case, line breaks and the joiners of Indic scripts
             (SentencePiece's own default, "nmt_nfkc", turns the non-joiner into a blank); "identity" keeps every
             character. All merge blanks.
@@ -119,7 +122,10 @@ def train(
             vocab_size=vocab_size,
             model_type=model_type,
             byte_fallback=byte_fallback,
-            control_symbols=[ROLE_PIECES[name][0] for name in names if name in ("cls", "sep", "mask")],
+            control_symbols=[
+                *(ROLE_PIECES[name][0] for name in names if name in ("cls", "sep", "mask")),
+                *(token_names(language)[0] for language in languages),
+            ],
             normalization_rule_name=normalization,
             character_coverage=character_coverage,
             max_sentence_length=1 << 20,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plmjax.data.languages import token_ids
 from plmjax.data.tokenizers import Tokenizer, load_tokenizer
 from plmjax.data.vocabulary import Vocabulary
 from plmjax.errors import UserError
@@ -114,8 +115,13 @@ class Store:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's, which can also count the training text and spell its words."""
-        return replace(self.tokenizer.vocabulary, count_tokens=self.token_counts, spell=self.tokenizer.spell)
+        """The tokenizer's, which can also count the training text, spell its words and name the store's languages."""
+        return replace(
+            self.tokenizer.vocabulary,
+            language_tokens=token_ids(self.languages, self.tokenizer.special_names),
+            count_tokens=self.token_counts,
+            spell=self.tokenizer.spell,
+        )
 
     def token_counts(self) -> np.ndarray:
         """int64 [padded_size]: how often each id is in the training text; kept beside the store."""

@@ -31,6 +31,8 @@ class Vocabulary:
         ordinary: int32 [count]; the ids that are not special, ascending: what random replacement draws from.
         shortlist: the ids below it are what a softmax over words predicts, those from there on being unk to it; `size`
             but where the tokenizer's lexicon goes further.
+        language_tokens: ids of the tokens of the store's languages, in the order of the languages' ids; () where the
+            store names none or the tokenizer lacks a token for one. See `languages.token_names`.
         count_tokens: gives int64 [padded_size], how often each id is in a store's training text; None without a store.
         spell: gives int16 [size, C], the characters of each id for C places, see `characters`. None without a store.
     """
@@ -49,6 +51,7 @@ class Vocabulary:
     word_start: np.ndarray | None
     ordinary: np.ndarray
     shortlist: int
+    language_tokens: tuple[int, ...] = ()
     count_tokens: Callable[[], np.ndarray] | None = None
     spell: Callable[[int], np.ndarray] | None = None
 

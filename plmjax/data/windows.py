@@ -11,11 +11,15 @@ of shape [length]:
     translation     int32 scalar, languages only: 1 for translations, 0 for a stream
     targets         sentence streams only: the words that follow, for a softmax; likewise backward_tokens,
                     backward_targets, and characters and backward_characters, int16 [length, C]
+    sentence_starts passages only: 1 at each token that begins a sentence
+    language        int32 scalar, passages of languages and translations only: the id of the language of the tokens
+    target_tokens   translations only: what they are translated into; likewise target_segments, and target_language
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
                     (SentenceOrder: 1 where the two are swapped)
 
 This module gathers them; windows_chunks.py, windows_documents.py, windows_streams.py, windows_codes.py,
-windows_sentences.py, windows_sentence_streams.py, windows_pairs.py and windows_languages.py hold one kind each.
+windows_sentences.py, windows_sentence_streams.py, windows_pairs.py, windows_passages.py, windows_translations.py and
+windows_languages.py hold one kind each.
 """
 
 from plmjax.data.windows_base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS, Window, Windows
@@ -29,13 +33,16 @@ from plmjax.data.windows_languages import (
     TranslationPairs,
 )
 from plmjax.data.windows_pairs import SegmentPair, SentenceOrder, SentencePair
+from plmjax.data.windows_passages import PASSAGE_FIELDS, LanguagePassages, Passages
 from plmjax.data.windows_sentence_streams import SentenceStreams
 from plmjax.data.windows_sentences import DocSentences, FullSentences
 from plmjax.data.windows_streams import Streams
+from plmjax.data.windows_translations import Translations
 
 __all__ = [
     "LANGUAGE_FIELDS",
     "PAIR_FIELDS",
+    "PASSAGE_FIELDS",
     "SENTENCE_FIELDS",
     "STREAM_FIELDS",
     "Chunks",
@@ -43,7 +50,9 @@ __all__ = [
     "DocSentences",
     "DocumentChunks",
     "FullSentences",
+    "LanguagePassages",
     "LanguageStreams",
+    "Passages",
     "SegmentPair",
     "SentenceOrder",
     "SentencePair",
@@ -51,6 +60,7 @@ __all__ = [
     "Streams",
     "StreamsAndTranslations",
     "TranslationPairs",
+    "Translations",
     "Window",
     "Windows",
 ]

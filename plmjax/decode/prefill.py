@@ -52,14 +52,15 @@ def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> Openin
     """Reads the prompts once, for `copies` rows each.
 
     A decoder's prompts are padded on the left, so that the newest token of every row sits in the same cache column;
-    positions are counted from each row's first token. An encoder-decoder encodes its prompts, caches the memory's keys
-    and values, and its decoder reads the start token.
+    positions are counted from each row's first token; one that sees its prefix whole sees the prompt so. An
+    encoder-decoder encodes its prompts, caches the memory's keys and values, and its decoder reads the start token.
     """
     batch, length = prompts.tokens.shape
     if network.kind == "decoder":
         positions_BL = jnp.maximum(jnp.cumsum(prompts.segments, axis=1) - 1, 0)
         cache = network.module.init_cache(batch, length + slots)
-        x_BLD, cache = network.decode(prompts.tokens, positions_BL, prompts.segments, cache)
+        prefix = {"prefix_BL": prompts.segments > 0} if network.sees_prefix else {}
+        x_BLD, cache = network.decode(prompts.tokens, positions_BL, prompts.segments, cache, **prefix)
         logits_BV = network.token_logits(x_BLD[:, -1:])[:, 0]
         position_B = jnp.sum(prompts.segments, axis=1)
     else:

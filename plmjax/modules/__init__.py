@@ -18,7 +18,9 @@ from plmjax.modules import (
     albert,
     bart,
     bart_decoder,
+    bart_lm,
     bert,
+    bert_two_stream,
     ctrl,
     deberta,
     distilbert,
@@ -28,6 +30,8 @@ from plmjax.modules import (
     gpt3,
     lamda,
     t5,
+    t5_lm,
+    t5_shared,
     transformer_xl,
     xlm,
     xlnet,
@@ -61,7 +65,11 @@ FAMILIES: dict[str, Family] = {
     "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
     "bart": Family(bart.BartConfig, bart.Bart, bart.VARIANTS),
     "bart_decoder": Family(bart_decoder.BartDecoderConfig, bart_decoder.BartDecoder, bart_decoder.DECODER_VARIANTS),
+    "bart_lm": Family(bart_lm.BartLMConfig, bart_lm.BartLM, bart_lm.VARIANTS),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "bert_two_stream": Family(
+        bert_two_stream.BertTwoStreamConfig, bert_two_stream.BertTwoStream, bert_two_stream.VARIANTS
+    ),
     "ctrl": Family(ctrl.CTRLConfig, ctrl.CTRL, ctrl.VARIANTS),
     "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
     "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
@@ -80,6 +88,9 @@ FAMILIES: dict[str, Family] = {
         bart_decoder.MBartDecoderConfig, bart_decoder.MBartDecoder, bart_decoder.MBART_DECODER_VARIANTS
     ),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
+    "t5_lm": Family(t5_lm.T5LMConfig, t5_lm.T5LM, t5_lm.VARIANTS),
+    "t5_prefix_lm": Family(t5_lm.T5PrefixLMConfig, t5_lm.T5PrefixLM, t5_lm.PREFIX_VARIANTS),
+    "t5_shared": Family(t5_shared.T5SharedConfig, t5_shared.T5Shared, t5_shared.VARIANTS),
     "transformer_xl": Family(transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS),
     "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),
     "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
@@ -146,6 +157,11 @@ class Bound:
     def kind(self) -> str:
         """The module's kind."""
         return self.module.kind
+
+    @property
+    def sees_prefix(self) -> bool:
+        """Whether a decoder is to see its inputs whole: what its `decode` calls the prefix."""
+        return getattr(self.module, "sees_prefix", False)
 
     def part(self, name: str) -> "Bound":
         """One network of a composite, with its parameters and dropout of its own."""

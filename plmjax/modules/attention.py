@@ -42,11 +42,13 @@ def choose_kernel(
     bias: bool,
     dropout: bool,
     cached: bool = False,
+    irregular: bool = False,
 ) -> Kernel:
     """Which kernel computes an attention: a function of what is known before any number is.
 
     The flash kernels never write the [L, T] weights, so they can't drop some out; a learned bias they would take (and
-    its gradient give) only as a [B, H, L, T] array; a cache's queries start at an index known only at run time.
+    its gradient give) only as a [B, H, L, T] array; a cache's queries start at an index known only at run time. Pallas'
+    makes its mask of segments and causality alone, where cuDNN's takes any.
     """
     if bias or dropout or cached:
         return "xla"
@@ -54,7 +56,7 @@ def choose_kernel(
         # cuDNN: heads in units of 8 up to 128; its backward pass with a mask wants even lengths.
         fits = head_width % 8 == 0 and head_width <= 128 and queries % 2 == 0 and keys % 2 == 0
         return "cudnn" if fits else "xla"
-    if platform == "tpu" and queries % 128 == 0 and keys % 128 == 0:
+    if platform == "tpu" and not irregular and queries % 128 == 0 and keys % 128 == 0:
         return "pallas"
     return "xla"
 
@@ -80,7 +82,7 @@ def attend(
     Returns:
         [B, L, H, K] in the dtype of q. Logits and softmax are float32.
     """
-    if mask.band and bias_HLT is None:
+    if mask.band and bias_HLT is None and mask.is_regular:
         banded = _attend_in_blocks if mask.query_start is None else _attend_near
         return banded(q_BLHK, k_BTHK, v_BTHK, mask, scale, dropout)
     kernel = choose_kernel(
@@ -92,6 +94,7 @@ def attend(
         bias=bias_HLT is not None,
         dropout=dropout is not None,
         cached=mask.query_start is not None,
+        irregular=not mask.is_regular,
     )
     if kernel == "xla":
         return _attend_xla(q_BLHK, k_BTHK, v_BTHK, mask, bias_HLT, scale, dropout)
@@ -200,15 +203,17 @@ def _attend_near(
 
 
 def _attend_cudnn(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scale: float) -> Array:
-    """cuDNN's flash attention through jax.nn; causality is the kernel's own, segments become a boolean mask."""
-    segments_only = Mask(mask.query_segments, mask.key_segments)
+    """cuDNN's flash attention through jax.nn; causality is the kernel's own where it is all there is beside segments,
+    and these become a boolean mask."""
+    causal_by_kernel = mask.causal and mask.is_regular and not mask.band
+    written = replace(mask, causal=False) if causal_by_kernel else mask
     return jax.nn.dot_product_attention(
         q_BLHK,
         k_BTHK,
         v_BTHK,
-        mask=segments_only.materialize(q_BLHK.shape[1], k_BTHK.shape[1]),
+        mask=written.materialize(q_BLHK.shape[1], k_BTHK.shape[1]),
         scale=scale,
-        is_causal=mask.causal,
+        is_causal=causal_by_kernel,
         implementation="cudnn",
     )
 

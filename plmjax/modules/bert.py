@@ -65,7 +65,11 @@ class BertEmbeddings(nn.Module):
         self.dropout = Dropout(c.dropout)
 
     def __call__(self, tokens_BL: Array, token_types_BL: Array | None, positions_BL: Array | None) -> Array:
-        x_BLE = self.tokens(tokens_BL) + self.positions(positions_BL, tokens_BL.shape[1])
+        return self.placed(self.tokens(tokens_BL), token_types_BL, positions_BL)
+
+    def placed(self, x_BLE: Array, token_types_BL: Array | None, positions_BL: Array | None) -> Array:
+        """[B, L, D] of the rows of tokens, with their positions and types."""
+        x_BLE = x_BLE + self.positions(positions_BL, x_BLE.shape[1])
         if self.config.token_type_vocab:
             x_BLE = x_BLE + self._types(token_types_BL)
         x_BLE = self.dropout(self.norm(x_BLE))

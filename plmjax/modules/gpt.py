@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array
+from jax import Array, lax
 
 from plmjax.modules.attention import Attention, width_of_head
 from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
@@ -69,6 +69,7 @@ class GPT(nn.Module):
 
     config: GPTConfig
     kind: ClassVar[str] = "decoder"
+    sees_prefix: ClassVar[bool] = False  # whether objectives and generation give it their inputs as a prefix
 
     def setup(self) -> None:
         c = self.config
@@ -144,6 +145,7 @@ class GPT(nn.Module):
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
         cache: Cache | None = None,
+        prefix_BL: Array | None = None,
     ) -> Array | tuple[Array, Cache]:
         """States [B, L, D] in `dtype` of int32 [B, L] inputs; with a cache also the cache, these tokens appended.
 
@@ -152,10 +154,12 @@ class GPT(nn.Module):
             positions_BL: None means 0, 1, ..., from the cache's index on.
             segments_BL: 0 is padding; None means all ones.
             cache: see cache.py; `init_cache` makes an empty one.
+            prefix_BL: bool, tokens that every token of their segment sees, those before them too; None: none. With a
+                cache a prefix must come in one call, for what is in the cache has been read.
         """
         if cache is None:
             x_BLD = self.embeddings(tokens_BL, positions_BL)
-            x_BLD, _ = self.decoder(x_BLD, Given(Mask.within(segments_BL, causal=True)))
+            x_BLD, _ = self.decoder(x_BLD, Given(Mask.within(segments_BL, causal=True, prefix_BL=prefix_BL)))
             return x_BLD
         if positions_BL is None:
             index_L = cache["index"] + jnp.arange(tokens_BL.shape[1], dtype=jnp.int32)
@@ -163,6 +167,10 @@ class GPT(nn.Module):
         if segments_BL is None:
             segments_BL = jnp.ones_like(tokens_BL)
         cache, mask = append_segments(cache, segments_BL)
+        if prefix_BL is not None:
+            prefix_BT = jnp.zeros_like(mask.key_segments, jnp.bool_)
+            prefix_BT = lax.dynamic_update_slice_in_dim(prefix_BT, prefix_BL, mask.query_start, axis=1)
+            mask = replace(mask, prefix=prefix_BT)
         x_BLD = self.embeddings(tokens_BL, positions_BL)
         x_BLD, own = self.decoder(x_BLD, Given(mask), layer_cache(cache))
         return x_BLD, with_keys_values(cache, own)

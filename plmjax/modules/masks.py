@@ -18,18 +18,23 @@ MASK_FLOOR = -1e20
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["query_segments", "key_segments", "query_start"],
+    data_fields=["query_segments", "key_segments", "query_start", "prefix", "hidden"],
     meta_fields=["causal", "band"],
 )
 @dataclass(frozen=True)
 class Mask:
     """A query sees a key of its own segment, if `causal` no later than itself; segment 0 is padding and sees nothing.
 
+    What is said of `prefix` and `hidden` holds within a segment too.
+
     Attributes:
         query_segments [B, L], key_segments [B, T]: int32, or both None when all is one segment.
         query_start: index of the first query among the keys (int32 scalar), or None for 0.
         causal: whether a query sees only keys whose index is not over its own.
         band: how many keys a query sees at most, itself and those next before it; 0: all. For causal masks.
+        prefix: bool [B, T], keys that every query sees, wherever it stands and whatever the band; None: none. For
+            causal masks.
+        hidden: bool [B, L, T], True where a query does not see a key all the same; None: nowhere.
     """
 
     query_segments: Array | None = None
@@ -37,11 +42,13 @@ class Mask:
     query_start: Array | None = None
     causal: bool = False
     band: int = 0
+    prefix: Array | None = None
+    hidden: Array | None = None
 
     @classmethod
-    def within(cls, segments_BL: Array | None, causal: bool = False) -> "Mask":
-        """Self-attention; None means one segment and no padding."""
-        return cls(segments_BL, segments_BL, None, causal)
+    def within(cls, segments_BL: Array | None, causal: bool = False, prefix_BL: Array | None = None) -> "Mask":
+        """Self-attention; None means one segment and no padding, and no prefix."""
+        return cls(segments_BL, segments_BL, None, causal, prefix=prefix_BL)
 
     @classmethod
     def across(
@@ -55,6 +62,11 @@ class Mask:
         if key_segments_BT is None:
             key_segments_BT = jnp.ones(keys_BTD.shape[:2], jnp.int32)
         return cls(query_segments_BL, key_segments_BT)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether segments, causality and the band say everything, as kernels that make the mask themselves need."""
+        return self.prefix is None and self.hidden is None
 
     def comparable_queries(self) -> Array:
         """`query_segments` with padding as -1, which is no key's segment: equality alone then decides."""
@@ -73,11 +85,16 @@ class Mask:
             if self.band:
                 past &= query_index_L1 - key_index_1T < self.band
             past = past[None, None]
+            if self.prefix is not None:
+                past = past | self.prefix[:, None, None, :]
             seen = past if seen is None else seen & past
+        if self.hidden is not None:
+            shown = ~self.hidden[:, None]
+            seen = shown if seen is None else seen & shown
         return seen
 
     def live_rows(self, queries: int, keys: int) -> Array | None:
         """bool [B, L], True where a query sees at least one key; None when all do."""
-        if self.query_segments is None:
+        if self.query_segments is None and self.hidden is None:
             return None
         return jnp.any(self.materialize(queries, keys), axis=(1, 3))

@@ -7,26 +7,39 @@ from plmjax.objectives.bidirectional_lm import BidirectionalLM
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.conditional_lm import ConditionalLM
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
+from plmjax.objectives.denoising import Denoising, MultilingualDenoising
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
+from plmjax.objectives.mass import Mass
+from plmjax.objectives.multitask_masked_lm import MultitaskMaskedLM
 from plmjax.objectives.permutation_lm import PermutationLM, RecurrentPermutationLM
 from plmjax.objectives.prefix_lm import PrefixLM
 from plmjax.objectives.recurrent_lm import RecurrentLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, ReplacedTokens, ReplaceMLM
 from plmjax.objectives.span_corruption import SpanCorruption
 from plmjax.objectives.spanbert import SpanBertPretraining
+from plmjax.objectives.t5_styles import BertStyle, Deshuffling, DropTokens, MassStyle
+from plmjax.objectives.translation import Translation
 
 OBJECTIVES: dict[str, type] = {
     "albert": AlbertPretraining,
     "all_tokens_mlm": AllTokensMLM,
     "bert": BertPretraining,
+    "bert_style": BertStyle,
     "bidirectional_lm": BidirectionalLM,
     "causal_lm": CausalLM,
     "conditional_lm": ConditionalLM,
     "cross_lingual_causal_lm": CrossLingualCausalLM,
     "cross_lingual_lm": CrossLingualLM,
+    "denoising": Denoising,
+    "deshuffling": Deshuffling,
     "distillation": Distillation,
+    "drop_tokens": DropTokens,
     "masked_lm": MaskedLM,
+    "mass": Mass,
+    "mass_style": MassStyle,
+    "multilingual_denoising": MultilingualDenoising,
+    "multitask_masked_lm": MultitaskMaskedLM,
     "permutation_lm": PermutationLM,
     "prefix_lm": PrefixLM,
     "recurrent_lm": RecurrentLM,
@@ -35,6 +48,7 @@ OBJECTIVES: dict[str, type] = {
     "replaced_tokens": ReplacedTokens,
     "span_corruption": SpanCorruption,
     "spanbert": SpanBertPretraining,
+    "translation": Translation,
 }
 
 __all__ = [
@@ -42,14 +56,22 @@ __all__ = [
     "AlbertPretraining",
     "AllTokensMLM",
     "BertPretraining",
+    "BertStyle",
     "BidirectionalLM",
     "CausalLM",
     "ConditionalLM",
     "CrossLingualCausalLM",
     "CrossLingualLM",
+    "Denoising",
+    "Deshuffling",
     "Distillation",
+    "DropTokens",
     "EncoderObjective",
     "MaskedLM",
+    "Mass",
+    "MassStyle",
+    "MultilingualDenoising",
+    "MultitaskMaskedLM",
     "Objective",
     "Part",
     "PermutationLM",
@@ -60,4 +82,5 @@ __all__ = [
     "ReplacedTokens",
     "SpanBertPretraining",
     "SpanCorruption",
+    "Translation",
 ]

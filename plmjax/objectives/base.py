@@ -24,8 +24,9 @@ Losses = tuple[dict[str, Weighted], dict[str, Weighted]]
 class Objective(Protocol):
     """A pre-training objective: a config dataclass with these attributes and methods."""
 
-    kind: ClassVar[str]
-    """The kind of network: "encoder", "decoder", "encoder_decoder", "two_stream" or "bidirectional"."""
+    kinds: ClassVar[tuple[str, ...]]
+    """The kinds of network that carry it, of "encoder", "decoder", "encoder_decoder", "two_stream", "bidirectional",
+    "pair" and "distillation"."""
     static: bool
     """Whether an example has the same noise in every epoch."""
     window: Any
@@ -102,7 +103,7 @@ class EncoderObjective:
 
     __slots__ = ()
 
-    kind: ClassVar[str] = "encoder"
+    kinds: ClassVar[tuple[str, ...]] = ("encoder", "two_stream")  # of two streams the one of the content
     window: Any
 
     def parts(self) -> Sequence[Part]:
@@ -128,9 +129,7 @@ class EncoderObjective:
         return corrupted
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        encoding = network.encode_for_tokens(
-            batch["tokens"], batch.get("token_types"), batch.get("positions"), batch["segments"]
-        )
+        encoding = self.encoding(network, batch)
         losses: dict[str, Weighted] = {}
         metrics: dict[str, Weighted] = {}
         for part in self.parts():
@@ -139,6 +138,12 @@ class EncoderObjective:
             metrics |= part_metrics
         return losses, metrics
 
+    def encoding(self, network: Any, batch: Example) -> Encoding:
+        """The states of the corrupted batch."""
+        return network.encode_for_tokens(
+            batch["tokens"], batch.get("token_types"), batch.get("positions"), batch["segments"]
+        )
+
     def coefficients(self) -> dict[str, float]:
         return {}
 
@@ -146,9 +151,10 @@ class EncoderObjective:
 def check_fit(objective: Any, network_config: Any, kind: str, length: int, needs: Sequence[str]) -> None:
     """UserError where the network is of another kind or too short, or the window lacks a field."""
     name, network = type(objective).__name__, type(network_config).__name__
-    if kind != objective.kind:
+    if kind not in objective.kinds:
+        kinds = " or ".join(repr(carried) for carried in objective.kinds)
         raise UserError(
-            f"The objective {name} needs a network of kind {objective.kind!r}, but {network} is of kind {kind!r}; "
+            f"The objective {name} needs a network of kind {kinds}, but {network} is of kind {kind!r}; "
             "choose another objective or another network."
         )
     if length < 1:

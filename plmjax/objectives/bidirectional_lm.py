@@ -25,7 +25,7 @@ FORWARD, BACKWARD = "forward_lm", "backward_lm"
 class BidirectionalLM:
     """The mean of the two directions' losses; LSTM states go on from batch to batch, their gradients do not."""
 
-    kind: ClassVar[str] = "bidirectional"
+    kinds: ClassVar[tuple[str, ...]] = ("bidirectional",)
     static: ClassVar[bool] = False  # candidates are drawn anew in each epoch
 
     window: Any = field(default_factory=SentenceStreams)

@@ -31,7 +31,7 @@ class CausalLM:
     trained.
     """
 
-    kind: ClassVar[str] = "decoder"
+    kinds: ClassVar[tuple[str, ...]] = ("decoder",)
     static: ClassVar[bool] = False  # nothing is random
 
     window: Any = field(default_factory=_chunks)

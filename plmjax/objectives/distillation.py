@@ -25,7 +25,7 @@ class Distillation:
     of 0 leaves a loss out, and its cost (the paper's Table 4).
     """
 
-    kind: ClassVar[str] = "distillation"
+    kinds: ClassVar[tuple[str, ...]] = ("distillation",)
 
     window: Any = field(default_factory=FullSentences)
     masking: Masking = field(default_factory=Masking)

@@ -1,7 +1,8 @@
 """Permutation language modelling: tokens are predicted in a random order, each from those before it (Yang et al. 2019).
 
 Only the last 1 / K of the order are predicted, by the query stream; the positions stay as they are, the order is in
-the attention mask alone.
+the attention mask alone. On a network without relative positions and memory, and without spans, it is the permuted LM
+that BART is compared with (Lewis et al. 2019, Sec. 4.1).
 
 With a memory (`RecurrentPermutationLM`) each row of the batches reads on along a text. Of a segment the first
 `model.reuse_length` tokens go into the memory, and the next segment begins after them (Yang et al. 2019, released code:
@@ -111,7 +112,7 @@ class PartialPrediction:
 class PermutationLM:
     """Permutation LM; with `prediction.k=1` every token is predicted."""
 
-    kind: ClassVar[str] = "two_stream"
+    kinds: ClassVar[tuple[str, ...]] = ("two_stream",)
     NAME: ClassVar[str] = "permutation_lm"
 
     window: Any = field(default_factory=FullSentences)
@@ -137,13 +138,14 @@ class PermutationLM:
 
     def streams(self, network: Any, batch: Example, **memory: Any) -> Any:
         """Both streams of a corrupted batch, after the text of a memory where one is given."""
+        turned = {"backward_B": batch["backward"] > 0} if "backward" in batch else {}
         return network.two_streams(
             batch["tokens"],
             batch["perm_mask"],
             target_mapping(batch["masked_positions"], batch["weights"], batch["tokens"].shape[1]),
             batch.get("token_types"),
             batch["segments"],
-            backward_B=batch["backward"] > 0 if "backward" in batch else None,
+            **turned,
             **memory,
         )
 
@@ -168,6 +170,11 @@ class RecurrentPermutationLM(PermutationLM):
 
     def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
         PermutationLM.check(self, network_config, kind, vocabulary, length)
+        if not hasattr(network_config, "reuse_length"):
+            raise UserError(
+                "The objective RecurrentPermutationLM hands a memory on, which "
+                f"{type(network_config).__name__} has no place for; choose XLNetConfig, or the objective PermutationLM."
+            )
         if "continues" not in self.window.gives:
             raise UserError(
                 "The objective RecurrentPermutationLM reads on from batch to batch, which windows of "

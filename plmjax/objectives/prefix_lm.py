@@ -1,5 +1,9 @@
-"""Prefix LM on an encoder-decoder: the encoder reads the start of a text, the decoder writes the rest (Raffel et al.
-2020, Sec. 3.3.1; with turns of a dialogue as texts, Meena, Adiwardana et al. 2020, Sec. 2.3)."""
+"""Prefix LM: the network reads the start of a text and writes the rest (Raffel et al. 2020, Sec. 3.3.1; with turns of
+a dialogue as texts, Meena, Adiwardana et al. 2020, Sec. 2.3).
+
+On an encoder-decoder and on a decoder that sees its prefix whole this is Table 2's LM objective; for a decoder that
+sees the past alone that is causal LM, whose loss is of the whole text.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -10,7 +14,7 @@ import jax.numpy as jnp
 from plmjax.data.windows import DocumentChunks
 from plmjax.errors import UserError
 from plmjax.objectives.base import Example, Losses, check_fit
-from plmjax.objectives.sequences import as_example, sequence_loss
+from plmjax.objectives.sequences import SEQUENCE_KINDS, as_example, check_row, sequence_loss
 
 
 @dataclass(slots=True)
@@ -20,7 +24,7 @@ class PrefixLM:
     Texts are parts of one document, as in the released code, one token shorter than `train.length`.
     """
 
-    kind: ClassVar[str] = "encoder_decoder"
+    kinds: ClassVar[tuple[str, ...]] = SEQUENCE_KINDS
 
     window: Any = field(default_factory=DocumentChunks)
     z_loss: float = 1e-4  # factor of logsumexp(logits)**2, in training
@@ -38,6 +42,7 @@ class PrefixLM:
             raise UserError(
                 "Prefix LM reads each window as one text; set objective.window.isolate to False and overlap to 0."
             )
+        check_row(network_config, kind, length, length, places=length)
         vocabulary.require("pad", "eos")
 
     def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
@@ -57,7 +62,9 @@ class PrefixLM:
         return kept | as_example(jnp.where(is_empty, -1, inputs_L), jnp.where(is_empty, -1, targets_L), vocabulary.pad)
 
     def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
-        return sequence_loss("prefix_lm", network, batch, vocabulary, self.z_loss if train else 0.0)
+        # Both parts with their EOS are one token longer than the row, of which the last predicts nothing.
+        places = batch["tokens"].shape[1]
+        return sequence_loss("prefix_lm", network, batch, vocabulary, self.z_loss if train else 0.0, places=places)
 
     def coefficients(self) -> dict[str, float]:
         return {}

@@ -69,7 +69,7 @@ class GeneratorMasking(Masking):
 class PairObjective:
     """What the objectives on a generator and a second network share."""
 
-    kind: ClassVar[str] = "pair"
+    kinds: ClassVar[tuple[str, ...]] = ("pair",)
     name: ClassVar[str] = ""  # of the second network's loss
 
     window: Any = field(default_factory=FullSentences)

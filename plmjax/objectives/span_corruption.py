@@ -14,7 +14,7 @@ from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
 from plmjax.noise import spans
 from plmjax.objectives.base import Example, Losses, check_fit
-from plmjax.objectives.sequences import as_example, sequence_loss
+from plmjax.objectives.sequences import SEQUENCE_KINDS, as_example, check_row, sequence_loss
 
 
 def _chunks() -> Chunks:
@@ -35,7 +35,7 @@ class SpanCorruption:
     released.
     """
 
-    kind: ClassVar[str] = "encoder_decoder"
+    kinds: ClassVar[tuple[str, ...]] = SEQUENCE_KINDS
 
     window: Any = field(default_factory=_chunks)
     noise: str = "spans"  # "spans" or "iid"
@@ -76,6 +76,7 @@ class SpanCorruption:
             raise UserError(
                 "Span corruption reads each chunk as one text; set objective.window.isolate to False and overlap to 0."
             )
+        check_row(network_config, kind, length, self.lengths(length).targets)
         vocabulary.require("pad", "eos")
         needed = self._sentinels_needed(length)
         if needed > len(vocabulary.sentinels):

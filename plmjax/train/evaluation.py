@@ -25,18 +25,19 @@ def eval_step(
 ) -> tuple[Sums, Sums, Any]:
     """Losses and metrics by name, summed over one raw batch [B, ...], without dropout, smoothing and z-loss; and the
     memory for the next batch, () where the objective carries none."""
-    corrupted = _fixed_noise(objective, vocabulary, batch)
+    corrupted = corrupted_as_in_validation(objective, vocabulary, batch)
     return losses_and_memory(objective, Bound(module, params), corrupted, memory, vocabulary, train=False)
 
 
 def target_counts(batch: Batch, *, objective: Any, vocabulary: Any) -> jax.Array:
     """Weight of each vocabulary row among the targets of one raw batch, float32 [V]."""
-    corrupted = _fixed_noise(objective, vocabulary, batch)
+    corrupted = corrupted_as_in_validation(objective, vocabulary, batch)
     targets, weights = corrupted["targets"].reshape(-1), corrupted["weights"].reshape(-1)
     return jnp.zeros(vocabulary.padded_size, jnp.float32).at[targets].add(weights.astype(jnp.float32))
 
 
-def _fixed_noise(objective: Any, vocabulary: Any, batch: Batch) -> Batch:
+def corrupted_as_in_validation(objective: Any, vocabulary: Any, batch: Batch) -> Batch:
+    """A raw batch [B, ...] under the noise of every validation."""
     first_epoch = batch | {"epochs": jnp.zeros_like(batch["epochs"])}
     return corrupt_batch(objective, vocabulary, jax.random.key(EVAL_KEY), first_epoch, static=False)
 

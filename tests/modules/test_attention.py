@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +34,8 @@ PLAIN = {"bias": False, "dropout": False}
         ("xla", ("tpu", "bfloat16", 512, 512, 64), PLAIN | {"cached": True}),
         ("xla", ("tpu", "bfloat16", 100, 512, 64), PLAIN),
         ("xla", ("tpu", "bfloat16", 512, 100, 64), PLAIN),
+        ("xla", ("tpu", "bfloat16", 512, 512, 64), PLAIN | {"irregular": True}),
+        ("cudnn", ("gpu", "bfloat16", 128, 128, 64), PLAIN | {"irregular": True}),
     ],
 )
 def test_the_kernel_follows_from_what_is_known_beforehand(expected, arguments, options):
@@ -72,6 +76,50 @@ def test_attend_is_softmax_over_what_the_mask_shows():
     mask = Mask(jnp.asarray(query_segments), jnp.asarray(key_segments), jnp.asarray(2), causal=True)
     got = attend(*inputs(), mask, jnp.asarray(bias, jnp.float32), 0.7, None)
     np.testing.assert_allclose(got, reference(q, k, v, seen, bias, 0.7), atol=1e-5)
+
+
+QUERY_SEGMENTS = np.array([[1, 1, 1, 2, 2, 2, 0], [2, 1, 1, 1, 1, 1, 1]])
+PREFIX = np.array([[1, 1, 0, 1, 1, 0, 0], [0, 1, 1, 1, 0, 0, 0]], bool)
+HIDDEN = np.random.default_rng(2).random((2, 7, 7)) < 0.4
+HIDDEN[0, 1] = True  # a row without keys
+IRREGULAR = {
+    "prefix": Mask.within(jnp.asarray(QUERY_SEGMENTS), causal=True, prefix_BL=jnp.asarray(PREFIX)),
+    "prefix of one text": Mask.within(None, causal=True, prefix_BL=jnp.asarray(PREFIX)),
+    "prefix and band": replace(
+        Mask.within(jnp.asarray(QUERY_SEGMENTS), causal=True, prefix_BL=jnp.asarray(PREFIX)), band=2
+    ),
+    "hidden": Mask(jnp.asarray(QUERY_SEGMENTS), jnp.asarray(QUERY_SEGMENTS), hidden=jnp.asarray(HIDDEN)),
+    "hidden in one text": Mask(hidden=jnp.asarray(HIDDEN)),
+    "causal": Mask.within(jnp.asarray(QUERY_SEGMENTS), causal=True),
+}
+
+
+def shown(mask):
+    """bool [B, L, T], pair by pair."""
+    seen = np.zeros((2, 7, 7), bool)
+    for b, row, t in np.ndindex(*seen.shape):
+        same = mask.query_segments is None or QUERY_SEGMENTS[b, row] == QUERY_SEGMENTS[b, t] != 0
+        past = t <= row and (not mask.band or row - t < mask.band)
+        before = not mask.causal or past or (mask.prefix is not None and PREFIX[b, t])
+        seen[b, row, t] = same and before and not (mask.hidden is not None and HIDDEN[b, row, t])
+    return seen
+
+
+@pytest.mark.parametrize("name", IRREGULAR)
+def test_every_kernel_honours_prefixes_and_hidden_pairs(name, monkeypatch):
+    """cuDNN's call is made with another implementation of the same function."""
+    mask, plain = IRREGULAR[name], inputs(queries=7)
+    want = reference(*(np.asarray(x, np.float64) for x in plain), shown(mask), np.zeros((3, 7, 7)), 0.7)
+    np.testing.assert_allclose(attend(*plain, mask, None, 0.7, None), want, atol=1e-5)
+    np.testing.assert_allclose(attend(*plain, mask, jnp.zeros((3, 7, 7)), 0.7, None), want, atol=1e-5)
+    dot_product_attention = jax.nn.dot_product_attention
+    monkeypatch.setattr(attention, "choose_kernel", lambda *_, **__: "cudnn")
+    monkeypatch.setattr(
+        jax.nn,
+        "dot_product_attention",
+        lambda *arrays, implementation, **settings: dot_product_attention(*arrays, implementation="xla", **settings),
+    )
+    np.testing.assert_allclose(attend(*plain, mask, None, 0.7, None), want, atol=1e-5)
 
 
 def test_nothing_is_masked_without_segments_and_causality():

@@ -25,7 +25,10 @@ def compiled(net):
 
 @pytest.mark.parametrize(
     "name",
-    ["ctrl", "gpt1", "gpt2", "gpt3", "gpt_neo", "lamda", "bart", "marian", "mbart", "t5", "t5_v1_1", "transformer_xl"],
+    [
+        *("ctrl", "gpt1", "gpt2", "gpt3", "gpt_neo", "lamda", "bart", "bart_lm", "marian", "mbart", "t5", "t5_shared"),
+        *("t5_v1_1", "transformer_xl"),
+    ],
 )
 def test_prompt_then_tokens_equals_one_pass(name):
     step, cache, whole = compiled(network(name))

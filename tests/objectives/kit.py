@@ -17,6 +17,8 @@ from plmjax.train.step import corrupt_batch
 class Bigrams:
     """A network of any kind that sees only the last token: quick to compile where the network does not matter."""
 
+    kind = "encoder_decoder"
+
     def __init__(self, rows: int):
         self.table_VE = jnp.asarray(np.random.default_rng(0).normal(size=(rows, 4)), jnp.float32)
 

@@ -165,7 +165,7 @@ def test_bad_settings_are_refused_in_a_sentence(vocabulary):
 
     check(SpanCorruption())
     cases = [
-        ("needs a network of kind 'encoder_decoder'", lambda: check(SpanCorruption(), kind="decoder")),
+        ("needs a network of kind 'encoder_decoder' or 'decoder'", lambda: check(SpanCorruption(), kind="encoder")),
         ("must be 'spans' or 'iid'", lambda: check(SpanCorruption(noise="poisson"))),
         ("must lie between 0 and 1", lambda: check(SpanCorruption(density=0.0))),
         ("set objective.window.isolate to False", lambda: check(SpanCorruption(window=Chunks(isolate=True)))),
