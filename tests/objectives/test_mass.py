@@ -144,7 +144,7 @@ def test_information_flow(batches, vocabulary):
     moved = changed("decoder_positions", slice(None), batch["decoder_positions"][0] + 7)
     assert moved[0][real].all()
     found, _ = losses_of(CASES["half"], network, vocabulary, train=False)(batch)
-    np.testing.assert_allclose(found["mass"].sum, losses.sum(), rtol=1e-5)
+    np.testing.assert_allclose(found["mass"].sum, (losses * batch["weights"]).sum(), rtol=1e-5)
 
 
 def test_bad_settings_are_refused_in_a_sentence(vocabulary):
