@@ -4,7 +4,6 @@ Legend: B batch, L length, D model width.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 from jax import Array
 
@@ -14,7 +13,7 @@ from plmjax.modules.layers import normal
 from plmjax.modules.positions import RelativeBias
 from plmjax.modules.t5 import T5Embeddings, T5Stack
 from plmjax.modules.t5_lm import T5LMConfig
-from plmjax.modules.transformer import Block, CrossBlock, Given
+from plmjax.modules.transformer import Block, CrossBlock, Given, run_layers
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -40,8 +39,8 @@ class BothWaysStack(T5Stack):
         """[B, L, D] of inputs [B, L, D]."""
         length = x_BLD.shape[1]
         given = given._replace(bias=self.encoder_relative_bias(length, length))
-        layer = partial(Block.__call__, given=given)
-        x_BLD, _ = self._run(lambda block, x, _: layer(block, x), self.dropout(x_BLD), None)
+        layer = lambda block, x, _: Block.__call__(block, x, given)  # noqa: E731
+        x_BLD, _ = run_layers(layer, self.layers, self.dropout(x_BLD), None, **self._sizes)
         return self.dropout(self.final_norm(x_BLD))
 
 

@@ -27,7 +27,7 @@ def test_a_family_is_a_config_a_module_and_variants(family):
 def test_build_names_what_is_wrong():
     with pytest.raises(UserError, match="the bert config's vocab_size is 0"):
         build(FAMILIES["bert"].variants["tiny"])
-    with pytest.raises(UserError, match="dict is no network's config; use one of albert, bart, bert, .*, t5, "):
+    with pytest.raises(UserError, match="dict is no network's config; use one of albert, bart, .*bert, .*, t5, "):
         build({})
     with pytest.raises(ValueError, match="norm 'sandwich' is not known"):
         jax.eval_shape(build(config("gpt2", norm="sandwich")).init, jax.random.key(0))
