@@ -451,8 +451,8 @@ WEIGHTS = "The weights objective.soft_targets, masked_lm and cosine must be at l
             PAIR,
             "pair",
             24,
-            "The objective MaskedLM needs a network of kind 'encoder', but PairConfig is of kind 'pair'; choose "
-            "another objective or another network.",
+            "The objective MaskedLM needs a network of kind 'encoder' or 'two_stream', but PairConfig is of kind "
+            "'pair'; choose another objective or another network.",
         ),
         (
             ReplacedTokens(),

@@ -57,7 +57,7 @@ def test_fills_in_what_is_derived(store: Store) -> None:
         (
             {"objective": MaskedLM()},
             1,
-            "MaskedLM needs a network of kind 'encoder', but GPTConfig is of kind 'decoder'",
+            "MaskedLM needs a network of kind 'encoder' or 'two_stream', but GPTConfig is of kind 'decoder'",
         ),
         ({"model": T5Config(num_layers=1)}, 1, "needs a network of kind 'decoder'"),
         ({"model": MeshConfig()}, 1, "MeshConfig is no network's config"),
