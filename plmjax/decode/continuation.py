@@ -23,7 +23,7 @@ from flax import linen as nn
 
 from plmjax.decode.beams import Beams, Ending, Search, Searcher
 from plmjax.decode.drawing import Drawer, Drawing, Limits, likeliest
-from plmjax.decode.prefill import Prompts, advance, new_columns, prefill, table_by_columns
+from plmjax.decode.prefill import Prompts, advance, many_steps, new_columns, prefill
 from plmjax.decode.rules import Rule
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling, allowed_tokens
 from plmjax.errors import UserError
@@ -348,8 +348,7 @@ def _go_on(
 ) -> tuple[Drawing, Any]:
     """The tokens after the first, up to `until` in all; `whole`: that is the whole text, not a piece of it."""
     drawer, network = _drawer(asked, sampling, outputs), Bound(module, params)
-    columns_DV = table_by_columns(network, len(drawing.token), slots) if whole else None
-    step = partial(advance, network, columns_DV=columns_DV)
+    step = many_steps(network, len(drawing.token), slots) if whole else partial(advance, network)
     return drawer.go_on(drawing, cache, step, slots, until)
 
 
@@ -369,7 +368,8 @@ def _search(module: nn.Module, params: Any, asked: _Request, ending: Ending, *, 
     opening = prefill(network, asked.prompts, slots, beams)
     searcher = Searcher(beams, ending, asked.limits, asked.rules)
     shared = new_columns(asked.prompts, module.kind == "decoder")
-    return searcher.run(opening, jnp.asarray(asked.prompts.history), partial(advance, network), slots, shared)
+    step = many_steps(network, opening.logits.shape[0], slots)
+    return searcher.run(opening, jnp.asarray(asked.prompts.history), step, slots, shared)
 
 
 _STATIC = ("module", "slots", "sampling")

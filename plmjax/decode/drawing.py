@@ -5,17 +5,14 @@ Legend: R rows, T columns of what is written, V vocabulary rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from plmjax.decode.prefill import Opening
+from plmjax.decode.prefill import Advance, Opening
 from plmjax.decode.rules import Rule, Written, apply_rules
 from plmjax.decode.sampling import Sampling, draw
-
-Advance = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 
 
 class Limits(NamedTuple):

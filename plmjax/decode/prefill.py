@@ -6,6 +6,8 @@ vocabulary rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +19,8 @@ from plmjax.modules.cache import repeat_rows
 from plmjax.modules.heads import TokenHead
 
 LONG = 64  # new tokens
+
+Advance = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 
 
 class Prompts(NamedTuple):
@@ -91,14 +95,42 @@ def advance(
     return network.token_head(x_R1D)._replace(table=columns_DV.T).logits()[:, 0], cache
 
 
-def table_by_columns(network: Bound, rows: int, slots: int) -> jax.Array | None:
-    """The head's table [D, V], made once for all steps where that is faster: for one row on a CPU, if it is long.
+def many_steps(network: Bound, rows: int, slots: int) -> Advance:
+    """`advance` for a text of up to `slots` tokens: what every step would do again on a CPU is done once before them.
+
+    Parameters of layers lie stacked, and XLA copies a layer's slice of them at each step; from arrays of its own, which
+    the step stacks for the network, a layer is read where it lies.
+    """
+    if slots < LONG or backend() != "cpu":
+        return partial(advance, network)
+    columns_DV = table_by_columns(network) if rows == 1 else None
+    apart = jax.lax.optimization_barrier(jax.tree_util.tree_map_with_path(_layers_apart, network.params))
+
+    def step(token_R: jax.Array, position_R: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+        params = jax.tree.map(_together, apart, is_leaf=_is_apart)
+        return advance(Bound(network.module, params), token_R, position_R, cache, columns_DV)
+
+    return step
+
+
+def _layers_apart(path: tuple[Any, ...], x: jax.Array) -> Any:
+    return tuple(x) if any(getattr(key, "key", None) == "layers" for key in path) else x
+
+
+def _together(x: Any) -> jax.Array:
+    return jnp.stack(x) if _is_apart(x) else x
+
+
+def _is_apart(x: Any) -> bool:
+    return isinstance(x, tuple)
+
+
+def table_by_columns(network: Bound) -> jax.Array | None:
+    """The head's table [D, V], made once for all steps.
 
     A CPU takes the product of one row with a table that no cache holds twice as fast by columns. Turning the table
     round takes as long as about twenty steps.
     """
-    if rows > 1 or slots < LONG or backend() != "cpu":
-        return None
     head = network.token_head(jnp.zeros((1, 1, network.config.d_model), network.config.dtype))
     if not isinstance(head, TokenHead):
         return None
