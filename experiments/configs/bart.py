@@ -25,6 +25,7 @@ clipped to .1, dropout .1 (which the paper turns off for the last tenth of the s
 --config.model.dropout=0).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -90,7 +91,7 @@ def get_config(variant: str = "mini") -> Config:
     """The run of a variant in the table above."""
     minis = {f"mini_{name}": partial(mini, f"mini_{name}", noise) for name, noise in NOISES.items()}
     bases = {f"base_{name}": partial(base, f"base_{name}", noise) for name, noise in NOISES.items()}
-    variants = {"tiny": tiny, "mini": mini, **minis, **bases}
+    variants: dict[str, Callable[[], Config]] = {"tiny": tiny, "mini": mini, **minis, **bases}
     variants |= {
         "base": partial(base, "base", MIXTURE),
         "large": partial(large, "large", MIXTURE),

@@ -17,6 +17,7 @@ Marian's examples, which warms up in a line first. After training, `experiments.
 --prompt=...` translates.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from experiments.configs.common import pick
@@ -63,7 +64,7 @@ def mini(name: str = "mini", directions: tuple[str, ...] = ("en-de",)) -> Config
 
 def get_config(variant: str = "mini") -> Config:
     """The run of a variant in the table above."""
-    variants = {
+    variants: dict[str, Callable[[], Config]] = {
         "tiny": tiny,
         "mini": mini,
         "mini_both": lambda: mini("mini_both", ("en-de", "de-en")),

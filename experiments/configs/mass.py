@@ -16,6 +16,7 @@ embeddings of its models for translation, which have no network here, are left o
 batches of about 3,000 tokens a GPU over 8 of them, as released.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -62,7 +63,7 @@ def mini(name: str = "mini", share: float = 0.5) -> Config:
 def get_config(variant: str = "mini") -> Config:
     """The run of a variant in the table above."""
     shares = {f"mini_{share}": partial(mini, f"mini_{share}", share / 100) for share in range(10, 100, 10)}
-    variants = {
+    variants: dict[str, Callable[[], Config]] = {
         "tiny": tiny,
         "mini": mini,
         **shares,

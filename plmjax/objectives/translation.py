@@ -54,7 +54,7 @@ class Translation:
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
         is_target_L = example["target_segments"] > 0
         target = Text(jnp.where(is_target_L, example["target_tokens"], -1), jnp.sum(is_target_L))
-        before = []
+        before: list[jax.Array] = []
         if self._marked:
             before = [jnp.asarray(vocabulary.language_tokens, jnp.int32)[example["target_language"]]]
         inputs = frame(text_of(example), before, [vocabulary.eos])

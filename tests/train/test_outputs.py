@@ -18,10 +18,10 @@ NETWORK = {"num_layers": 1, "num_decoder_layers": 1, "num_heads": 2, "d_model": 
 
 @pytest.fixture(scope="module")
 def run(tiny_store, tmp_path_factory):
-    """A MASS of one step."""
+    """A MASS of two steps."""
     folder = tmp_path_factory.mktemp("runs") / "mass"
     config = tiny_config(
-        tiny_store, model=BartConfig(**NETWORK), objective=Mass(), train__length=24, train__steps=1, train__batch_size=8
+        tiny_store, model=BartConfig(**NETWORK), objective=Mass(), train__length=24, train__steps=2, train__batch_size=8
     )
     train(config, folder)
     return folder
@@ -57,6 +57,6 @@ def test_each_token_is_the_likeliest_after_those_written():
 
 
 def test_other_networks_are_refused(tiny_store, tmp_path):
-    train(tiny_config(tiny_store, train__steps=1), tmp_path / "gpt2")
+    train(tiny_config(tiny_store, train__steps=2), tmp_path / "gpt2")
     with pytest.raises(UserError, match="network of kind 'decoder', which restores no examples"):
         dump_outputs(tmp_path / "gpt2", 1)
