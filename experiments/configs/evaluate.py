@@ -14,8 +14,8 @@
 | hellaswag | HellaSwag from TFDS, the ending of a text out of four | not measured | not measured |
 | squad | free answers to questions in SQuAD's form | not measured | not measured |
 
-Measured with runs/gpt2_mini_512 (gpt2.py:mini_512 after its 3,500 steps: 1.4 M parameters, 7.2 M tokens of English), chance
-in brackets; seconds are those of the CPU, on 2 cores beside much other work. The files are named by
+Measured with runs/gpt2_mini_512 (gpt2.py:mini_512 after its 3,500 steps: 1.4 M parameters, 7.2 M tokens of English),
+chance in brackets; seconds are those of the CPU, on 2 cores beside much other work. The files are named by
 
     wikitext2   --config.task.text=wikitext2/test.txt
     lambada     --config.task.passages=lambada_test.jsonl
