@@ -5,7 +5,7 @@
 
 | variant | what it is | time | result |
 |---|---|---|---|
-| wikitext2 | perplexity of WikiText-2, its marks undone | not measured | not measured |
+| wikitext2 | perplexity of WikiText-2, its marks undone | 81 s | 3.027 bits a byte (3.864), 55,867 a word (1.1 M) |
 | lambada | LAMBADA in the form that GPT-2's authors gave it | 46 s | accuracy 0.0% (1.6%), 15.31 nats a word (21.36) |
 | lambada_tfds | the same in its first form, lower case, from TFDS | not measured | not measured |
 | blimp | BLiMP, all paradigms | not measured | not measured |
