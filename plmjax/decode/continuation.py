@@ -382,4 +382,4 @@ _chunk_program = jax.jit(_go_on, static_argnames=_STATIC, donate_argnames=("draw
 def compilations() -> int:
     """How many programs have been compiled so far."""
     programs = (_draw_program, _beam_program, _begin_program, _chunk_program)
-    return sum(program._cache_size() for program in programs)
+    return sum(program._cache_size() for program in programs)  # type: ignore[attr-defined]
