@@ -1,0 +1,68 @@
+"""Fine-tunes a checkpoint on a task, with one seed or several.
+
+    python -m experiments.finetune --from=runs/bert_mini --task=sst2 --seeds=5
+    python -m experiments.finetune --from=BERT_DIR --task=sst2_files --task.train=train.tsv --task.validation=dev.tsv \
+        --task.test=test.tsv --config=experiments/configs/finetune.py:bert --config.optimizer.learning_rate=3e-5
+    python -m experiments.finetune --from=runs/bert_mini --from_random --task=cola
+
+--from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face directory. --task takes
+a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/tasks.py says how), and --task.FIELD=VALUE
+sets its fields; --config takes a recipe. The working folder gets the checkpoint of the seed with the best validation
+(`plmjax.load` and experiments.convert read it), results.json, results.txt and predictions.jsonl, and a folder for each
+seed. The same command again runs only the seeds that are not done.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import _main
+from experiments.summary import config_as_text
+from plmjax.finetune.loop import finetune
+from plmjax.interop import load
+from plmjax.tasks.report import as_table
+from plmjax.train.backend import use_deterministic_kernels
+
+CONFIGS = Path(__file__).parent / "configs"
+
+_main.expand_names("task", CONFIGS / "tasks.py")
+TASK = _main.define_config(
+    f"{CONFIGS / 'tasks.py'}:classification",
+    "NAME or FILE.py:NAME; --task.train=FILE and so on set its fields.",
+    "task",
+)
+CONFIG = _main.define_config(
+    f"{CONFIGS / 'finetune.py'}:bert", "FILE.py or FILE.py:VARIANT; --config.train.epochs=5 and so on set its fields."
+)
+FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
+PART = flags.DEFINE_string("part", None, "Of a checkpoint with several networks, the one to fine-tune.")
+FROM_RANDOM = flags.DEFINE_bool("from_random", False, "Start from random parameters of the same network.")
+WORKDIR = flags.DEFINE_string("workdir", "", "Where results go; by default runs/FROM_TASK or runs/FROM_TASK_random.")
+SEEDS = flags.DEFINE_integer("seeds", 1, "How many runs, with seeds from --config.train.seed on.", lower_bound=1)
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "On GPUs: the same bits in every run, somewhat slower. CPUs and TPUs give them anyway."
+)
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the recipe and the task as JSON, and end.")
+
+
+def main() -> None:
+    recipe, task = CONFIG.value, TASK.value
+    if PRINT_CONFIG.value:
+        print(config_as_text(recipe))
+        print(config_as_text(task))
+        return
+    if DETERMINISTIC.value:
+        use_deterministic_kernels()
+    source = Path(FROM.value).expanduser()
+    name = _main.variant_of("task") or task.kind
+    workdir = Path(WORKDIR.value or f"runs/{source.absolute().name}_{name}{'_random' if FROM_RANDOM.value else ''}")
+    about = {"from": str(source), "part": PART.value, "from_random": FROM_RANDOM.value}
+    pretrained = load(source, PART.value)
+    results = finetune(pretrained, task, recipe, workdir, seeds=SEEDS.value, from_random=FROM_RANDOM.value, about=about)
+    print(as_table(results.report([])))
+    print(f"results: {workdir / 'results.json'}\npredictions: {workdir / 'predictions.jsonl'}")
+    print(f"checkpoint: {workdir}, of seed {results.best.seed} at step {results.best.best_step}")
+
+
+if __name__ == "__main__":
+    _main.run(main)
