@@ -12,13 +12,21 @@ sets its fields; --config takes a recipe. The working folder gets the checkpoint
 seed. The same command again runs only the seeds that are not done.
 """
 
+import copy
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from ml_collections import config_flags
 
 from experiments import _main
 from experiments.summary import config_as_text
+from plmjax.errors import UserError
+from plmjax.finetune.config import FineTune
 from plmjax.finetune.loop import finetune
+from plmjax.finetune.results import Results
+from plmjax.finetune.sweep import run_sweep
 from plmjax.interop import load
 from plmjax.tasks.report import as_table
 from plmjax.train.backend import use_deterministic_kernels
@@ -42,6 +50,7 @@ SEEDS = flags.DEFINE_integer("seeds", 1, "How many runs, with seeds from --confi
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "On GPUs: the same bits in every run, somewhat slower. CPUs and TPUs give them anyway."
 )
+SWEEP = flags.DEFINE_bool("sweep", False, "Run every point of the grid that the configuration's `sweep` gives.")
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the recipe and the task as JSON, and end.")
 
 
@@ -56,12 +65,30 @@ def main() -> None:
     source = Path(FROM.value).expanduser()
     name = _main.variant_of("task") or task.kind
     workdir = Path(WORKDIR.value or f"runs/{source.absolute().name}_{name}{'_random' if FROM_RANDOM.value else ''}")
-    about = {"from": str(source), "part": PART.value, "from_random": FROM_RANDOM.value}
     pretrained = load(source, PART.value)
-    results = finetune(pretrained, task, recipe, workdir, seeds=SEEDS.value, from_random=FROM_RANDOM.value, about=about)
-    print(as_table(results.report([])))
-    print(f"results: {workdir / 'results.json'}\npredictions: {workdir / 'predictions.jsonl'}")
-    print(f"checkpoint: {workdir}, of seed {results.best.seed} at step {results.best.best_step}")
+
+    def run(recipe: FineTune, folder: Path) -> Results:
+        about = {"from": str(source), "part": PART.value, "from_random": FROM_RANDOM.value}
+        options: dict[str, Any] = {"seeds": SEEDS.value, "from_random": FROM_RANDOM.value, "about": about}
+        results = finetune(pretrained, copy.deepcopy(task), recipe, folder, **options)
+        print(as_table(results.report([])), flush=True)
+        print(f"results: {folder / 'results.json'}\npredictions: {folder / 'predictions.jsonl'}")
+        print(f"checkpoint: {folder}, of seed {results.best.seed} at step {results.best.best_step}", flush=True)
+        return results
+
+    if SWEEP.value:
+        print(as_table(run_sweep(recipe, sweep_points(), task.metrics[0], workdir, run)))
+    else:
+        run(recipe, workdir)
+
+
+def sweep_points() -> list[dict[str, Any]]:
+    """The points that the configuration's file gives for its variant."""
+    file, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    points = getattr(SourceFileLoader("sweep_config", file).load_module(), "sweep", None)
+    if points is None:
+        raise UserError(f"{file} has no function `sweep`: write one that gives points.")
+    return list(points(*[variant] if variant else []))
 
 
 if __name__ == "__main__":

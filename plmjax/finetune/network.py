@@ -17,13 +17,13 @@ from plmjax.finetune.ways.base import Limits, Way
 from plmjax.interop import Pretrained
 from plmjax.interop.families import architecture_of
 from plmjax.train.checkpoints import Checkpointer
-from plmjax.train.initialize import fit_params
+from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
 from plmjax.train.manifest import git_revision, versions
 from plmjax.train.serialize import to_json
+from plmjax.train.sharding import path_string
 from plmjax.train.state import State
 
 DROPOUTS = ("dropout", "attention_dropout")
-TOKEN_TABLE = ("embeddings", "tokens", "embedding")
 
 
 def limits_of(config: Any, recipe: FineTune) -> Limits:
@@ -38,7 +38,7 @@ def limits_of(config: Any, recipe: FineTune) -> Limits:
 
 def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
     """The checkpoint's config with the way's heads and the recipe's dropout and dtype."""
-    changes: dict[str, Any] = {"heads": way.heads, "num_labels": way.num_outputs}
+    changes: dict[str, Any] = {"heads": way.heads, "num_labels": way.num_outputs, "classes": way.num_outputs}
     if recipe.dropout is not None:
         if not 0.0 <= recipe.dropout < 1.0:
             raise UserError(f"dropout is {recipe.dropout}: it must be at least 0 and below 1.")
@@ -53,7 +53,7 @@ def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
 
 def filler(pretrained: Pretrained, reader: Reader) -> Callable[[Any], tuple[Any, list[str], list[str]]]:
     """Fresh parameters -> (the checkpoint's where it has them, the names left fresh, the checkpoint's left unused)."""
-    source, rows = pretrained.params, pretrained.config.vocab_size
+    source, rows = pretrained.params, pretrained.config.vocab_size + reader.new_tokens
 
     def fill(fresh: Any) -> tuple[Any, list[str], list[str]]:
         return fit_params(_with_new_rows(source, fresh) if reader.new_tokens else source, fresh, rows, "--from")
@@ -63,11 +63,15 @@ def filler(pretrained: Pretrained, reader: Reader) -> Callable[[Any], tuple[Any,
 
 def _with_new_rows(source: dict[str, Any], fresh: Any) -> dict[str, Any]:
     """The source with the fresh rows of tokens that it does not have."""
-    table, wanted = source, fresh
-    for name in TOKEN_TABLE:
-        table, wanted = table[name], wanted[name]
-    grown = np.concatenate([np.asarray(table), np.asarray(wanted)[len(table) :]])
-    return source | {"embeddings": source["embeddings"] | {"tokens": {"embedding": grown}}}
+    known = {path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(fresh)}
+
+    def one(path: tuple[Any, ...], leaf: Any) -> Any:
+        name = path_string(path)
+        if not VOCABULARY_ROWS.search(name) or name not in known:
+            return leaf
+        return np.concatenate([np.asarray(leaf), np.asarray(known[name])[len(leaf) :]])
+
+    return jax.tree_util.tree_map_with_path(one, source)
 
 
 def manifest_of(

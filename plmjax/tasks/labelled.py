@@ -6,6 +6,7 @@ see plmjax/finetune.
 """
 
 import re
+from functools import reduce
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -45,7 +46,7 @@ class Labelled:
         test: sources that are scored once, with the best checkpoint.
         columns: names of the columns of a table without a header line.
         id: the field that names an example; empty: its place.
-        group: the field by which examples belong together.
+        group: the field by which examples belong together; several with commas between, a part of one after a dot.
         folds, fold: where there is no validation source, part number `fold` of `folds` of the training examples, those
             of a group together, is held out; folds=0: nothing is, and the last step is kept.
         limit: so many training examples at most; 0: all.
@@ -128,7 +129,9 @@ class Labelled:
     def identity(self, row: Row) -> dict[str, str]:
         """The id, place and group of a row's example."""
         name = str(row[self.id]) if self.id else row.place
-        return {"id": name, "place": row.place, "group": str(row[self.group]) if self.group else ""}
+        parts = [part.split(".") for part in self.group.split(",")] if self.group else []
+        group = " ".join(str(reduce(lambda value, key: value[key], keys, row[field])) for field, *keys in parts)
+        return {"id": name, "place": row.place, "group": group}
 
     def _held_out(self, examples: list[Example]) -> tuple[list[Example], list[Example]]:
         if not 0 <= self.fold < self.folds:

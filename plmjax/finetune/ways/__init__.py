@@ -7,11 +7,19 @@ from typing import Any
 from plmjax.errors import UserError
 from plmjax.finetune.readers import Reader
 from plmjax.finetune.ways.base import Limits, Way
+from plmjax.finetune.ways.choices import ChoicesWay
+from plmjax.finetune.ways.spans import SpansWay
+from plmjax.finetune.ways.tags import TagsWay
 from plmjax.finetune.ways.texts import NumbersWay, TextsWay
+
+__all__ = ["WAYS", "Limits", "Way", "make_way"]
 
 WAYS: dict[str, type[Way]] = {
     "classification": TextsWay,
     "regression": NumbersWay,
+    "tagging": TagsWay,
+    "spans": SpansWay,
+    "multiple_choice": ChoicesWay,
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.finetune.features import Feature
-from plmjax.finetune.readers import Reader
+from plmjax.finetune.readers.base import Reader
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.labelled import Example
 
