@@ -40,7 +40,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def expand_names(name: str, file: Path) -> None:
-    """--NAME=WORD on the command line is short for --NAME=FILE:WORD. Call it before `define_config`, which reads there."""
+    """--NAME=WORD on the command line is short for --NAME=FILE:WORD; to be called before `define_config`."""
     for index, argument in enumerate(sys.argv[1:], start=1):
         if found := re.fullmatch(rf"(--?{name}=)(\w+)", argument):
             sys.argv[index] = f"{found[1]}{file}:{found[2]}"

@@ -6,10 +6,10 @@
     python -m experiments.finetune --from=runs/bert_mini --from_random --task=cola
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face directory. --task takes
-a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/tasks.py says how), and --task.FIELD=VALUE
-sets its fields; --config takes a recipe. The working folder gets the checkpoint of the seed with the best validation
-(`plmjax.load` and experiments.convert read it), results.json, results.txt and predictions.jsonl, and a folder for each
-seed. The same command again runs only the seeds that are not done.
+a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/tasks.py says how), and
+--task.FIELD=VALUE sets its fields; --config takes a recipe. The working folder gets the checkpoint of the seed with the
+best validation (`plmjax.load` and experiments.convert read it), results.json, results.txt and predictions.jsonl, and a
+folder for each seed. The same command again runs only the seeds that are not done.
 """
 
 import copy

@@ -2,11 +2,11 @@
 
 | variant | what it is |
 |---|---|
-| bert, bert_squad | Devlin et al. 2018, App. A.3, Sec. 4.2 and the released code: 3 epochs, 32 rows, AdamW without bias correction |
+| bert, bert_squad | Devlin et al. 2018, App. A.3, and the released code: AdamW without bias correction |
 | roberta, roberta_squad | Liu et al. 2019, App. C: up to 10 epochs, 6% warm-up, early stopping |
 | gpt | Radford et al. 2018, Sec. 4.1: 3 epochs, the language model's loss beside the task's at 0.5 |
 | xlnet, xlnet_squad | Yang et al. 2019, App. A.4; for SQuAD lower layers at 0.75 of the rate of the layer above |
-| electra_small, electra_base, electra_large | Clark et al. 2020, App. B: layer-wise decay of the rate by 0.8, large 0.9 |
+| electra_small, electra_base, electra_large | Clark et al. 2020, App. B: rates fall by 0.8 a layer, large 0.9 |
 | deberta, deberta_large | He et al. 2021, App. A.2: 10 epochs, early stopping |
 | mini | a network of a few million parameters: a higher rate, more epochs |
 

@@ -37,7 +37,7 @@ from plmjax.train.reporting import Reporter
 from plmjax.train.schedules import make_schedule
 from plmjax.train.serialize import to_json
 from plmjax.train.sharding import make_mesh, mesh_shape
-from plmjax.train.state import State, abstract_state, create_state, parameter_count, state_of
+from plmjax.train.state import State, abstract_state, create_state, parameter_count
 
 Scores = dict[str, float]
 
@@ -100,7 +100,8 @@ def check(recipe: FineTune, device_count: int) -> None:
         parts = data * fsdp * (train.microbatches if name == "batch_size" else 1)
         if size % parts:
             raise UserError(
-                f"train.{name} is {size}, which {parts} (devices times microbatches) does not divide: choose a multiple."
+                f"train.{name} is {size}, which {parts} (devices times microbatches) does not divide: choose a "
+                "multiple."
             )
     if recipe.optimizer.learning_rate <= 0:
         raise UserError(f"optimizer.learning_rate is {recipe.optimizer.learning_rate}: it must be above 0.")
@@ -225,7 +226,8 @@ class _Run:
         cut = f"; {self.way.cut_rows:,} rows cut" if self.way.cut_rows else ""
         return [
             f"task: {self.task.kind}, {self.way.num_outputs} output(s); examples: {counts}{cut}",
-            f"network: {type(self.config).__name__}, {parameter_count(self.abstract.params):,} parameters, from {source}",
+            f"network: {type(self.config).__name__}, {parameter_count(self.abstract.params):,} parameters, from "
+            f"{source}",
             f"rows of up to {', '.join(map(str, self.buckets))} tokens, {rows.lengths.sum() / padded:.0%} of them real",
             f"{self.steps:,} steps of {train.batch_size} rows, {self.epoch_steps:,} an epoch; {seeds} seed(s)",
         ]

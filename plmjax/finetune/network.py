@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: the checkpoint's, with the heads of the way and fresh parameters where it has none."""
+"""The network that is fine-tuned: the checkpoint's, with the heads of the way, and fresh where it has nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def limits_of(config: Any, recipe: FineTune) -> Limits:
     positions = getattr(config, "max_positions", None)
     if recipe.length < 0 or (recipe.length and positions and recipe.length > positions):
         raise UserError(
-            f"length is {recipe.length}, and the network has {positions} positions: give one from 1 to {positions}, or 0."
+            f"length is {recipe.length}, and the network has {positions} positions: give at most {positions}, or 0 for "
+            "all of them."
         )
     return Limits(recipe.length or positions, recipe.cut)
 
@@ -80,6 +81,9 @@ def manifest_of(
     """What a checkpoint says of itself: `plmjax.load` reads the network by it, in Hugging Face's class."""
     tokenizer = pretrained.tokenizer
     extras = dict(pretrained.extras)
+    if pretrained.config.vocab_size < config.vocab_size:  # tokens that the tokenizer does not have
+        names = ("start", "delimiter", "extract")
+        extras["new_tokens"] = dict(zip(names, range(pretrained.config.vocab_size, config.vocab_size), strict=True))
     labels = getattr(task, "labels", ())
     if labels:
         extras |= {

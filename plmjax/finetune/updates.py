@@ -61,7 +61,7 @@ class LayerDecay:
                 return direction * by_layer.reshape((-1,) + (1,) * (direction.ndim - 1))
             if EMBEDDINGS.search(name):
                 return direction * self.rate ** (layers + 1)
-            # What all layers read, as a table of relative positions, is of the first's depth; a last norm of the last's.
+            # What all layers read (a table of relative positions) is of the first's depth, a last norm of the last's.
             if TRUNK.search(name):
                 return direction * (self.rate if "norm" in name and "relative" not in name else self.rate**layers)
             return direction

@@ -22,7 +22,7 @@ INFERENCE = ("entailment", "neutral", "contradiction")
 YES_NO = ("False", "True")
 ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
 
-# name -> (metrics, the first of which chooses checkpoints; labels; fields of the texts). GLUE (Wang et al. 2018, Table 1).
+# name -> (metrics, the first of which chooses checkpoints; labels; fields of the texts). Wang et al. 2018, Table 1.
 GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "cola": (("matthews", "accuracy"), ACCEPTABLE, ("sentence",)),
     "sst2": (("accuracy",), POLARITY, ("sentence",)),
@@ -36,11 +36,17 @@ GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 }
 SYMMETRIC = frozenset({"mrpc", "stsb", "qqp"})  # GPT reads both orders (Radford et al. 2018, Sec. 3.3)
 
+QUESTION = "idx.paragraph,idx.question"  # MultiRC's answers to one question are scored together
 # As GLUE, with the field by which examples belong together (Wang et al. 2019, Table 1).
 SUPER_GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]] = {
     "boolq": (("accuracy",), YES_NO, ("passage", "question"), ""),
     "cb": (("accuracy", "macro_f1"), ("entailment", "contradiction", "neutral"), ("premise", "hypothesis"), ""),
-    "multirc": (("f1", "group_exact_match"), YES_NO, ("paragraph", "{question} {answer}"), "idx.paragraph,idx.question"),
+    "multirc": (
+        ("f1", "group_exact_match"),
+        YES_NO,
+        ("paragraph", "{question} {answer}"),
+        QUESTION,
+    ),
     "super_rte": (("accuracy",), ENTAILMENT, ("premise", "hypothesis"), ""),
     "wic": (("accuracy",), YES_NO, ("{word}: {sentence1}", "{word}: {sentence2}"), ""),
     "wsc": (("accuracy",), YES_NO, ("text", "{span2_text} is {span1_text}"), ""),

@@ -6,9 +6,9 @@ see plmjax/finetune.
 """
 
 import re
-from functools import reduce
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar
 
 from plmjax.data.rows import Row, read_rows
@@ -151,11 +151,9 @@ FIELD = re.compile(r"\{(\w+)\}")
 
 
 def text_of(row: Row, template: str) -> str:
-    """A field's text, or a template's with "{field}" filled in; UserError where there is no such field or it is empty."""
-    if "{" not in template:
-        text = row[template]
-    else:
-        text = FIELD.sub(lambda found: str(row[found[1]]), template)
+    """A field's text, or a template's with "{field}" filled in; UserError where it is missing or empty."""
+    filled = "{" in template
+    text = FIELD.sub(lambda found: str(row[found[1]]), template) if filled else row[template]
     if not isinstance(text, str):
         raise UserError(f"{row.place} has {type(text).__name__} {text!r:.40} as {template!r}: a text is needed.")
     if not text.strip():

@@ -95,7 +95,7 @@ def right_one(row: Row, field: str, choices: Sequence[str]) -> int:
     number = int(value) if value.isascii() and value.isdigit() else letter
     if not 0 <= number < len(choices):
         raise UserError(
-            f"{row.place} has the label {value!r:.40} in {field!r}, which is none of its {len(choices)} choices nor the "
-            "number or letter of one: mend it, or name another field with --task.label."
+            f"{row.place} has the label {value!r:.40} in {field!r}, which is none of its {len(choices)} choices nor "
+            "the number or letter of one: mend it, or name another field with --task.label."
         )
     return number

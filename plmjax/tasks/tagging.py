@@ -114,8 +114,8 @@ class Tagging(Labelled):
         if wrong is not None:
             before = tags[wrong - 1] if wrong else "the start"
             raise UserError(
-                f"{row.place} has the tag {tags[wrong]!r} of word {wrong + 1} after {before!r}, which {self.scheme} does "
-                "not allow: mend it or set --task.scheme."
+                f"{row.place} has the tag {tags[wrong]!r} of word {wrong + 1} after {before!r}, which {self.scheme} "
+                "does not allow: mend it or set --task.scheme."
             )
         return to_iob2(tags) if self.scheme == "IOB1" else tags
 

@@ -52,7 +52,7 @@ def test_a_label_of_the_validation_that_training_lacks(tmp_path: Path) -> None:
 
 def test_a_missing_column(tmp_path: Path) -> None:
     said = complaint(two_columns(tmp_path / "a.tsv", [("it was", "good")], text="sentence"))
-    assert said == f"{tmp_path / 'a.tsv'}:1 has no field 'sentence' but text, label: name one of these."
+    assert said.startswith(f"{tmp_path / 'a.tsv'}:1 has no field 'sentence' but text, label: name one of these")
     said = complaint(two_columns(tmp_path / "a.tsv", [("it was", "good"), ("alone",)]))
     assert f"{tmp_path / 'a.tsv'}:2 has 1 columns, not the 2" in said
 
@@ -152,7 +152,9 @@ def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
 
 
 def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> None:
-    task = Tagging(train=str(write_jsonl(tmp_path / "a.jsonl", [{"tokens": ["a"], "tags": ["O"]}])), labels=("O", "B-X"))
+    task = Tagging(
+        train=str(write_jsonl(tmp_path / "a.jsonl", [{"tokens": ["a"], "tags": ["O"]}])), labels=("O", "B-X")
+    )
     task.splits()
     with pytest.raises(UserError, match="tag with an encoder"):
         way_of(checkpoint(tokenizer, "gpt"), task)

@@ -44,7 +44,9 @@ def test_lengths_of_buckets() -> None:
     assert bucket_lengths([5, 5, 5], 5, 4) == (8,)
 
 
-@pytest.mark.parametrize(("length", "room", "stride"), [(10, 10, 3), (11, 10, 3), (25, 10, 4), (25, 10, 50), (1, 10, 4)])
+@pytest.mark.parametrize(
+    ("length", "room", "stride"), [(10, 10, 3), (11, 10, 3), (25, 10, 4), (25, 10, 50), (1, 10, 4)]
+)
 def test_windows_cover_the_context(length: int, room: int, stride: int) -> None:
     cuts = windows(length, room, stride)
     assert {token for first, last in cuts for token in range(first, last)} == set(range(length))

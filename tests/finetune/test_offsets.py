@@ -7,10 +7,10 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from plmjax.data import sentencepieces
 from plmjax.data.fast_tokenizers import FastTokenizer
 from plmjax.data.rows import read_rows
 from plmjax.data.tokenizers import Tokenizer, load_tokenizer
-from plmjax.data import sentencepieces
 from plmjax.finetune.ways.spans import answer_tokens, text_between
 
 LANGUAGES = ("en", "de", "es", "hi")
@@ -38,7 +38,7 @@ TRICKY = [
     ("The ﬁne ﬁlm won.", "ﬁne"),  # and this one two
     ("Größe: 3\u00a0km.", "3\u00a0km"),
     ("यह हिन्दी है।", "हिन्दी"),
-    ("日本 won 3–1 🙂 today", "3–1 🙂"),
+    ("日本 won 3\u20131 🙂 today", "3\u20131 🙂"),
     ("  leading blanks", "leading"),
     ("naïve café\u0301", "café\u0301"),
 ]

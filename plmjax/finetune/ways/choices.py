@@ -1,4 +1,4 @@
-"""Multiple choice: a row for each choice, one number from each, a softmax over the choices (GPT-1, Sec. 3.3; SWAG, RACE).
+"""Multiple choice: a row for each choice, a number from each, a softmax over the choices (GPT-1, Sec. 3.3).
 
 Legend: B batch, R choices, D model width.
 """

@@ -57,8 +57,8 @@ def answer_tokens(pieces: Pieces, start: int, end: int) -> tuple[int, int] | Non
 
 
 def text_between(context: str, start: int, end: int) -> str:
-    """The characters of a span, without the blanks that its first token may begin with, and with the accents of its last
-    character, which a tokenizer may have dropped (BERT's uncased vocabularies do)."""
+    """The characters of a span, without the blanks that its first token may begin with, and with the accents of its
+    last character, which a tokenizer may have dropped (BERT's uncased vocabularies do)."""
     while end < len(context) and unicodedata.category(context[end]) in ("Mn", "Me"):
         end += 1
     return context[start:end].strip()
