@@ -1,12 +1,12 @@
-"""Fine-tunes a checkpoint on a task, with one seed or several.
+r"""Fine-tunes a checkpoint on a task, with one seed or several.
 
     python -m experiments.finetune --from=runs/bert_mini --task=sst2 --seeds=5
     python -m experiments.finetune --from=BERT_DIR --task=sst2_files --task.train=train.tsv --task.validation=dev.tsv \
-        --task.test=test.tsv --config=experiments/configs/finetune.py:bert --config.optimizer.learning_rate=3e-5
+        --task.test=test.tsv --config=experiments/configs/finetune/bert.py --config.optimizer.learning_rate=3e-5
     python -m experiments.finetune --from=runs/bert_mini --from_random --task=cola
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face directory. --task takes
-a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/tasks.py says how), and
+a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/finetune/tasks.py says how), and
 --task.FIELD=VALUE sets its fields; --config takes a recipe. The working folder gets the checkpoint of the seed with the
 best validation (`plmjax.load` and experiments.convert read it), results.json, results.txt and predictions.jsonl, and a
 folder for each seed. The same command again runs only the seeds that are not done.
@@ -31,7 +31,7 @@ from plmjax.interop import load
 from plmjax.tasks.report import as_table
 from plmjax.train.backend import use_deterministic_kernels
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).parent / "configs" / "finetune"
 
 _main.expand_names("task", CONFIGS / "tasks.py")
 TASK = _main.define_config(
@@ -40,7 +40,7 @@ TASK = _main.define_config(
     "task",
 )
 CONFIG = _main.define_config(
-    f"{CONFIGS / 'finetune.py'}:bert", "FILE.py or FILE.py:VARIANT; --config.train.epochs=5 and so on set its fields."
+    f"{CONFIGS / 'bert.py'}:base", "FILE.py or FILE.py:VARIANT; --config.train.epochs=5 and so on set its fields."
 )
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
 PART = flags.DEFINE_string("part", None, "Of a checkpoint with several networks, the one to fine-tune.")

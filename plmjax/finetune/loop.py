@@ -18,10 +18,11 @@ from plmjax.errors import UserError
 from plmjax.finetune import buckets
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Feature, make_batch
+from plmjax.finetune.fingerprints import fingerprint, fingerprint_of_examples
 from plmjax.finetune.network import filler, limits_of, manifest_of, network_config, save_params
 from plmjax.finetune.programs import Programs
 from plmjax.finetune.readers import make_reader
-from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
+from plmjax.finetune.results import Results, SeedResult, better, peak_memory, read_seed, write_seed
 from plmjax.finetune.ways import make_way
 from plmjax.interop import Pretrained
 from plmjax.losses.weighted import Weighted
@@ -154,9 +155,7 @@ class _Run:
         self.epoch_steps = -(-len(self.splits["train"].features) // train.batch_size)
         self.steps = train.steps or max(1, round(train.epochs * self.epoch_steps))
         self.recipe = replace(self.recipe, train=replace(train, steps=self.steps))
-        self.identity = json.loads(
-            json.dumps({**self.about, "recipe": to_json(self.recipe), "task": to_json(self.task)})
-        )
+        self.identity = self._identity()
         self.eval_rows = train.eval_batch_size or train.batch_size
         warmup = round(train.warmup_share * self.steps)
         given = replace(self.recipe.optimizer, warmup_steps=warmup, decay_steps=self.steps)
@@ -174,6 +173,13 @@ class _Run:
             clip_norm=given.clip_norm,
             microbatches=train.microbatches,
         )
+
+    def _identity(self) -> dict[str, Any]:
+        """What a seed's result depends on, as it comes back from JSON."""
+        start = "random" if self.from_random else fingerprint(self.pretrained.params)
+        data = {name: fingerprint_of_examples(split.examples) for name, split in self.splits.items()}
+        found = {"recipe": to_json(self.recipe), "task": to_json(self.task), "parameters": start, "examples": data}
+        return json.loads(json.dumps({**self.about, **found}))
 
     def _optimizer(self, given: OptimizerConfig) -> optax.GradientTransformation:
         return optax.chain(make_optimizer(given), self.recipe.updates.transform(self.config))
@@ -201,17 +207,20 @@ class _Run:
             elif not self.recipe.keep_seeds:
                 shutil.rmtree(folder / "checkpoints")
             write_seed(folder, result, self.counts, predictions, self.identity)
-        compiled = self.programs.counts()
-        found = Results(
-            runs, best[0], self.counts, chance, self.identity | {"compiled": compiled, "buckets": list(self.buckets)}
-        )
-        write(found.report(best[1] if best else []), self.workdir, found.as_dict())
-        for kind, lengths in compiled.items():
-            lengths_text = ", ".join(map(str, lengths))
-            print(
-                f"compiled for {kind}: {len(lengths)} programs, one for each of the lengths {lengths_text}", flush=True
-            )
+        found = Results(runs, best[0], self.counts, chance, self.identity | self._measured())
+        write(found.report(best[1]), self.workdir, found.as_dict())
+        for kind, lengths in self.programs.counts().items():
+            said = f"{len(lengths)} programs, for rows of {', '.join(map(str, lengths)) or 'no'} tokens"
+            print(f"compiled for {kind}: {said}, in {self.programs.seconds[kind]:.1f} s", flush=True)
         return found
+
+    def _measured(self) -> dict[str, Any]:
+        return {
+            "buckets": list(self.buckets),
+            "compiled": self.programs.counts(),
+            "compile_seconds": self.programs.seconds,
+            "peak_memory_bytes": peak_memory(),
+        }
 
     @property
     def counts(self) -> dict[str, int]:
@@ -269,7 +278,7 @@ class _Seed:
         self.best: float | None = None
         self.best_step = 0
         self.worse_in_a_row = 0
-        self.compiling = run.programs.seconds
+        self.compiled_before = dict(run.programs.seconds)
 
     def run(self) -> tuple[SeedResult, list[dict[str, Any]]]:
         """Trains, and scores the best step on every split."""
@@ -289,10 +298,12 @@ class _Seed:
         finally:
             self.reporter.close()
             self.writer.close()
-        compiling = r.programs.seconds - self.compiling
-        seconds = time.perf_counter() - self.began - compiling
+        compiling = {kind: spent - self.compiled_before[kind] for kind, spent in r.programs.seconds.items()}
+        seconds = time.perf_counter() - self.began - sum(compiling.values())
         return (
-            SeedResult(self.seed, self.best_step, steps, steps < r.steps, scores, seconds, trained - compiling),
+            SeedResult(
+                self.seed, self.best_step, steps, steps < r.steps, scores, seconds, trained - compiling["training"]
+            ),
             predictions,
         )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from plmjax.errors import UserError
 from plmjax.tasks.classification import FALLING
@@ -36,6 +39,12 @@ class SeedResult:
     scores: dict[str, dict[str, float]]
     seconds: float
     train_seconds: float
+
+
+def peak_memory() -> int:
+    """Bytes that were held at most: by the device where it tells, else by this process on the host."""
+    found = jax.devices()[0].memory_stats() or {}
+    return int(found.get("peak_bytes_in_use", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
 def better(metric: str, new: float, old: float | None) -> bool:
