@@ -10,10 +10,11 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from plmjax.data import sentencepieces
 from plmjax.data.fast_tokenizers import FastTokenizer
 from plmjax.data.rows import read_rows
-from plmjax.data.tokenizers import Tokenizer, load_tokenizer
+from plmjax.data.tokenizers import Pieces, Tokenizer, load_tokenizer
 from plmjax.finetune.ways.spans import answer_tokens, text_between
 
 LANGUAGES = ("en", "de", "es", "hi")
+MOST_WRONG = {"sentencepiece": 60, "bytes": 110, "wordpiece": 8}  # of 4,760 answers
 
 
 def byte_bpe(texts: list[str]) -> Tokenizer:
@@ -25,9 +26,8 @@ def byte_bpe(texts: list[str]) -> Tokenizer:
     return FastTokenizer(backend, {})
 
 
-def recovered(tokenizer: Tokenizer, context: str, answer: str, start: int) -> str:
+def recovered(pieces: Pieces, context: str, answer: str, start: int) -> str:
     """The text of the tokens of an answer."""
-    (pieces,) = tokenizer.encode_pieces([context])
     found = answer_tokens(pieces, start, start + len(answer))
     assert found is not None
     return text_between(context, pieces.starts[found[0]], pieces.ends[found[1]])
@@ -63,7 +63,8 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
 def test_characters_that_normalisation_changes(
     kind: str, context: str, answer: str, tokenizers: dict[str, Tokenizer]
 ) -> None:
-    assert recovered(tokenizers[kind], context, answer, context.index(answer)) == answer
+    (pieces,) = tokenizers[kind].encode_pieces([context])
+    assert recovered(pieces, context, answer, context.index(answer)) == answer
 
 
 def test_the_ids_are_those_of_encode(tokenizers: dict[str, Tokenizer]) -> None:
@@ -77,18 +78,17 @@ def count_wrong(tokenizer: Tokenizer, data_dir: Path) -> tuple[Counter, Counter]
     total: Counter = Counter()
     wrong: Counter = Counter()
     for language in LANGUAGES:
-        for row in read_rows(str(data_dir / "xquad_squad_format" / f"xquad.{language}.json")):
+        rows = read_rows(str(data_dir / "xquad_squad_format" / f"xquad.{language}.json"))
+        contexts = sorted({row["context"] for row in rows})
+        pieces = dict(zip(contexts, tokenizer.encode_pieces(contexts), strict=True))
+        for row in rows:
             for answer, start in zip(row["answers"], row["answer_starts"], strict=True):
                 total[language] += 1
-                text = recovered(tokenizer, row["context"], answer, start)
+                text = recovered(pieces[row["context"]], row["context"], answer, start)
                 if text != answer:
                     # More than the answer: a token that goes on beyond an end of it.
                     wrong[language, "inside a token" if answer in text else "lost"] += 1
     return total, wrong
-
-
-def wordpiece_of(data_dir: Path) -> Tokenizer:
-    return load_tokenizer(data_dir / "bert_vocab" / "vocab.txt")
 
 
 @pytest.mark.slow
@@ -102,10 +102,13 @@ def test_every_answer_of_xquad(data_dir: Path) -> None:
     made = {
         "sentencepiece": sentencepieces.train(texts, 8000, sentinels=0),
         "bytes": byte_bpe(texts),
-        "wordpiece": wordpiece_of(data_dir),
+        "wordpiece": load_tokenizer(data_dir / "bert_vocab" / "vocab.txt"),
     }
     for kind, tokenizer in made.items():
         total, wrong = count_wrong(tokenizer, data_dir)
         print(kind, dict(total), dict(wrong))
         assert set(total.values()) == {1190}
         assert not any(reason == "lost" for _, reason in wrong), kind
+        # Answers that begin or end inside what is one token; in WordPiece, which parts all punctuation, where the data
+        # set's answer cuts a word or a number.
+        assert sum(wrong.values()) <= MOST_WRONG[kind]
