@@ -7,6 +7,7 @@ predictions for them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from plmjax.errors import UserError
@@ -187,8 +188,8 @@ TASKS: dict[str, Callable[[], Any]] = {
     "spans": Spans,
     "multiple_choice": MultipleChoice,
     # GLUE and SuperGLUE
-    **{name: (lambda name=name: glue(name)) for name in GLUE},
-    **{name: (lambda name=name: super_glue(name)) for name in SUPER_GLUE},
+    **{name: partial(glue, name) for name in GLUE},
+    **{name: partial(super_glue, name) for name in SUPER_GLUE},
     "copa": copa,
     # others
     "sst2_files": sst2_files,

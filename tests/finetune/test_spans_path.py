@@ -21,7 +21,7 @@ FILLER = "the film was very dull and the plot it was rather a story " * 4
 QUESTIONS = [
     # context, answers, is it answered
     ("The great actor was good.", ["The great actor", "great actor"]),
-    (FILLER + "but a lovely scene, \u201cfine\u201d, was it " + FILLER, ["lovely scene, \u201cfine\u201d"]),
+    (FILLER + "but a lovely scene, \u201cfine\u201d, was it " + FILLER, ["lovely scene"]),
     ("Nothing is said here.", []),
     (FILLER + "at the end stands good", ["good"]),
 ]
@@ -79,7 +79,7 @@ def test_right_scores_give_the_right_answers(made: Any) -> None:
     assert rows[1] > 3
     predictions = way.predictions(examples, features, oracle(features))
     assert [task.chosen(one) for one in predictions] == [
-        "The great actor", "lovely scene, \u201cfine\u201d", "", "good"
+        "The great actor", "lovely scene", "", "good"
     ]  # fmt: skip
     assert task.measure(examples, predictions) == {"f1": 1.0, "exact_match": 1.0, "best_f1": 1.0}
 
