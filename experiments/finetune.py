@@ -4,6 +4,7 @@ r"""Fine-tunes a checkpoint on a task, with one seed or several.
     python -m experiments.finetune --from=BERT_DIR --task=sst2_files --task.train=train.tsv --task.validation=dev.tsv \
         --task.test=test.tsv --config=experiments/configs/finetune/bert.py --config.optimizer.learning_rate=3e-5
     python -m experiments.finetune --from=runs/bert_mini --from_random --task=cola
+    python -m experiments.finetune --from=runs/bert_mini --task=xquad --task.train=xquad.en.json --all_folds --seeds=3
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, or a Hugging Face directory. --task takes
 a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/finetune/tasks.py says how), and
@@ -13,7 +14,8 @@ folder for each seed. The same command again runs only the seeds that are not do
 """
 
 import copy
-from importlib.machinery import SourceFileLoader
+import runpy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from experiments import _main
 from experiments.summary import config_as_text
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
+from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.finetune.sweep import run_sweep
@@ -51,6 +54,7 @@ DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "On GPUs: the same bits in every run, somewhat slower. CPUs and TPUs give them anyway."
 )
 SWEEP = flags.DEFINE_bool("sweep", False, "Run every point of the grid that the configuration's `sweep` gives.")
+FOLDS = flags.DEFINE_bool("all_folds", False, "Hold out each of --task.folds parts of the training examples in turn.")
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the recipe and the task as JSON, and end.")
 
 
@@ -67,7 +71,7 @@ def main() -> None:
     workdir = Path(WORKDIR.value or f"runs/{source.absolute().name}_{name}{'_random' if FROM_RANDOM.value else ''}")
     pretrained = load(source, PART.value)
 
-    def run(recipe: FineTune, folder: Path) -> Results:
+    def run(task: Any, recipe: FineTune, folder: Path) -> Results:
         about = {"from": str(source), "part": PART.value, "from_random": FROM_RANDOM.value}
         options: dict[str, Any] = {"seeds": SEEDS.value, "from_random": FROM_RANDOM.value, "about": about}
         results = finetune(pretrained, copy.deepcopy(task), recipe, folder, **options)
@@ -77,15 +81,18 @@ def main() -> None:
         return results
 
     if SWEEP.value:
-        print(as_table(run_sweep(recipe, sweep_points(), task.metrics[0], workdir, run)))
+        report = run_sweep(recipe, sweep_points(), task.metrics[0], workdir, partial(run, task))
+        print(as_table(report))
+    elif FOLDS.value:
+        print(as_table(run_folds(task, workdir, lambda part, folder: run(part, recipe, folder))))
     else:
-        run(recipe, workdir)
+        run(task, recipe, workdir)
 
 
 def sweep_points() -> list[dict[str, Any]]:
     """The points that the configuration's file gives for its variant."""
     file, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    points = getattr(SourceFileLoader("sweep_config", file).load_module(), "sweep", None)
+    points = runpy.run_path(file).get("sweep")
     if points is None:
         raise UserError(f"{file} has no function `sweep`: write one that gives points.")
     return list(points(*[variant] if variant else []))

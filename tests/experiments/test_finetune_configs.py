@@ -1,15 +1,18 @@
 """Every recipe loads, its sweep sets what there is, and the tasks have names."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from plmjax.errors import UserError
+from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import check
 from plmjax.finetune.results import Results, SeedResult
 from plmjax.finetune.sweep import at_point, grid, name_of, run_sweep
+from plmjax.tasks.catalogue import named
 from plmjax.train.serialize import from_json, to_json
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs" / "finetune"
@@ -77,3 +80,38 @@ def test_a_sweep_takes_the_best_median(tmp_path):
     assert (tmp_path / "results.json").exists()
     with pytest.raises(UserError, match="has no sweep for this variant"):
         run_sweep(module("bert").get_config(), [], "f1", tmp_path, run)
+
+
+def test_folds_count_by_their_examples(tmp_path):
+    seen = []
+
+    def run(task, folder):
+        seen.append((task.fold, folder.name))
+        value, count = [(0.5, 10), (0.8, 20)][task.fold]
+        runs = [SeedResult(seed, 1, 1, False, {"validation": {"f1": value + seed}}, 1.0, 1.0) for seed in range(3)]
+        return Results(runs, runs[0], {"validation": count}, {})
+
+    task = named("xquad")
+    task.folds = 2
+    report = run_folds(task, tmp_path, run)
+    assert seen == [(0, "fold_0"), (1, "fold_1")]
+    assert report.measures[0].value == pytest.approx(0.7 + 1)  # of three seeds the second
+    assert report.measures[0].count == 30
+    task.validation = "somewhere"
+    with pytest.raises(UserError, match="There are no folds"):
+        run_folds(task, tmp_path, run)
+
+
+def test_a_group_is_held_out_as_a_whole(tmp_path):
+    rows = [{"text": f"t{number}", "label": "ab"[number % 2], "article": number // 3} for number in range(12)]
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held = []
+    for fold in range(2):
+        task = named("classification")
+        task.train, task.group, task.folds, task.fold = str(file), "article", 2, fold
+        splits = task.splits()
+        groups = {name: {example.group for example in found} for name, found in splits.items()}
+        assert not groups["train"] & groups["validation"]
+        held += [example.id for example in splits["validation"]]
+    assert sorted(held) == sorted(f"{file}:{number}" for number in range(1, 13))
