@@ -33,7 +33,8 @@ def run_folds(task: Any, workdir: Path, run: Callable[[Any, Path], Results]) -> 
         part.fold = fold
         found.append(run(part, workdir / f"fold_{fold}"))
     counts = [results.counts["validation"] for results in found]
-    report, content = Report([]), {}
+    report = Report([])
+    content: dict[str, dict[str, Any]] = {}
     for name in found[0].runs[0].scores["validation"]:
         seeds = [
             sum(count * run.scores["validation"][name] for count, run in zip(counts, runs, strict=True)) / sum(counts)
