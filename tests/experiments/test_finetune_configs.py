@@ -3,10 +3,14 @@
 import importlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
+from experiments import _main
 from plmjax.errors import UserError
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import check
@@ -115,3 +119,19 @@ def test_a_group_is_held_out_as_a_whole(tmp_path):
         assert not groups["train"] & groups["validation"]
         held += [example.id for example in splits["validation"]]
     assert sorted(held) == sorted(f"{file}:{number}" for number in range(1, 13))
+
+
+def test_a_task_by_its_name_and_with_fields_of_its_own(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--task=sst2", "--task.train=my.tsv", "--task.test=a.tsv"])
+    _main.expand_names("task", CONFIGS / "tasks.py")
+    values = flags.FlagValues()
+    holder = config_flags.DEFINE_config_file("task", f"{CONFIGS / 'tasks.py'}:classification", "", flag_values=values)
+    values(sys.argv)
+    assert holder.value.train == "my.tsv"
+    assert holder.value.test == ("a.tsv",)
+    assert holder.value.labels == ("negative", "positive")
+    assert _main.variant_of("task") == "sst2"
+    monkeypatch.setattr(sys, "argv", ["x", "--task=mine.py", "--task.train=my.tsv"])
+    _main.expand_names("task", CONFIGS / "tasks.py")
+    assert sys.argv[1] == "--task=mine.py"
+    assert _main.variant_of("task") == ""

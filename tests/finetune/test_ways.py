@@ -1,5 +1,6 @@
 """What each way makes of an example, and that a batch's loss does not depend on how it was filled up."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,71 @@ def test_the_loss_does_not_depend_on_the_bucket(network: str, kind: str, tokeniz
             assert one == other
         else:
             np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+FAMILIES = {
+    "albert": ("albert", {}),
+    "distilbert": ("distilbert", {}),
+    "electra": ("electra", {}),
+    "xlm": ("xlm", {"num_languages": 2}),
+    "ctrl": ("ctrl", {}),
+    "gpt3": ("gpt3", {}),
+}
+
+
+@pytest.mark.parametrize("network", list(FAMILIES))
+def test_every_family_does_what_its_kind_can(network: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Traced only: the shapes of what each way gives."""
+    family, options = FAMILIES[network]
+    pretrained = checkpoint(tokenizer, family, **options)
+    kinds = ("classification", "regression", "multiple_choice")
+    shapes = {"classification": (3, 2), "regression": (3, 1), "multiple_choice": (3, 4)}
+    for kind in kinds if pretrained.module.kind == "decoder" else (*kinds, "tagging", "spans"):
+        task = tasks(tmp_path)[kind]
+        examples = task.splits()["train"]
+        way, bound = way_of(pretrained, task)
+        features = way.features(examples, learn=True)
+        batch = make_batch(features, 3, max(feature.length for feature in features), way.padding)
+        losses, _, outputs = jax.eval_shape(partial(traced, way, bound.module), bound.params, batch)
+        assert set(losses) == ({"task", "lm"} if pretrained.module.kind == "decoder" else {"task"})
+        for name, output in outputs.items():
+            assert output.shape == shapes.get(kind, (3, batch["tokens"].shape[1])), (kind, name)
+
+
+def traced(way: Any, module: Any, params: Any, batch: Any) -> Any:
+    return way.forward(Bound(module, params), batch, train=True)
+
+
+def test_gpts_language_model_loss_and_both_orders(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    task = tasks(tmp_path)["classification"]
+    examples = task.splits()["train"]
+    way, bound = way_of(checkpoint(tokenizer, "gpt", variant="gpt1_tiny"), task)
+    assert way.coefficients() == {"lm": 0.5}
+    features = way.features(examples, learn=True)
+    tokens = features[0].sequences["tokens"]
+    start, delimiter, extract = range(tokenizer.vocabulary.size, tokenizer.vocabulary.size + 3)
+    assert tokens.shape[0] == 2
+    first, second = (tokenizer.encode(text) for text in examples[0].texts)
+    assert tokens[0].tolist() == [start, *first, delimiter, *second, extract]
+    assert tokens[1].tolist() == [start, *second, delimiter, *first, extract]
+    batch = make_batch(features, 4, features[0].length + 3, way.padding)
+    run = jax.jit(lambda params, batch: (traced(way, bound.module, params, batch), probabilities(params, batch)))
+
+    def probabilities(params: Any, batch: Any) -> Any:
+        network = Bound(bound.module, params)
+        rows = {name: batch[name].reshape(-1, batch[name].shape[-1]) for name in ("tokens", "segments")}
+        return jax.nn.log_softmax(network.token_logits(network.decode(rows["tokens"], None, rows["segments"])))
+
+    (losses, _, outputs), log_p = run(bound.params, batch)
+    rows = batch["tokens"].reshape(-1, batch["tokens"].shape[-1])
+    real = batch["segments"].reshape(rows.shape).sum(axis=1)
+    means = [
+        -np.mean([log_p[row, at, rows[row, at + 1]] for at in range(real[row] - 1)])
+        for row in range(len(rows))
+        if real[row]
+    ]
+    assert len(means) == 6
+    assert float(losses["lm"].mean()) == pytest.approx(np.mean(means), rel=1e-4)
+    swapped = batch | {name: batch[name][:, ::-1] for name in ("tokens", "segments", "class_index")}
+    (_, _, others), _ = run(bound.params, swapped)
+    np.testing.assert_allclose(outputs["logits"], others["logits"], atol=1e-5)
