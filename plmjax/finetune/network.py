@@ -108,4 +108,4 @@ def manifest_of(
 def save_params(writer: Checkpointer, params: Any, step: int, manifest: dict[str, Any]) -> None:
     """Begins to write the parameters of a step, without the optimizer's state."""
     zero = jnp.zeros((), jnp.int32)
-    writer.save(State(jnp.int32(step), jax.tree.map(jnp.copy, params), (), zero, zero), manifest)
+    writer.save(State(jnp.int32(step), params, (), zero, zero), manifest)

@@ -86,9 +86,14 @@ class GPT(nn.Module):
         )
         self.embeddings = self.make_embeddings()
         self.decoder = self.make_stack(make_block, make_norm if c.norm == "pre" else None)
-        if c.classes:
+        if self.classes:
             self.class_dropout = Dropout(c.dropout)
-            self.class_head = Dense(c.classes, use_bias=False, kernel_init=normal(c.init_std))
+            self.class_head = Dense(self.classes, use_bias=False, kernel_init=normal(c.init_std))
+
+    @property
+    def classes(self) -> int:
+        """Of the class head; 0 where the config has none, or no such field, as that of another decoder."""
+        return getattr(self.config, "classes", 0)
 
     @property
     def writing_init(self) -> Initializer:
@@ -141,7 +146,7 @@ class GPT(nn.Module):
         """Touches every parameter, so that `init(key)` needs no input."""
         x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
         self.token_head(x_BLD)
-        if self.config.classes:
+        if self.classes:
             self.class_logits(x_BLD)
 
     def decode(
@@ -190,7 +195,7 @@ class GPT(nn.Module):
 
     def class_logits(self, x_BLD: Array) -> Array:
         """float32 [B, C] of the last token's state (Radford et al. 2018, Sec. 3.2: a linear map without a bias)."""
-        if not self.config.classes:
+        if not self.classes:
             raise ValueError("this network was built without a class head; set the config's classes")
         return self.class_head(self.class_dropout(x_BLD[:, -1])).astype(jnp.float32)
 
