@@ -138,15 +138,14 @@ class Regression(Labelled):
     def example(self, row: Row) -> Example:
         texts = tuple(text_of(row, template) for template in (self.text, self.pair) if template)
         value = row[self.label]
-        if self.unlabelled and str(value).strip() == self.unlabelled:
-            return Example(texts=texts, target=None, **self.identity(row))
         try:
             number = float(value)
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
             raise UserError(f"{row.place} has {value!r:.40} as {self.label!r}: a number is needed.")
-        return Example(texts=texts, target=number, **self.identity(row))
+        hidden = bool(self.unlabelled) and number == float(self.unlabelled)
+        return Example(texts=texts, target=None if hidden else number, **self.identity(row))
 
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         targets = [example.target for example in examples]

@@ -151,14 +151,15 @@ FIELD = re.compile(r"\{(\w+)\}")
 
 
 def text_of(row: Row, template: str) -> str:
-    """A field's text, or a template's with "{field}" filled in; UserError where it is missing or empty."""
-    filled = "{" in template
-    text = FIELD.sub(lambda found: str(row[found[1]]), template) if filled else row[template]
-    if not isinstance(text, str):
-        raise UserError(f"{row.place} has {type(text).__name__} {text!r:.40} as {template!r}: a text is needed.")
-    if not text.strip():
-        raise UserError(f"{row.place} has an empty text in {template!r}: fill or drop the line.")
-    return text
+    """A field's text, or a template's with "{field}" filled in; UserError where one is missing or empty."""
+    fields = FIELD.findall(template)
+    for name in fields or [template]:
+        value = row[name]
+        if not isinstance(value, str) and not (fields and isinstance(value, (int, float))):
+            raise UserError(f"{row.place} has {type(value).__name__} {value!r:.40} in {name!r}: a text is needed.")
+        if not str(value).strip():
+            raise UserError(f"{row.place} has an empty text in {name!r}: fill or drop the line.")
+    return FIELD.sub(lambda found: str(row[found[1]]), template) if fields else row[template]
 
 
 def number_of(row: Row, field: str, labels: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from plmjax.data.conll import read_conll, to_iob2, wrong_tag
 from plmjax.data.rows import Row
+from plmjax.errors import UserError
 from plmjax.tasks.catalogue import ENTITIES, GLUE, SUPER_GLUE, TASKS, TFDS_NAMES, named
 from plmjax.tasks.classification import Classification, Regression
 from plmjax.tasks.labelled import FIELD, Example
@@ -126,6 +127,22 @@ def test_choices_by_number_letter_and_text() -> None:
     found = [race.example(part) for part in race._unfolded(row)]
     assert [one.target for one in found] == [3, 0]
     assert found[1].texts == ("x", "r a", "r b", "r c", "r d")
+
+
+def test_a_template_reads_several_fields() -> None:
+    task = Classification(text="{word}: {sentence}", pair="{number} times", labels=("a", "b"))
+    fields = {"word": "film", "sentence": "it was", "number": 3, "label": "b"}
+    assert task.example(Row(fields, "f:1")).texts == ("film: it was", "3 times")
+    with pytest.raises(UserError, match="f:1 has an empty text in 'sentence'"):
+        task.example(Row(fields | {"sentence": " "}, "f:1"))
+    with pytest.raises(UserError, match=r"f:1 has list \['x'\] in 'word': a text is needed"):
+        task.example(Row(fields | {"word": ["x"]}, "f:1"))
+
+
+def test_numbers_that_are_kept_secret() -> None:
+    fields = {"sentence1": "a", "sentence2": "b"}
+    assert named("stsb").example(Row(fields | {"label": -1.0}, "f:1")).target is None
+    assert named("stsb").example(Row(fields | {"label": "2.5"}, "f:1")).target == 2.5
 
 
 def test_labels_by_name_and_by_number() -> None:
