@@ -13,19 +13,34 @@ MULTIPLE = 8  # lengths of buckets are multiples of it
 def bucket_lengths(lengths: Sequence[int], longest: int, count: int) -> tuple[int, ...]:
     """At most `count` lengths to which batches are filled up, the last of them `longest` at least.
 
-    They are the quantiles of the training rows' lengths, so that each bucket gets about as many rows.
+    Of all choices it is the one under which the training rows, each in its bucket, are filled up least.
 
     Args:
         lengths: of the training rows.
         longest: row of all splits.
         count: of buckets, at least 1.
     """
-    shares = np.arange(1, count) / count
-    found = (
-        {_rounded(int(at)) for at in np.quantile(np.asarray(lengths), shares, method="higher")} if count > 1 else set()
-    )
-    last = _rounded(longest)
-    return (*sorted(length for length in found if length < last), last)
+    sizes, rows = np.unique([*map(_rounded, lengths), _rounded(longest)], return_counts=True)
+    rows[-1] -= 1  # the longest row of all was added, it need not be one to train on
+    before = np.concatenate([[0], np.cumsum(rows)])
+    # least[i]: (tokens, buckets) where the buckets found so far hold all rows up to sizes[i], the last being sizes[i].
+    least = [(int(before[i + 1] * size), (int(size),)) for i, size in enumerate(sizes)]
+    best = least[-1]
+    for _ in range(count - 1):
+        least = [
+            min(
+                [
+                    least[i],
+                    *(
+                        (least[p][0] + int((before[i + 1] - before[p + 1]) * size), (*least[p][1], int(size)))
+                        for p in range(i)
+                    ),
+                ]
+            )
+            for i, size in enumerate(sizes)
+        ]
+        best = min(best, least[-1])
+    return best[1]
 
 
 def bucket_of(length: int, buckets: Sequence[int]) -> int:

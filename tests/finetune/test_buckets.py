@@ -1,5 +1,8 @@
 """Which rows come together, and in what order."""
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -42,6 +45,21 @@ def test_lengths_of_buckets() -> None:
     assert bucket_of(buckets[0] + 1, buckets) == buckets[1]
     assert bucket_of(77, buckets) == 80
     assert bucket_lengths([5, 5, 5], 5, 4) == (8,)
+    assert bucket_lengths([5, 5, 5], 5, 1) == (8,)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_no_other_buckets_leave_less_padding(count: int) -> None:
+    lengths = np.minimum(np.random.default_rng(1).geometric(0.05, 300), 90).tolist()
+    sizes = sorted({-(-length // 8) * 8 for length in [*lengths, 93]})
+
+    def padded(buckets: Sequence[int]) -> int:
+        return sum(bucket_of(length, buckets) for length in lengths)
+
+    found = bucket_lengths(lengths, 93, count)
+    assert len(found) <= count
+    others = [(*some, sizes[-1]) for some in combinations(sizes[:-1], count - 1)]
+    assert padded(found) == min(map(padded, others))
 
 
 @pytest.mark.parametrize(
