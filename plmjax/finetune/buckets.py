@@ -24,7 +24,9 @@ def bucket_lengths(lengths: Sequence[int], longest: int, count: int) -> tuple[in
     rows[-1] -= 1  # the longest row of all was added, it need not be one to train on
     before = np.concatenate([[0], np.cumsum(rows)])
     # least[i]: (tokens, buckets) where the buckets found so far hold all rows up to sizes[i], the last being sizes[i].
-    least = [(int(before[i + 1] * size), (int(size),)) for i, size in enumerate(sizes)]
+    least: list[tuple[int, tuple[int, ...]]] = [
+        (int(before[i + 1] * size), (int(size),)) for i, size in enumerate(sizes)
+    ]
     best = least[-1]
     for _ in range(count - 1):
         least = [
