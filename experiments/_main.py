@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -38,13 +39,26 @@ def run(main: Callable[[], None]) -> None:
     app.run(guarded, flags_parser=_parse)
 
 
-def define_config(default: str, description: str) -> flags.FlagHolder:
-    """The flag --config=FILE.py:VARIANT, with --config.SECTION.FIELD=VALUE for its fields.
+def expand_names(name: str, file: Path) -> None:
+    """--NAME=WORD on the command line is short for --NAME=FILE:WORD; to be called before `define_config`."""
+    for index, argument in enumerate(sys.argv[1:], start=1):
+        if found := re.fullmatch(rf"(--?{name}=)(\w+)", argument):
+            sys.argv[index] = f"{found[1]}{file}:{found[2]}"
+
+
+def variant_of(name: str) -> str:
+    """The variant that the flag --NAME=FILE.py:VARIANT names on the command line, empty where it names none."""
+    given = [found[1] for argument in sys.argv[1:] if (found := re.fullmatch(rf"--?{name}=(.*)", argument))]
+    return given[-1].rpartition(":")[2] if given and ":" in given[-1] else ""
+
+
+def define_config(default: str, description: str, name: str = "config") -> flags.FlagHolder:
+    """The flag --config=FILE.py:VARIANT, with --config.SECTION.FIELD=VALUE for its fields; or one of another name.
 
     ml_collections applies the fields given on the command line to the default while the flag is being defined.
     """
     try:
-        return config_flags.DEFINE_config_file("config", default, description)
+        return config_flags.DEFINE_config_file(name, default, description)
     except MISTAKES as error:
         _end(_reason(error))
 

@@ -1,10 +1,13 @@
 """What the configs share: picking a variant, and the stores of the small runs."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from plmjax.data.prepare import PrepareOptions
 from plmjax.errors import UserError
-from plmjax.train.config import Config, DataConfig
+from plmjax.train.config import DataConfig
+
+Made = TypeVar("Made")  # a Config, or a FineTune
 
 ENGLISH = DataConfig(store="runs/english")  # what the README's `experiments.prepare` command writes
 
@@ -14,7 +17,7 @@ def builtin() -> DataConfig:
     return DataConfig(prepare=PrepareOptions(sources=("builtin",), vocab_size=2048, model_type="bpe"))
 
 
-def pick(variants: dict[str, Callable[[], Config]], variant: str) -> Config:
+def pick(variants: dict[str, Callable[[], Made]], variant: str) -> Made:
     """The config of a name; UserError with the names that there are."""
     if variant not in variants:
         raise UserError(f"The config has no variant {variant!r}: choose one of {', '.join(variants)}.")

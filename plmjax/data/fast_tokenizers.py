@@ -9,7 +9,7 @@ from typing import Any
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers import Pieces, Tokenizer
 from plmjax.data.vocabulary import SPECIAL_NAMES, make_vocabulary
 from plmjax.errors import UserError
 
@@ -67,6 +67,10 @@ class FastTokenizer(Tokenizer):
         # The library takes its number of threads from the environment (TOKENIZERS_PARALLELISM, RAYON_NUM_THREADS).
         encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
+
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        found = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [Pieces(one.ids, [start for start, _ in one.offsets], [end for _, end in one.offsets]) for one in found]
 
     def piece(self, token: int) -> str:
         return self._pieces[token]

@@ -10,7 +10,7 @@ from typing import Any
 import sentencepiece
 
 from plmjax.data.languages import token_names
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers import Pieces, Tokenizer
 from plmjax.data.vocabulary import SPECIAL_NAMES, make_vocabulary
 from plmjax.errors import UserError
 
@@ -60,6 +60,9 @@ class SentencePieceTokenizer(Tokenizer):
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         return self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
 
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        return [_located(self._processor.encode(text, return_type="proto"), text) for text in texts]
+
     def piece(self, token: int) -> str:
         return self._pieces[token] if token < len(self._pieces) else self.special_names[token]
 
@@ -71,6 +74,18 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _metadata(self) -> dict[str, object]:
         return {"sentinels": self._sentinels}
+
+
+def _located(found: Any, text: str) -> Pieces:
+    """The library counts bytes of UTF-8; a byte that continues a character counts to the character."""
+    lengths = [len(character.encode()) for character in text]
+    character_of = [index for index, length in enumerate(lengths) for _ in range(length)] + [len(text)]
+    pieces = found.pieces
+    return Pieces(
+        [piece.id for piece in pieces],
+        [character_of[piece.begin] for piece in pieces],
+        [character_of[piece.end] for piece in pieces],
+    )
 
 
 def train(

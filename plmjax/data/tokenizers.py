@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,18 @@ from plmjax.data.vocabulary import Vocabulary
 from plmjax.errors import UserError
 
 METADATA_FILE = "plmjax_tokenizer.json"
+
+
+class Pieces(NamedTuple):
+    """The tokens of a text, and the characters of it that each stands for.
+
+    Token i stands for text[starts[i] : ends[i]], which may begin with the blanks before it. A character that is spelled
+    by several tokens belongs to one of them (a tokenizer may say: to each), and the others may stand for nothing.
+    """
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
 
 
 class Tokenizer(ABC):
@@ -43,6 +55,14 @@ class Tokenizer(ABC):
 
         `threads`: at most so many threads where the library lets us choose; None leaves it to the library.
         """
+
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """As `encode_batch`, with the characters of each token. What normalisation changes keeps its place in the text.
+
+        Raises:
+            UserError: the tokenizer can't tell.
+        """
+        raise UserError(f"A tokenizer of kind {self.kind!r} can't tell where in a text its tokens stand: use another.")
 
     @abstractmethod
     def piece(self, token: int) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 from jax import Array
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.heads import num_labels
 from plmjax.interop.tables import (
+    LINEAR,
     SAME,
     Entry,
     conv_heads_in,
@@ -51,6 +54,11 @@ def layers_of(config: GPTConfig) -> list[Entry]:
     ]
 
 
+def class_entries(config: GPTConfig) -> list[Entry]:
+    """The class head, where there is one."""
+    return [Entry(("class_head/kernel",), "score.weight", LINEAR)] if config.classes else []
+
+
 def gpt2_table(config: GPTConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """GPT-2's names."""
     return [
@@ -58,6 +66,7 @@ def gpt2_table(config: GPTConfig, architecture: str, special: Mapping[str, int])
         Entry(("embeddings/positions/embedding",), "transformer.wpe.weight", SAME),
         *layers_of(config),
         *layer_norm("decoder/final_norm", "transformer.ln_f"),
+        *class_entries(config),
     ]
 
 
@@ -67,10 +76,11 @@ def gpt1_table(config: GPTConfig, architecture: str, special: Mapping[str, int])
         Entry(("embeddings/tokens/embedding",), "transformer.tokens_embed.weight", SAME, aliases=("lm_head.weight",)),
         Entry(("embeddings/positions/embedding",), "transformer.positions_embed.weight", SAME),
         *layers_of(config),
+        *class_entries(config),
     ]
 
 
-def _read(c: JSON, **fields: Any) -> GPTConfig:
+def _read(c: JSON, names: set[str], **fields: Any) -> GPTConfig:
     return GPTConfig(
         vocab_size=c["vocab_size"],
         max_positions=c["n_positions"],
@@ -81,6 +91,7 @@ def _read(c: JSON, **fields: Any) -> GPTConfig:
         dropout=c["resid_pdrop"],
         attention_dropout=c["attn_pdrop"],
         init_std=c["initializer_range"],
+        classes=num_labels(c) if "score.weight" in names else 0,
         **fields,
     )
 
@@ -97,7 +108,7 @@ def _write(config: GPTConfig) -> JSON:
         "embd_pdrop": config.dropout,
         "attn_pdrop": config.attention_dropout,
         "initializer_range": config.init_std,
-    }
+    } | ({"num_labels": config.classes} if config.classes else {})
 
 
 def read_gpt2_config(given: JSON, names: set[str]) -> GPTConfig:
@@ -107,7 +118,7 @@ def read_gpt2_config(given: JSON, names: set[str]) -> GPTConfig:
     refuse(given, "scale_attn_by_inverse_layer_idx", False)
     c = GPT2_DEFAULTS | given
     act = activation(c["activation_function"], "activation_function")
-    return _read(c, d_ff=c["n_inner"] or 4 * c["n_embd"], activation=act, norm="pre")
+    return _read(c, names, d_ff=c["n_inner"] or 4 * c["n_embd"], activation=act, norm="pre")
 
 
 def write_gpt2_config(config: GPTConfig, special: Mapping[str, int]) -> JSON:
@@ -120,7 +131,7 @@ def read_gpt1_config(given: JSON, names: set[str]) -> GPTConfig:
     refuse(given, "afn", *GPT1_ACTIVATIONS)
     c = GPT1_DEFAULTS | given
     return _read(
-        c, d_ff=4 * c["n_embd"], activation=GPT1_ACTIVATIONS[c["afn"]], norm="post",
+        c, names, d_ff=4 * c["n_embd"], activation=GPT1_ACTIVATIONS[c["afn"]], norm="post",
         position_init_std=c["initializer_range"], residual_init_scale=1.0,
     )  # fmt: skip
 
@@ -153,9 +164,27 @@ def causal_lm(network: Bound, inputs: dict[str, Array], special: Mapping[str, in
     return {"logits": network.token_logits(states(network, inputs))}
 
 
-def choose(names: set[str], stated: str | None, *, head: str) -> str:
+def classify(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+    """Scores of the classes, from the last token that is no padding, whatever the mask says; without a padding token
+    from the last that the mask shows."""
+    tokens_BL = inputs["input_ids"]
+    real_BL = inputs.get("attention_mask", jnp.ones_like(tokens_BL))
+    if "pad_token_id" in special:
+        real_BL = (tokens_BL != special["pad_token_id"]).astype(jnp.int32)
+    last_B = jnp.argmax(real_BL * jnp.arange(tokens_BL.shape[1])[None], axis=1)
+    x_B1D = jnp.take_along_axis(states(network, inputs), last_B[:, None, None], axis=1)
+    return {"logits": network.class_logits(x_B1D)}
+
+
+def choose(names: set[str], stated: str | None, *, head: str, classifier: str = "") -> str:
     """The class with the head unless the bare model is stated: the head is the token table, which is always there."""
+    if classifier and "score.weight" in names:
+        return classifier
     return stated if stated and "lm_head.weight" not in names else head
+
+
+def _class(name: str, config: GPTConfig) -> str:
+    return f"{name}ForSequenceClassification" if config.classes else f"{name}LMHeadModel"
 
 
 INPUTS = ("input_ids", "attention_mask", "position_ids")
@@ -164,29 +193,29 @@ GPT2 = Family(
     model_type="gpt2",
     prefix="transformer.",
     bare="GPT2Model",
-    forward={"GPT2Model": bare, "GPT2LMHeadModel": causal_lm},
+    forward={"GPT2Model": bare, "GPT2LMHeadModel": causal_lm, "GPT2ForSequenceClassification": classify},
     inputs=lambda architecture: INPUTS,
     ignored=r"h\.\d+\.attn\.(bias|masked_bias)",
     read_config=read_gpt2_config,
     write_config=write_gpt2_config,
     table=gpt2_table,
-    choose=partial(choose, head="GPT2LMHeadModel"),
+    choose=partial(choose, head="GPT2LMHeadModel", classifier="GPT2ForSequenceClassification"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
     ours=(GPTConfig,),
-    architecture=lambda config: "GPT2LMHeadModel" if config.norm == "pre" else None,
+    architecture=lambda config: _class("GPT2", config) if config.norm == "pre" else None,
 )
 GPT1 = Family(
     model_type="openai-gpt",
     prefix="transformer.",
     bare="OpenAIGPTModel",
-    forward={"OpenAIGPTModel": bare, "OpenAIGPTLMHeadModel": causal_lm},
+    forward={"OpenAIGPTModel": bare, "OpenAIGPTLMHeadModel": causal_lm, "OpenAIGPTForSequenceClassification": classify},
     inputs=lambda architecture: INPUTS,
     ignored=r"(h\.\d+\.attn\.bias|position_ids)",
     read_config=read_gpt1_config,
     write_config=write_gpt1_config,
     table=gpt1_table,
-    choose=partial(choose, head="OpenAIGPTLMHeadModel"),
+    choose=partial(choose, head="OpenAIGPTLMHeadModel", classifier="OpenAIGPTForSequenceClassification"),
     special={},
     ours=(GPTConfig,),
-    architecture=lambda config: "OpenAIGPTLMHeadModel" if config.norm == "post" else None,
+    architecture=lambda config: _class("OpenAIGPT", config) if config.norm == "post" else None,
 )

@@ -45,6 +45,11 @@ class Albert(Bert):
         """As BERT's."""
         return True
 
+    @property
+    def head_dropout_rate(self) -> float:
+        """The released code's classifier drops a tenth, also in version 2, whose layers drop nothing."""
+        return self.config.dropout or 0.1
+
 
 # Lan et al. 2020, Table 1, with 30,000 pieces: 12M, 18M, 60M, 235M.
 _BASE = AlbertConfig()

@@ -271,7 +271,7 @@ class Deberta(Encoder):
     def make_class_head(self) -> nn.Module:
         """The first token through `dense`, GELU, `out`, as released."""
         c = self.config
-        return ClassHead(c.d_model, c.num_labels, "gelu", self.head_init, jnp.dtype(c.dtype))
+        return ClassHead(c.d_model, c.num_labels, "gelu", self.head_init, jnp.dtype(c.dtype), self.head_dropout_rate)
 
     def encode(
         self,

@@ -31,10 +31,15 @@ class DistilBert(Bert):
         """There is no pooler."""
         return False
 
+    @property
+    def head_dropout_rate(self) -> float:
+        """The released configuration's (seq_classif_dropout); 0 in a network without dropout."""
+        return 2 * self.config.dropout
+
     def make_class_head(self) -> nn.Module:
         """The first token through `dense`, ReLU, `out`, as released."""
         c = self.config
-        return ClassHead(c.d_model, c.num_labels, "relu", self.head_init, jnp.dtype(c.dtype))
+        return ClassHead(c.d_model, c.num_labels, "relu", self.head_init, jnp.dtype(c.dtype), self.head_dropout_rate)
 
 
 _BASE = DistilBertConfig()

@@ -52,7 +52,8 @@ class Electra(Bert):
     def make_class_head(self) -> nn.Module:
         """The first token through `dense`, GELU, `out`, as released."""
         c = self.config
-        return ClassHead(c.d_model, c.num_labels, "gelu", self.head_init, jnp.dtype(c.dtype))
+        rate = self.head_dropout_rate
+        return ClassHead(c.d_model, c.num_labels, "gelu", self.head_init, jnp.dtype(c.dtype), rate, rate)
 
 
 def pair(discriminator: ElectraConfig, size: float, **fields: Any) -> PairConfig:

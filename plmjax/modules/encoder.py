@@ -17,7 +17,7 @@ from plmjax.modules.heads import (
     TokenHead,
     TransformTokenHead,
 )
-from plmjax.modules.layers import Dense, Initializer, truncated_normal
+from plmjax.modules.layers import Dense, Dropout, Initializer, truncated_normal
 
 HEADS = ("token", "pool", "sentence", "span", "detection", "class", "tag", "answer")
 
@@ -103,6 +103,8 @@ class Encoder(nn.Module):
             self.detection_head = self.make_detection_head()
         if "class" in heads:
             self.class_head = self.make_class_head()
+        if {"class", "tag"} & heads:
+            self.head_dropout = Dropout(self.head_dropout_rate)
         if "tag" in heads:
             self.tag_head = Dense(c.num_labels, kernel_init=init)
         if "answer" in heads:
@@ -122,6 +124,11 @@ class Encoder(nn.Module):
     def class_reads_pooler(self) -> bool:
         """Whether the class head is a linear map of the pooled first token; else it reads the states."""
         return False
+
+    @property
+    def head_dropout_rate(self) -> float:
+        """Of what the last map of the class head reads, and the tag head's."""
+        return self.config.dropout
 
     def make_token_head(self) -> nn.Module:
         """The head before the tied table: called with (states, table)."""
@@ -145,7 +152,8 @@ class Encoder(nn.Module):
         c = self.config
         if self.class_reads_pooler:
             return Dense(c.num_labels, kernel_init=self.head_init)
-        return ClassHead(c.d_model, c.num_labels, "tanh", self.head_init, jnp.dtype(c.dtype))
+        rate = self.head_dropout_rate
+        return ClassHead(c.d_model, c.num_labels, "tanh", self.head_init, jnp.dtype(c.dtype), rate, rate)
 
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
@@ -202,13 +210,13 @@ class Encoder(nn.Module):
     def class_logits(self, x_BLD: Array) -> Array:
         """float32 [B, C]."""
         self.require_head("class")
-        read = self.pool(x_BLD) if self.class_reads_pooler else x_BLD
+        read = self.head_dropout(self.pool(x_BLD)) if self.class_reads_pooler else x_BLD
         return self.class_head(read).astype(jnp.float32)
 
     def tag_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, C]."""
         self.require_head("tag")
-        return self.tag_head(x_BLD).astype(jnp.float32)
+        return self.tag_head(self.head_dropout(x_BLD)).astype(jnp.float32)
 
     def answer_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, 2]: that the answer starts here, and that it ends here."""

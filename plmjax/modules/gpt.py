@@ -15,7 +15,7 @@ from jax import Array, lax
 from plmjax.modules.attention import Attention, width_of_head
 from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
 from plmjax.modules.heads import TokenHead
-from plmjax.modules.layers import Dropout, Embed, Initializer, LayerNorm, normal
+from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
 from plmjax.modules.transformer import MLP, Block, Given, PostNorm, PreNorm, Stack
@@ -39,6 +39,7 @@ class GPTConfig:
     init_std: float = 0.02
     position_init_std: float = 0.01  # GPT-1: 0.02
     residual_init_scale: float = 0.0  # of what writes to the residual stream; 0: (2 * num_layers) ** -0.5; GPT-1: 1
+    classes: int = 0  # of the class head of fine-tuning; 0: there is none
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -86,6 +87,14 @@ class GPT(nn.Module):
         )
         self.embeddings = self.make_embeddings()
         self.decoder = self.make_stack(make_block, make_norm if c.norm == "pre" else None)
+        if self.classes:
+            self.class_dropout = Dropout(c.dropout)
+            self.class_head = Dense(self.classes, use_bias=False, kernel_init=normal(c.init_std))
+
+    @property
+    def classes(self) -> int:
+        """Of the class head; 0 where the config has none, or no such field, as that of another decoder."""
+        return getattr(self.config, "classes", 0)
 
     @property
     def writing_init(self) -> Initializer:
@@ -138,6 +147,8 @@ class GPT(nn.Module):
         """Touches every parameter, so that `init(key)` needs no input."""
         x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
         self.token_head(x_BLD)
+        if self.classes:
+            self.class_logits(x_BLD)
 
     def decode(
         self,
@@ -189,6 +200,12 @@ class GPT(nn.Module):
     def token_logits(self, x: Array) -> Array:
         """float32 [..., V]."""
         return self.token_head(x).logits()
+
+    def class_logits(self, x_BLD: Array) -> Array:
+        """float32 [B, C] of the last token's state (Radford et al. 2018, Sec. 3.2: a linear map without a bias)."""
+        if not self.classes:
+            raise ValueError("this network was built without a class head; set the config's classes")
+        return self.class_head(self.class_dropout(x_BLD[:, -1])).astype(jnp.float32)
 
 
 _SMALL = GPTConfig()

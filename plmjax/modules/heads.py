@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from plmjax.modules.layers import Dense, Initializer, LayerNorm, activation
+from plmjax.modules.layers import Dense, Dropout, Initializer, LayerNorm, activation
 
 
 class TokenHead(NamedTuple):
@@ -129,19 +129,23 @@ class DetectionHead(nn.Module):
 
 
 class ClassHead(nn.Module):
-    """A text's class from its first token: `dense`, activation, `out`."""
+    """A text's class from its first token: `dense`, activation, dropout, `out`."""
 
     features: int
     classes: int
     activation: str
     kernel_init: Initializer
     dtype: Any = jnp.float32
+    dropout: float = 0.0
+    first_dropout: float = 0.0  # on the token's state
 
     @nn.compact
     def __call__(self, x_BLD: Array) -> Array:
         """[B, C]."""
-        h = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(x_BLD[:, 0])
-        return Dense(self.classes, kernel_init=self.kernel_init, name="out")(activation(self.activation)(h))
+        x_BD = Dropout(self.first_dropout)(x_BLD[:, 0])
+        h = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(x_BD)
+        h = Dropout(self.dropout)(activation(self.activation)(h))
+        return Dense(self.classes, kernel_init=self.kernel_init, name="out")(h)
 
 
 class FirstTokenLinear(Dense):

@@ -160,6 +160,10 @@ class XLM(AnswersByBeam):
         """A linear map of the first token's state."""
         return FirstTokenLinear(self.config.num_labels, kernel_init=self.head_init)
 
+    def class_logits(self, x_BLD: Array) -> Array:
+        """As Encoder's, the state after dropout (summary_first_dropout of the released configurations)."""
+        return super().class_logits(self.head_dropout(x_BLD) if "class" in self.config.heads else x_BLD)
+
     def __call__(self) -> None:
         """As Encoder's."""
         zeros = jnp.zeros((1, 1), jnp.int32)

@@ -256,7 +256,9 @@ class XLNet(AnswersByBeam):
     def make_class_head(self) -> nn.Module:
         """From the last token, where XLNet has [CLS]."""
         c = self.config
-        return LastTokenClassHead(c.d_model, c.num_labels, "tanh", self.head_init, jnp.dtype(c.dtype))
+        return LastTokenClassHead(
+            c.d_model, c.num_labels, "tanh", self.head_init, jnp.dtype(c.dtype), self.head_dropout_rate
+        )
 
     def __call__(self) -> None:
         """As Encoder's."""

@@ -4,6 +4,7 @@ from tests.interop.case import STATE, VOCABULARY, Case
 
 GPT = {"vocab_size": VOCABULARY, "n_positions": 17, "n_embd": 36, "n_layer": 2, "n_head": 3}
 GPT2 = GPT | {"n_inner": 53, "bos_token_id": 2, "eos_token_id": 2}
+CLASSES = {"pad_token_id": 0, "num_labels": 3}
 CTRL = GPT | {"dff": 53}
 NEO = {
     "vocab_size": VOCABULARY, "max_position_embeddings": 17, "hidden_size": 36, "num_layers": 2, "num_heads": 3,
@@ -17,9 +18,11 @@ CASES = [
     Case("CTRLLMHeadModel", CTRL, shifted=True),
     Case("GPT2Model", GPT2, (STATE,)),
     Case("GPT2LMHeadModel", GPT2, shifted=True),
+    Case("GPT2ForSequenceClassification", GPT2 | CLASSES, pooled=("logits",), pooled_at=None, labels=3),
     Case("GPTNeoModel", NEO, (STATE,)),
     Case("GPTNeoForCausalLM", NEO, shifted=True),
     Case("GPTNeoForCausalLM", LOCAL, name="GPTNeoForCausalLM-local", shifted=True),
     Case("OpenAIGPTModel", GPT, (STATE,)),
     Case("OpenAIGPTLMHeadModel", GPT, shifted=True),
+    Case("OpenAIGPTForSequenceClassification", GPT | CLASSES, pooled=("logits",), pooled_at=None, labels=3),
 ]

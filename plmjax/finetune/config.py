@@ -1,0 +1,50 @@
+"""How a task is learned: a recipe. The task itself is a dataclass of plmjax.tasks."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from plmjax.finetune.updates import AllParameters
+from plmjax.train.config import MeshConfig, OptimizerConfig
+
+
+@dataclass(slots=True)
+class TrainConfig:
+    """How long, in what portions, and what is said on the way."""
+
+    epochs: float = 3.0  # passes over the training examples
+    steps: int = 0  # updates; 0: as many as the epochs have
+    batch_size: int = 32  # examples a step
+    microbatches: int = 1  # portions whose gradients are added up; the result does not depend on it
+    eval_batch_size: int = 0  # 0: batch_size
+    warmup_share: float = 0.1  # of the steps, in which the rate rises from 0
+    eval_every: int = 0  # steps between two validations, 0: an epoch; the last step is always validated
+    patience: int = 0  # validations in a row without a better one that end the run, 0: none do
+    seed: int = 0  # the first; of the order, the new parameters and dropout
+    buckets: int = 4  # lengths that batches are filled up to, at most
+    pool: int = 16  # batches among which rows are sorted by length; 1: none are
+    log_every: int = 50  # steps between two lines of metrics
+    max_nonfinite: int = 10  # non-finite gradients in a row that stop the run
+    compilation_cache: str = "~/.cache/plmjax/compiled"  # folder of compiled programs, empty: none
+    tensorboard: bool = True  # write SEED_FOLDER/tensorboard
+    wandb: str = ""  # Weights & Biases project, empty: off
+
+
+@dataclass(slots=True)
+class FineTune:
+    """One recipe."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # its warm-up and end come from `train`
+    updates: Any = field(default_factory=AllParameters)  # of plmjax.finetune.updates: which parameters move, how far
+    length: int = 0  # tokens of a row at most, 0: the positions that the network has
+    cut: bool = False  # what is longer is cut; False: it is refused
+    stride: int = 128  # tokens by which a long context's windows are apart, of answers in contexts
+    most_question: int = 64  # tokens of a question; what is longer is cut
+    most_answer: int = 30  # tokens of an answer
+    dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
+    lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
+    language: int = 0  # number of the texts' language in a network that has several (XLM)
+    dtype: str = ""  # of the network, "bfloat16" for one; empty: as the checkpoint says
+    keep_seeds: bool = False  # keep every seed's checkpoint, not the best seed's alone
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    name: str = ""  # of the recipe

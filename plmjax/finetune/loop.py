@@ -1,0 +1,140 @@
+"""From a checkpoint, a task and a recipe to fine-tuned networks, one for each seed, and what they score."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from plmjax.errors import UserError
+from plmjax.finetune.config import FineTune
+from plmjax.finetune.prepared import Prepared
+from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
+from plmjax.finetune.seed import SeedRun
+from plmjax.interop import Pretrained
+from plmjax.tasks.report import write
+from plmjax.train.backend import enable_compilation_cache
+from plmjax.train.sharding import make_mesh, mesh_shape
+
+
+def finetune(
+    pretrained: Pretrained,
+    task: Any,
+    recipe: FineTune,
+    workdir: str | Path,
+    *,
+    seeds: int = 1,
+    from_random: bool = False,
+    about: dict[str, Any] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Results:
+    """Fine-tunes with each seed and writes what is found.
+
+    WORKDIR gets checkpoints/ and tokenizer/ of the seed with the best validation, which `plmjax.load` reads,
+    results.json, results.txt and that seed's predictions.jsonl; and seed_N/ for each seed, with its metrics.jsonl,
+    results and predictions. A seed whose results are there is not run again.
+
+    Args:
+        pretrained: from `plmjax.load`.
+        task: of plmjax.tasks; its labels are filled in.
+        recipe: how.
+        workdir: made if need be.
+        seeds: runs, with recipe.train.seed and the numbers after it.
+        from_random: start from random parameters of the same network.
+        about: what results.json says beside; another run's folder is known by it.
+        devices: to train on, None: all.
+
+    Raises:
+        UserError: the network, the task or an example does not allow it; before any training.
+    """
+    enable_compilation_cache(recipe.train.compilation_cache)
+    devices = jax.devices() if devices is None else devices
+    check(recipe, len(devices))
+    if seeds < 1:
+        raise UserError(f"--seeds is {seeds}: give 1 or more.")
+    mesh = make_mesh(recipe.mesh, devices)
+    with jax.set_mesh(mesh):
+        prepared = Prepared(pretrained, task, recipe, mesh, from_random)
+        return _run(prepared, Path(workdir), seeds, about or {})
+
+
+def check(recipe: FineTune, device_count: int) -> None:
+    """UserError for numbers that no run can have."""
+    train = recipe.train
+    for name in ("batch_size", "microbatches", "buckets", "pool", "log_every", "max_nonfinite"):
+        if getattr(train, name) < 1:
+            raise UserError(f"train.{name} is {getattr(train, name)}: it must be at least 1.")
+    for name in ("steps", "eval_every", "eval_batch_size", "patience", "seed"):
+        if getattr(train, name) < 0:
+            raise UserError(f"train.{name} is {getattr(train, name)}: it must be at least 0.")
+    if not train.steps and train.epochs <= 0:
+        raise UserError(f"train.epochs is {train.epochs}: it must be above 0.")
+    if not 0.0 <= train.warmup_share <= 1.0:
+        raise UserError(f"train.warmup_share is {train.warmup_share}: it must be from 0 to 1.")
+    data, fsdp, _ = mesh_shape(recipe.mesh, device_count)
+    for name, size in (("batch_size", train.batch_size), ("eval_batch_size", train.eval_batch_size)):
+        parts = data * fsdp * (train.microbatches if name == "batch_size" else 1)
+        if size % parts:
+            raise UserError(
+                f"train.{name} is {size}, which {parts} (devices times microbatches) does not divide: choose a "
+                "multiple."
+            )
+    if recipe.optimizer.learning_rate <= 0:
+        raise UserError(f"optimizer.learning_rate is {recipe.optimizer.learning_rate}: it must be above 0.")
+
+
+def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -> Results:
+    """Every seed in turn; the best one's checkpoint becomes the folder's."""
+    for line in prepared.description(seeds):
+        print(line, flush=True)
+    identity = prepared.identity(about)
+    runs: list[SeedResult] = []
+    best: tuple[SeedResult, list[dict[str, Any]]] | None = None
+    for seed in range(prepared.recipe.train.seed, prepared.recipe.train.seed + seeds):
+        folder = workdir / f"seed_{seed}"
+        known = read_seed(folder, identity)
+        result, lines = known or SeedRun(prepared, seed, folder).run()
+        runs.append(result)
+        is_best = best is None or _is_better(prepared, result, best[0])
+        if is_best or best is None:
+            best = result, lines
+        if known:
+            print(f"seed {seed} is done: its results are in {folder}", flush=True)
+            continue
+        if prepared.recipe.keep_seeds:
+            prepared.tokenizer.save(folder / "tokenizer")
+        if is_best:
+            _keep(prepared, folder, workdir)
+        elif not prepared.recipe.keep_seeds:
+            shutil.rmtree(folder / "checkpoints")
+        write_seed(folder, result, prepared.counts, lines, identity)
+    assert best is not None
+    found = Results(runs, best[0], prepared.counts, prepared.chance(), identity | prepared.measured())
+    write(found.report(best[1]), workdir, found.as_dict())
+    for kind, lengths in prepared.programs.counts().items():
+        said = f"{len(lengths)} programs, for rows of {', '.join(map(str, lengths)) or 'no'} tokens"
+        print(f"compiled for {kind}: {said}, in {prepared.programs.seconds[kind]:.1f} s", flush=True)
+    return found
+
+
+def _is_better(prepared: Prepared, new: SeedResult, old: SeedResult) -> bool:
+    """By the validation split; without one the first seed stays the best."""
+    metric = prepared.task.metrics[0]
+    return "validation" in new.scores and better(
+        metric, new.scores["validation"][metric], old.scores["validation"][metric]
+    )
+
+
+def _keep(prepared: Prepared, folder: Path, workdir: Path) -> None:
+    """The seed's checkpoint becomes the run's."""
+    target = workdir / "checkpoints"
+    if target.exists():
+        shutil.rmtree(target)
+    if prepared.recipe.keep_seeds:
+        shutil.copytree(folder / "checkpoints", target)
+    else:
+        (folder / "checkpoints").rename(target)
+    prepared.tokenizer.save(workdir / "tokenizer")

@@ -1,0 +1,112 @@
+"""The network that is fine-tuned: the checkpoint's, with the heads of the way, and fresh where it has nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from plmjax.errors import UserError
+from plmjax.finetune.config import FineTune
+from plmjax.finetune.readers import Reader
+from plmjax.finetune.ways.base import Limits, Way
+from plmjax.interop import Pretrained
+from plmjax.interop.families import architecture_of
+from plmjax.train.checkpoints import Checkpointer
+from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
+from plmjax.train.manifest import git_revision, versions
+from plmjax.train.serialize import to_json
+from plmjax.train.sharding import path_string
+from plmjax.train.state import State
+
+DROPOUTS = ("dropout", "attention_dropout")
+
+
+def limits_of(config: Any, recipe: FineTune) -> Limits:
+    """How long a row may be; UserError where the recipe asks for more than the network has positions."""
+    positions = getattr(config, "max_positions", None)
+    if recipe.length < 0 or (recipe.length and positions and recipe.length > positions):
+        raise UserError(
+            f"length is {recipe.length}, and the network has {positions} positions: give at most {positions}, or 0 for "
+            "all of them."
+        )
+    return Limits(recipe.length or positions, recipe.cut)
+
+
+def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
+    """The checkpoint's config with the way's heads and the recipe's dropout and dtype."""
+    changes: dict[str, Any] = {"heads": way.heads, "num_labels": way.num_outputs, "classes": way.num_outputs}
+    if recipe.dropout is not None:
+        if not 0.0 <= recipe.dropout < 1.0:
+            raise UserError(f"dropout is {recipe.dropout}: it must be at least 0 and below 1.")
+        changes |= dict.fromkeys(DROPOUTS, recipe.dropout)
+    if recipe.dtype:
+        changes["dtype"] = recipe.dtype
+    if way.reader.new_tokens:
+        changes["vocab_size"] = config.vocab_size + way.reader.new_tokens
+    known = {field.name for field in dataclasses.fields(config)}
+    return dataclasses.replace(config, **{name: value for name, value in changes.items() if name in known})
+
+
+def filler(pretrained: Pretrained, reader: Reader) -> Callable[[Any], tuple[Any, list[str], list[str]]]:
+    """Fresh parameters -> (the checkpoint's where it has them, the names left fresh, the checkpoint's left unused)."""
+    source, rows = pretrained.params, pretrained.config.vocab_size + reader.new_tokens
+
+    def fill(fresh: Any) -> tuple[Any, list[str], list[str]]:
+        return fit_params(_with_new_rows(source, fresh) if reader.new_tokens else source, fresh, rows, "--from")
+
+    return fill
+
+
+def _with_new_rows(source: dict[str, Any], fresh: Any) -> dict[str, Any]:
+    """The source with the fresh rows of tokens that it does not have."""
+    known = {path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(fresh)}
+
+    def one(path: tuple[Any, ...], leaf: Any) -> Any:
+        name = path_string(path)
+        if not VOCABULARY_ROWS.search(name) or name not in known:
+            return leaf
+        return np.concatenate([np.asarray(leaf), np.asarray(known[name])[len(leaf) :]])
+
+    return jax.tree_util.tree_map_with_path(one, source)
+
+
+def manifest_of(
+    pretrained: Pretrained, config: Any, recipe: FineTune, task: Any, about: dict[str, Any]
+) -> dict[str, Any]:
+    """What a checkpoint says of itself: `plmjax.load` reads the network by it, in Hugging Face's class."""
+    tokenizer = pretrained.tokenizer
+    extras = dict(pretrained.extras)
+    if pretrained.config.vocab_size < config.vocab_size:  # tokens that the tokenizer does not have
+        names = ("start", "delimiter", "extract")
+        extras["new_tokens"] = dict(zip(names, range(pretrained.config.vocab_size, config.vocab_size), strict=True))
+    labels = getattr(task, "labels", ())
+    if labels:
+        extras |= {
+            "id2label": {str(number): name for number, name in enumerate(labels)},
+            "label2id": {name: number for number, name in enumerate(labels)},
+        }
+    return {
+        "config": {"model": to_json(config), "recipe": to_json(recipe), "task": to_json(task)},
+        "store": "",
+        "tokenizer": tokenizer.fingerprint if tokenizer is not None else "",
+        "revision": git_revision(),
+        "versions": versions(),
+        "huggingface": {
+            "architecture": pretrained.family.architecture(config) or architecture_of(config),
+            "special": dict(pretrained.special),
+            "extras": extras,
+            "generation": dict(pretrained.generation),
+        },
+        **about,
+    }
+
+
+def save_params(writer: Checkpointer, params: Any, step: int, manifest: dict[str, Any]) -> None:
+    """Begins to write the parameters of a step, without the optimizer's state."""
+    zero = jnp.zeros((), jnp.int32)
+    writer.save(State(jnp.int32(step), params, (), zero, zero), manifest)

@@ -1,0 +1,170 @@
+"""What all seeds of a run share: the examples as rows, the network's shape, the optimizer and the compiled programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from plmjax.errors import UserError
+from plmjax.finetune import buckets
+from plmjax.finetune.config import FineTune
+from plmjax.finetune.features import Batch, Feature, make_batch
+from plmjax.finetune.fingerprints import fingerprint, fingerprint_of_examples
+from plmjax.finetune.network import filler, limits_of, network_config
+from plmjax.finetune.programs import Programs
+from plmjax.finetune.readers import make_reader
+from plmjax.finetune.results import peak_memory
+from plmjax.finetune.ways import make_way
+from plmjax.interop import Pretrained
+from plmjax.modules import build
+from plmjax.tasks.labelled import Example
+from plmjax.train.optimizers import make_optimizer
+from plmjax.train.schedules import make_schedule
+from plmjax.train.serialize import to_json
+from plmjax.train.state import abstract_state, parameter_count
+
+Scores = dict[str, float]
+
+
+class Split:
+    """The examples of a split and their rows."""
+
+    def __init__(self, examples: list[Example], features: list[Feature]) -> None:
+        self.examples, self.features = examples, features
+        self.lengths = np.array([feature.length for feature in features], np.int64)
+
+
+class Prepared:
+    """A checkpoint, a task and a recipe, ready to be trained with any seed.
+
+    Args:
+        pretrained: from `plmjax.load`.
+        task: of plmjax.tasks; its labels are filled in.
+        recipe: how.
+        mesh: from `sharding.make_mesh`.
+        from_random: start from random parameters.
+
+    Raises:
+        UserError: the network, the task or an example does not allow it.
+    """
+
+    def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
+        if pretrained.tokenizer is None:
+            raise UserError("The checkpoint has no tokenizer: put its files beside it.")
+        self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, pretrained.tokenizer, task, mesh
+        self.from_random = from_random
+        reader = make_reader(pretrained.module.kind, pretrained.config, self.tokenizer, recipe)
+        examples = task.splits()
+        self.way = make_way(task, reader, limits_of(pretrained.config, recipe), recipe)
+        self.splits = {
+            name: Split(found, self.way.features(found, learn=name == "train")) for name, found in examples.items()
+        }
+        self.fill = filler(pretrained, reader)
+        self.config = network_config(pretrained.config, self.way, recipe)
+        self.module = build(self.config)
+        longest = max(int(split.lengths.max()) for split in self.splits.values())
+        lengths = self.splits["train"].lengths.tolist()
+        self.buckets = buckets.bucket_lengths(lengths, longest, recipe.train.buckets)
+        self.epoch_steps = -(-len(lengths) // recipe.train.batch_size)
+        self.steps = recipe.train.steps or max(1, round(recipe.train.epochs * self.epoch_steps))
+        self.recipe = replace(recipe, train=replace(recipe.train, steps=self.steps))
+        self._make_programs()
+
+    def _make_programs(self) -> None:
+        train = self.recipe.train
+        warmup = round(train.warmup_share * self.steps)
+        given = replace(self.recipe.optimizer, warmup_steps=warmup, decay_steps=self.steps)
+        self.optimizer = optax.chain(make_optimizer(given), self.recipe.updates.transform(self.config))
+        self.abstract = abstract_state(self.module, self.optimizer, train.seed, self.mesh)
+        self.programs = Programs(
+            self.mesh,
+            self.abstract,
+            self.module,
+            self.way,
+            self.tokenizer.vocabulary,
+            optimizer=self.optimizer,
+            schedule=make_schedule(given, self.steps),
+            clip_norm=given.clip_norm,
+            microbatches=train.microbatches,
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Examples of each split."""
+        return {name: len(split.examples) for name, split in self.splits.items()}
+
+    def batch(self, features: list[Feature], rows: int) -> Batch:
+        """Rows filled up to their bucket's length, and to `rows`."""
+        longest = max(feature.length for feature in features)
+        return make_batch(features, rows, buckets.bucket_of(longest, self.buckets), self.way.padding)
+
+    def scores(self, name: str, params: Any) -> tuple[Scores, list[Any]]:
+        """The loss and the metrics of a split, as far as it has labels, and its predictions."""
+        split, rows_of_batch = self.splits[name], self.recipe.train.eval_batch_size or self.recipe.train.batch_size
+        outputs: list[Any] = [None] * len(split.features)
+        sums: dict[str, np.ndarray] = {}
+        for rows in buckets.sorted_plan(split.lengths, rows_of_batch):
+            batch = self.batch([split.features[row] for row in rows], rows_of_batch)
+            losses, _, found = jax.device_get(self.programs.predict(params, batch))
+            for key, pair in losses.items():
+                sums[key] = sums.get(key, 0.0) + np.array([pair.sum, pair.weight], np.float64)
+            for place, row in enumerate(rows):
+                outputs[row] = {key: value[place] for key, value in found.items()}
+        predictions = self.way.predictions(split.examples, split.features, outputs)
+        known = [number for number, example in enumerate(split.examples) if example.target is not None]
+        if not known:
+            return {}, predictions
+        coefficients = self.way.coefficients()
+        means = {key: float(total / weight) if weight else 0.0 for key, (total, weight) in sums.items()}
+        loss = sum(coefficients.get(key, 1.0) * mean for key, mean in means.items())
+        measured = self.task.measure([split.examples[i] for i in known], [predictions[i] for i in known])
+        return {"loss": loss} | measured, predictions
+
+    def chance(self) -> dict[str, Scores]:
+        """What the answer that needs no reading scores on each split."""
+        guess = self.task.baseline(self.splits["train"].examples)
+        if guess is None:
+            return {}
+        return {
+            name: self.task.measure(labelled, [guess] * len(labelled))
+            for name, split in self.splits.items()
+            if name != "train" and (labelled := [example for example in split.examples if example.target is not None])
+        }
+
+    def identity(self, about: dict[str, Any]) -> dict[str, Any]:
+        """What a seed's result depends on, as it comes back from JSON; `about` is what the caller adds."""
+        start = "random" if self.from_random else fingerprint(self.pretrained.params)
+        data = {name: fingerprint_of_examples(split.examples) for name, split in self.splits.items()}
+        found = {"recipe": to_json(self.recipe), "task": to_json(self.task), "parameters": start, "examples": data}
+        return json.loads(json.dumps({**about, **found}))
+
+    def measured(self) -> dict[str, Any]:
+        """What the run took."""
+        return {
+            "buckets": list(self.buckets),
+            "compiled": self.programs.counts(),
+            "compile_seconds": self.programs.seconds,
+            "peak_memory_bytes": peak_memory(),
+        }
+
+    def description(self, seeds: int) -> list[str]:
+        """The lines that a run begins with."""
+        source = "random parameters" if self.from_random else "the checkpoint's parameters"
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
+        rows = self.splits["train"]
+        padded = sum(buckets.bucket_of(int(length), self.buckets) for length in rows.lengths)
+        cut = f"; {self.way.cut_rows:,} rows cut" if self.way.cut_rows else ""
+        size = f"{parameter_count(self.abstract.params):,} parameters"
+        return [
+            f"task: {self.task.kind}, {self.way.num_outputs} output(s); examples: {counts}{cut}",
+            f"network: {type(self.config).__name__}, {size}, from {source}",
+            f"rows of up to {', '.join(map(str, self.buckets))} tokens, {rows.lengths.sum() / padded:.0%} of them real",
+            f"{self.steps:,} steps of {self.recipe.train.batch_size} rows, {self.epoch_steps:,} an epoch; "
+            f"{seeds} seed(s)",
+        ]

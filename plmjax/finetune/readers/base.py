@@ -1,0 +1,48 @@
+"""How a kind of network reads rows of tokens: the states that heads are put on, and losses of its own beside.
+
+Legend: B batch, L length, D model width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+
+from plmjax.data.tokenizers import Tokenizer
+from plmjax.finetune.frames import Frame
+from plmjax.losses.weighted import Weighted
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The base of every reader.
+
+    Attributes:
+        config: the network's.
+        tokenizer: the checkpoint's.
+        frame: special tokens around the texts.
+    """
+
+    config: Any
+    tokenizer: Tokenizer
+    frame: Frame
+
+    both_orders: ClassVar[bool] = False  # whether two texts whose order means nothing are read both ways
+    every_token: ClassVar[bool] = True  # whether each token's state has seen the whole row
+    new_tokens: ClassVar[int] = 0  # rows that the token table gets beyond the checkpoint's
+
+    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        """[B, L, D]."""
+        raise NotImplementedError
+
+    def losses(
+        self, network: Any, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
+    ) -> dict[str, Weighted]:
+        """Losses beside the task's."""
+        return {}
+
+    def coefficients(self) -> dict[str, float]:
+        """Their factors."""
+        return {}

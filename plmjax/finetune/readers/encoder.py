@@ -1,0 +1,45 @@
+"""BERT and its like, and XLNet, whose content stream reads as an encoder.
+
+Legend: B batch, L length, D model width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.data.tokenizers import Tokenizer
+from plmjax.errors import UserError
+from plmjax.finetune.frames import encoder_frame, two_stream_frame
+from plmjax.finetune.readers.base import Reader
+
+
+@dataclass(frozen=True)
+class EncoderReader(Reader):
+    """Token types as the frame has them; in a network that has a table of languages, all of one language."""
+
+    language: int = 0
+
+    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        types: jax.Array | None = None if self.frame.types == "none" else types_BL
+        if getattr(self.config, "num_languages", 0):
+            types = jnp.full_like(tokens_BL, self.language)
+        return network.encode(tokens_BL, types, None, segments_BL)
+
+
+def encoder_reader(config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
+    """Of BERT and its like; UserError for a language that the network does not have."""
+    languages = getattr(config, "num_languages", 0)
+    if languages and not 0 <= recipe.language < languages:
+        raise UserError(
+            f"language is {recipe.language}, and the network has {languages}: give one from 0 to {languages - 1}."
+        )
+    return EncoderReader(config, tokenizer, encoder_frame(config, tokenizer.vocabulary), recipe.language)
+
+
+def two_stream_reader(config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
+    """Of XLNet."""
+    return EncoderReader(config, tokenizer, two_stream_frame(tokenizer.vocabulary))

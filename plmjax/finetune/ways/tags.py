@@ -1,0 +1,91 @@
+"""Tagging: a word's tag is read at the state of its first piece (Devlin et al. 2018, Sec. 5.3).
+
+Legend: B batch, L length, C tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from plmjax.errors import UserError
+from plmjax.finetune.features import Feature
+from plmjax.finetune.ways.base import Found, Row, Way, arrays_of, too_long
+from plmjax.losses.classification import softmax_cross_entropy
+from plmjax.losses.weighted import Weighted
+from plmjax.tasks.labelled import Example
+
+
+class TagsWay(Way):
+    """A tag for each word of one text."""
+
+    heads: ClassVar[tuple[str, ...]] = ("tag",)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if not self.reader.every_token:
+            raise UserError("A decoder's states have not seen what follows: tag with an encoder.")
+
+    def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
+        numbers = {tag: number for number, tag in enumerate(self.task.labels)}
+        pieces = iter(self._pieces(examples))
+        features = []
+        for number, example in enumerate(examples):
+            words = [next(pieces) for _ in example.texts]
+            kept = self._kept(example, [len(word) for word in words])
+            framed = self.reader.frame.join([[token for word in words[:kept] for token in word]])
+            firsts = framed.starts[0] + np.cumsum([0, *map(len, words[: kept - 1])])
+            tags, weights = np.zeros(len(framed.tokens), np.int32), np.zeros(len(framed.tokens), np.float32)
+            tags[firsts] = [numbers[tag] for tag in example.target[:kept]]
+            weights[firsts] = 1.0
+            sequences = arrays_of(framed) | {"tags": tags, "tag_weights": weights}
+            features.append(Feature(number, len(framed.tokens), sequences, {}, firsts))
+        return features
+
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
+        x_BLD = self.reader.states(network, batch["tokens"], batch["token_types"], batch["segments"])
+        logits_BLC = network.tag_logits(x_BLD)
+        loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
+        metrics = {"accuracy": Weighted.of(loss.correct, batch["tag_weights"])}
+        return {"task": loss.total}, metrics, {"tags": jnp.argmax(logits_BLC, axis=-1)}
+
+    def predictions(
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+    ) -> list[Any]:
+        """The tags of each word; of words that were cut "O", or the first tag where there is no "O"."""
+        labels = self.task.labels
+        rest = "O" if "O" in labels else labels[0]
+        found = []
+        for example, feature, row in zip(examples, features, outputs, strict=True):
+            tags = [labels[int(tag)] for tag in row["tags"][feature.origin]]
+            found.append(tags + [rest] * (len(example.texts) - len(tags)))
+        return found
+
+    def _pieces(self, examples: Sequence[Example]) -> list[list[int]]:
+        """The pieces of every word; of one that the tokenizer takes for nothing, the unknown token.
+
+        A word after another is encoded as in running text.
+        """
+        tokenizer = self.reader.tokenizer
+        before = tokenizer.sentence_prefix
+        words = [before * (index > 0) + word for example in examples for index, word in enumerate(example.texts)]
+        pieces = tokenizer.encode_batch(words)
+        unknown = tokenizer.vocabulary.unk
+        if unknown is None and not all(pieces):
+            raise UserError(f"The tokenizer takes the word {words[pieces.index([])]!r} for nothing: leave it out.")
+        return [word or [unknown] for word in pieces]
+
+    def _kept(self, example: Example, lengths: Sequence[int]) -> int:
+        """How many words fit."""
+        added = self.reader.frame.added(1)
+        if self.limits.length is None or sum(lengths) + added <= self.limits.length:
+            return len(lengths)
+        if not self.limits.cut:
+            raise too_long(example, sum(lengths) + added, self.limits.length)
+        self.cut_rows += 1
+        return max(1, sum(total + added <= self.limits.length for total in accumulate(lengths)))

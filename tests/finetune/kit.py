@@ -1,0 +1,89 @@
+"""Tiny checkpoints of each kind of network, files of tiny tasks, and a recipe that is quick."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from plmjax.data.tokenizers import Tokenizer, train_sentencepiece
+from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.network import limits_of, network_config
+from plmjax.finetune.readers import make_reader
+from plmjax.finetune.ways import Way, make_way
+from plmjax.interop import Pretrained
+from plmjax.interop.families import architecture_of
+from plmjax.modules import FAMILIES, Bound, build
+from plmjax.train.config import OptimizerConfig
+
+GOOD = ("good", "fine", "great", "lovely")
+BAD = ("bad", "poor", "awful", "dull")
+OTHER = ("film", "plot", "the", "a", "was", "and", "actor", "scene", "it", "very", "rather", "story")
+
+
+def sentence(rng: np.random.Generator, label: int, words: int) -> str:
+    """Words of which one says what the label is."""
+    chosen = list(rng.choice(OTHER, words - 1))
+    chosen.insert(int(rng.integers(words)), str(rng.choice(GOOD if label else BAD)))
+    return " ".join(chosen)
+
+
+def sentences(count: int, seed: int, longest: int = 20) -> list[tuple[str, int]]:
+    """(text, label) of many lengths."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    return [(sentence(rng, int(label), int(rng.integers(3, longest + 1))), int(label)) for label in labels]
+
+
+def write_tsv(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
+    """A table without a header line."""
+    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+    return path
+
+
+def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """A JSON object a line."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+@cache
+def tokenizer_in(directory: str) -> Tokenizer:
+    """A tokenizer of the words above, with every special token."""
+    texts = [text for text, _ in sentences(300, 99)]
+    return train_sentencepiece(texts, directory, vocab_size=300, sentinels=0)
+
+
+def checkpoint(tokenizer: Tokenizer, family: str = "bert", variant: str = "tiny", **changes: Any) -> Pretrained:
+    """A network of random parameters, its layers one compiled loop."""
+    config = replace(FAMILIES[family].variants[variant], vocab_size=tokenizer.vocabulary.size, unroll=False)
+    config = replace(config, **changes)
+    module = build(config)
+    params = jax.tree.map(np.asarray, jax.jit(lambda: module.init(jax.random.key(0))["params"])())
+    return Pretrained(config, params, architecture_of(config), tokenizer)
+
+
+def recipe(**changes: Any) -> FineTune:
+    """A quick one; `changes` are fields of TrainConfig."""
+    train = TrainConfig(
+        epochs=2.0, batch_size=8, buckets=2, pool=4, log_every=1000, compilation_cache="", tensorboard=False
+    )
+    return FineTune(
+        train=replace(train, **changes),
+        optimizer=OptimizerConfig(learning_rate=3e-3, clip_norm=1.0),
+        dropout=0.1,
+        name="quick",
+    )
+
+
+def way_of(pretrained: Pretrained, task: Any, given: FineTune | None = None) -> tuple[Way, Bound]:
+    """The way of a task, which was prepared, and the network with fresh heads."""
+    given = given or recipe()
+    reader = make_reader(pretrained.module.kind, pretrained.config, pretrained.tokenizer, given)
+    way = make_way(task, reader, limits_of(pretrained.config, given), given)
+    module = build(network_config(pretrained.config, way, given))
+    return way, Bound(module, jax.jit(lambda: module.init(jax.random.key(1))["params"])())
