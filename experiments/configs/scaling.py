@@ -1,0 +1,59 @@
+"""Families of small GPT-2s for `experiments.scaling_laws` (Kaplan et al. 2020).
+
+    python -m experiments.scaling_laws --config=experiments/configs/scaling.py:VARIANT
+
+| variant | what it is | hardware, time | result |
+|---|---|---|---|
+| english | 6 sizes by 4 budgets on the README's English store | not measured | not measured |
+| tiny | 4 sizes by 3 budgets on the built-in corpus, to see it run | not measured | not measured |
+"""
+
+from dataclasses import replace
+
+from experiments.configs.common import ENGLISH, builtin, pick
+from experiments.configs.gpt2 import ADAM
+from experiments.scaling.family import Family
+from plmjax.modules.gpt import VARIANTS
+from plmjax.objectives.causal_lm import CausalLM
+from plmjax.train.config import CheckpointConfig, Config, OptimizerConfig, TrainConfig
+
+# Kaplan et al. (Sec. 2.2) warm up, then let a cosine end at 0.
+OPTIMIZER: OptimizerConfig = replace(ADAM, learning_rate=6e-3, final_scale=0.0)
+
+
+def family_member() -> Config:
+    """What the runs of both variants have in common."""
+    return Config(
+        model=replace(VARIANTS["mini"], max_positions=128, dropout=0.0, attention_dropout=0.0),
+        objective=CausalLM(),
+        train=TrainConfig(
+            batch_size=4, length=128, log_every=200, eval_every=1_000_000, eval_batch_size=32, tensorboard=False
+        ),
+        optimizer=replace(OPTIMIZER),
+        checkpoint=CheckpointConfig(every_steps=0, every_minutes=2.0, keep=1),
+    )
+
+
+def english() -> Family:
+    return Family(
+        name="scaling",
+        run=replace(family_member(), data=replace(ENGLISH)),
+        layers=(2, 2, 3, 4, 4, 4),
+        widths=(16, 32, 48, 64, 96, 128),
+        tokens=(125_000, 250_000, 500_000, 1_000_000),
+    )
+
+
+def tiny() -> Family:
+    return Family(
+        name="scaling_tiny",
+        run=replace(family_member(), data=builtin()),
+        layers=(2, 2, 2, 2),
+        widths=(8, 16, 32, 64),
+        tokens=(50_000, 100_000, 200_000),
+    )
+
+
+def get_config(variant: str = "english") -> Family:
+    """The family of a variant in the table above."""
+    return pick({"english": english, "tiny": tiny}, variant)
