@@ -1,11 +1,11 @@
 """Scaling laws fitted to the losses of runs, with confidence intervals. NumPy and SciPy alone; nothing is trained here.
 
 A law gives the logarithm of a loss. It is fitted by least squares of the deviations in log loss, so that a deviation of
-1% counts the same in a run of high loss and in one of low loss. Intervals are bootstrapped: losses are drawn anew around
-the fit, with normal deviations as large as those found, the law is fitted to them, and the distance of the new estimate
-from the old is taken in units of its own standard error (a parametric bootstrap-t; for a straight line it is Student's
-t). Four or six runs are too few to draw from them, or from their deviations, instead. The intervals hold for deviations
-that are independent from run to run; where the law itself is wrong, they know nothing of it.
+1% counts the same in a run of high loss and in one of low loss. Intervals are bootstrapped: losses are drawn anew
+around the fit, with normal deviations as large as those found, the law is fitted to them, and the distance of the new
+estimate from the old is taken in units of its own standard error (a parametric bootstrap-t; for a straight line it is
+Student's t). Four or six runs are too few to draw from them, or from their deviations, instead. The intervals hold for
+deviations that are independent from run to run; where the law itself is wrong, they know nothing of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -84,8 +84,9 @@ def _logarithms(columns: Sequence[Array]) -> Array:
 
 def _line(x: Array, y: Array) -> Array:
     """(slope downwards, height at 0) of the straight line nearest to y."""
-    slope, height = np.polyfit(x, y, 1)
-    return np.array([-slope, height])
+    middle = x.mean()
+    slope = np.dot(x - middle, y) / np.sum((x - middle) ** 2)
+    return np.array([-slope, y.mean() - slope * middle])
 
 
 # L = (Xc / X)^alpha, with parameters alpha and the log loss at the centre.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experiments.scaling.fit import front
 from experiments.scaling.report import draw, fit_all, table
 
 SIZES = ((2, 16, 6_592), (2, 32, 25_472), (4, 64, 200_064), (4, 96, 447_552), (4, 128, 793_344))
@@ -40,7 +41,10 @@ def test_which_runs_a_law_is_fitted_to(runs, results):
     counts = {name: found.count for name, found in results.fits.items()}
     assert (counts["L(N)"], counts["L(D)"], counts["L(N, D)"]) == (5, 4, 20)
     assert counts["L(C)"] == counts["N(C)"] == len(results.front)
-    assert counts["L(C), C counted"] != counts["L(C)"]  # the scores cost a small network more than its layers
+    counted = np.array([run["counted_flops"] for run in runs])
+    best = counted[front(counted, np.array([run["loss"] for run in runs]))]
+    assert counts["L(C), C counted"] == best.size
+    assert results.fits["L(C), C counted"].centre == pytest.approx(np.log(best).mean())
     slope = np.polyfit(np.log(BUDGETS), np.log([run["loss"] for run in runs if run["width"] == 128]), 1)[0]
     assert results.fits["L(D)"].values["alpha"] == pytest.approx(-slope)
     assert results.fits["L(N, D)"].values["alpha_D"] == pytest.approx(0.103, abs=0.005)
