@@ -8,11 +8,12 @@
 | tiny | 4 sizes by 3 budgets on the built-in corpus, to see it run | not measured | not measured |
 
 Batches of 512 tokens are far below the critical batch that Kaplan et al. give for such losses (2e8 / L^(1/0.21), some
-40 to 100 thousand tokens), so that few tokens make many steps, and compute is near their Cmin.
+30 to 70 thousand tokens), so that few tokens make many steps, and compute is near their Cmin.
 
 One rule gives all sizes their learning rate: it falls with the root of the width. It comes from a probe of 244 steps of
 1,024 tokens. With 4 layers of 64, rates of 2e-3, 4e-3 and 8e-3 gave losses of 6.282, 6.280 and 6.235; with 2 layers of
-16, 4e-3 and 16e-3 gave 6.401 and 6.312. A step of half as many tokens then takes 8e-3 / sqrt(2), about 6e-3, at width 64.
+16, 4e-3 and 16e-3 gave 6.401 and 6.312. A step of half as many tokens then takes 8e-3 / sqrt(2), about 6e-3, at width
+64.
 """
 
 from dataclasses import replace

@@ -17,7 +17,9 @@ from plmjax.train.resolve import resolve
 from plmjax.train.serialize import from_json, to_json
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
-FAMILIES = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem not in ("__init__", "common", "combine", "scaling"))
+FAMILIES = sorted(
+    path.stem for path in CONFIGS.glob("*.py") if path.stem not in ("__init__", "common", "combine", "scaling")
+)
 
 
 def variants(family: str) -> list[str]:
