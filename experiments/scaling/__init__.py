@@ -1,0 +1,1 @@
+"""Scaling laws: what `experiments.scaling_laws` is made of."""

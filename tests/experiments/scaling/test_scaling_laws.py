@@ -1,0 +1,178 @@
+"""A whole family on a tiny store: trained, killed, resumed, fitted, drawn; and what its folder refuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import scaling_laws
+from experiments.scaling.family import Family
+from plmjax.errors import UserError
+from plmjax.train import loop
+from tests.train.kit import REPOSITORY, make_store, tiny_config
+
+ONE = jax.devices()[:1]
+
+
+def family(store: Path) -> Family:
+    run = tiny_config(store, model__dropout=0.0, train__eval_every=1000, train__log_every=4, checkpoint__every_steps=5)
+    return Family(run=run, layers=(1, 1), widths=(8, 16), tokens=(6 * 128, 12 * 128), resamples=20, name="tiny")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return make_store(tmp_path_factory.mktemp("data") / "store")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory) -> Iterator[None]:
+    """Families that are trained again take the first one's programs."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path_factory.mktemp("compiled")), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+def train_and_report(store: Path, workdir: Path) -> bool:
+    done = scaling_laws.train_family(family(store), workdir, ONE)
+    if done:
+        scaling_laws.report(family(store), workdir, workdir / "scaling.png")
+    return done
+
+
+@pytest.fixture(scope="module")
+def whole(store, tmp_path_factory) -> Path:
+    """A family that was never interrupted."""
+    workdir = tmp_path_factory.mktemp("families") / "whole"
+    assert train_and_report(store, workdir)
+    return workdir
+
+
+def test_results_table_and_picture(whole):
+    runs = scaling_laws.read_runs(whole)
+    assert [run["name"] for run in runs] == ["1x8_768", "1x16_768", "1x8_1536", "1x16_1536"]
+    assert all(run["compute"] == 6 * run["parameters"] * run["tokens"] for run in runs)
+    assert all(run["counted_flops"] > run["compute"] and run["seconds"] > 0 for run in runs)
+    assert max(run["loss"] for run in runs[2:]) < min(run["loss"] for run in runs[:2])  # longer training is better
+    results = json.loads((whole / "results.json").read_text())
+    assert {"L(N)", "L(D)", "L(C)", "L(C), C counted", "L(N, D)", "N(C)", "D(C)"} <= results["fits"].keys()
+    assert results["fits"]["N(C)"]["values"]["exponent"] + results["fits"]["D(C)"]["values"]["exponent"] == (
+        pytest.approx(1.0, abs=0.01)  # C = 6 N D
+    )
+    table = (whole / "table.txt").read_text()
+    assert "| 1 x 8 | 616 | 5." in table
+    assert "| L(D) | 2 | alpha |" in table
+    assert (whole / "scaling.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_family_is_left_alone(whole, store, monkeypatch):
+    monkeypatch.setattr(scaling_laws, "train", None)
+    assert scaling_laws.train_family(family(store), whole, ONE)
+
+
+def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, monkeypatch):
+    take, taken = loop._Run._take, []
+
+    def stop_in_the_third_run(self, *arguments):
+        taken.append(self.workdir.name)
+        if taken.count("1x8_1536") == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return take(self, *arguments)
+
+    monkeypatch.setattr(loop._Run, "_take", stop_in_the_third_run)
+    assert not train_and_report(store, tmp_path)
+    assert [run["name"] for run in scaling_laws.read_runs(tmp_path)] == ["1x8_768", "1x16_768"]
+    taken.clear()
+    assert train_and_report(store, tmp_path)
+    assert "1x8_768" not in taken and taken.count("1x8_1536") < 12  # what was finished is not trained again
+    assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
+
+
+def test_killed_before_a_run_was_written_down(whole, store, tmp_path):
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    (workdir / "runs.jsonl").unlink()
+    assert train_and_report(store, workdir)
+    assert scaling_laws.read_runs(workdir) == scaling_laws.read_runs(whole)
+
+
+def test_a_report_of_what_is_finished(whole, store, tmp_path):
+    shutil.copy(whole / "family.json", tmp_path)
+    scaling_laws.write_runs(tmp_path, scaling_laws.read_runs(whole)[:3])
+    with pytest.raises(UserError, match=r"have finished 1 budget\(s\), but a law needs two"):
+        scaling_laws.report(family(store), tmp_path, tmp_path / "scaling.png")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"widths": (8, 32)}, r"has widths = \[8, 16\], but \[8, 32\] is asked for now: restore"),
+        ({"rate_power": 0.0}, "has rate_power = 0.5, but 0.0 is asked for"),
+        ({"tokens": (768, 1536, 2560)}, "has tokens = "),
+    ],
+)
+def test_another_family_in_the_same_folder(whole, store, changes, sentence):
+    other = replace(family(store), **changes)
+    for act in (
+        lambda: scaling_laws.train_family(other, whole, ONE),
+        lambda: scaling_laws.report(other, whole, whole / "other.png"),
+    ):
+        with pytest.raises(UserError, match=sentence) as caught:
+            act()
+        assert "\n" not in str(caught.value)
+    assert not (whole / "other.png").exists()
+
+
+def test_a_setting_of_all_runs_is_compared_too(whole, store):
+    other = family(store)
+    other.run.optimizer = replace(other.run.optimizer, learning_rate=0.5)
+    with pytest.raises(UserError, match=r"has run.optimizer.learning_rate = 0.01, but 0.5 is asked for"):
+        scaling_laws.train_family(other, whole, ONE)
+
+
+def test_another_store_in_the_same_folder(whole, tmp_path):
+    with pytest.raises(UserError, match="was trained on another token store"):
+        scaling_laws.train_family(family(make_store(tmp_path / "store", seed=1)), whole, ONE)
+
+
+def test_how_results_are_fitted_may_change(whole, store, tmp_path):
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    scaling_laws.report(replace(family(store), resamples=0, name="renamed"), workdir, tmp_path / "scaling.png")
+
+
+@pytest.mark.slow
+def test_a_family_killed_at_once_goes_on_to_the_same_numbers(whole, store, tmp_path):
+    """SIGKILL, which nothing can catch, when the third run has written its first checkpoint."""
+    code = (
+        "import sys; from pathlib import Path; from tests.experiments.scaling.test_scaling_laws import *\n"
+        "train_and_report(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(store), str(tmp_path)]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    end = time.monotonic() + 300
+    while not (tmp_path / "1x8_1536" / "checkpoints" / "5" / "manifest.json").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert len(scaling_laws.read_runs(tmp_path)) == 2
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, timeout=300)
+    assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
