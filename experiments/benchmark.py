@@ -20,13 +20,13 @@ import jax
 from absl import flags
 
 from experiments import _main
-from plmjax.decode.benchmark import measure_generation, transformers_writer
+from experiments.benchmark_generation import measure_generation, transformers_writer
+from experiments.benchmark_training import measure_training
 from plmjax.errors import UserError
 from plmjax.interop import load
 from plmjax.interop.pretrained import Pretrained
 from plmjax.modules import build
 from plmjax.modules.gpt import VARIANTS
-from plmjax.train.benchmark import measure_training
 
 DEFAULT = Path(__file__).parent / "configs" / "gpt2.py"
 

@@ -10,7 +10,7 @@
 | lambada_tfds | the same in its first form, lower case, from TFDS | not measured | not measured |
 | blimp | BLiMP, all paradigms | 122 s | accuracy 53.8% (50%) |
 | sst2 | SST-2's validation set, K = 0, 1, 8, from TFDS | not measured | not measured |
-| sst2_files | SST-2 from TSV files, K = 0, 1, 8 | 151 s | 49.9%, 49.9%, 49.9% by the sum; 46.0%, 48.4%, 48.7% corrected (50%) |
+| sst2_files | SST-2 from TSV files, K = 0, 1, 8 | 151 s | 49.9% each, corrected 46.0%, 48.4%, 48.7% (50%) |
 | hellaswag | HellaSwag from TFDS, the ending of a text out of four | not measured | not measured |
 | squad | free answers to questions in SQuAD's form | not measured | not measured |
 

@@ -74,8 +74,9 @@ def document_ids(languages: tuple[str, ...], known: tuple[str, ...]) -> tuple[in
 
 
 def token_names(language: str) -> tuple[str, ...]:
-    """How tokenizers name the token of a language: that which is trained here first, then the released mBART's."""
-    return f"<{language}>", f"[{language}]", language
+    """How tokenizers name the token of a language: that which is trained here first, then the released mBART's and
+    Marian's."""
+    return f"<{language}>", f"[{language}]", f">>{language}<<", language
 
 
 def token_ids(languages: Sequence[str], specials: Mapping[int, str]) -> tuple[int, ...]:

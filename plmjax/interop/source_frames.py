@@ -8,6 +8,7 @@ Sec. 2.2). mBART-50: `en_XX text </s>`, from </s>, then the language (Tang et al
 from typing import Any
 
 from plmjax.data.fairseq_pieces import ML50
+from plmjax.data.languages import token_names
 from plmjax.data.tokenizers import Tokenizer
 from plmjax.decode.respond import Request
 from plmjax.decode.rules import make_rules
@@ -111,7 +112,7 @@ def language_token(tokenizer: Tokenizer, language: str) -> int:
         UserError: the tokenizer has no such token.
     """
     ids = {name: token for token, name in tokenizer.special_names.items()}
-    for name in (language, f"<{language}>", f"[{language}]", f">>{language}<<"):
+    for name in token_names(language):
         if name in ids:
             return ids[name]
     raise UserError(f"The tokenizer has no token of the language {language!r}: it has {_some(tokenizer)}.")

@@ -64,6 +64,11 @@ def find_asking(
             "An mBART writes each text after its language's token, which evaluation has no place for: use another "
             "encoder-decoder."
         )
+    if family == "t5_prefix_lm":
+        raise UserError(
+            "A prefix LM sees its inputs whole and up to their EOS, for which evaluation has no place: use another "
+            "decoder."
+        )
     start = special.get("decoder_start_token_id")
     if kind == "encoder_decoder" and start is None:
         raise UserError("The checkpoint does not say which token its decoder starts from: load one that does.")

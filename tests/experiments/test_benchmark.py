@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from experiments import benchmark
+from experiments.benchmark_generation import measure_generation, transformers_writer, writer
+from experiments.benchmark_training import measure_training
 from experiments.configs import gpt2
-from plmjax.decode.benchmark import measure_generation, transformers_writer, writer
 from plmjax.errors import UserError
 from plmjax.interop.pretrained import Pretrained
 from plmjax.modules import build
 from plmjax.modules.gpt import VARIANTS
-from plmjax.train.benchmark import measure_training
 
 SIZES = {"batch_size": 2, "prompt_tokens": 5, "new_tokens": 7, "repeats": 2}
 

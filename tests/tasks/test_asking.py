@@ -30,6 +30,8 @@ def test_encoder_decoders_are_shown_what_they_were_trained_with() -> None:
         ask("t5", "encoder_decoder", special={})
     with pytest.raises(UserError, match="An mBART writes each text after its language's token"):
         ask("mbart", "encoder_decoder")
+    with pytest.raises(UserError, match="A prefix LM sees its inputs whole"):
+        ask("t5_prefix_lm", "decoder")
 
 
 def test_a_control_code_comes_first_and_is_asked_for_where_it_is_needed() -> None:

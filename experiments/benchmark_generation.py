@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.benchmark_training import peak_memory
 from plmjax.decode.continuation import compilations, request
 from plmjax.decode.prefill import advance, prefill
 from plmjax.decode.sampling import GREEDY
@@ -22,7 +23,6 @@ from plmjax.errors import UserError
 from plmjax.interop import save_huggingface
 from plmjax.interop.pretrained import Pretrained
 from plmjax.modules import Bound
-from plmjax.train.benchmark import peak_memory
 from plmjax.train.flops import forward_flops, peak_flops
 
 # No text ends before it is full: every repeat has the same number of tokens.
