@@ -20,7 +20,7 @@ import jax
 from absl import flags
 
 from experiments import _main
-from experiments.benchmark_generation import measure_generation, transformers_writer
+from experiments.benchmark_generation import measure_generation, transformers_writer, whole_number
 from experiments.benchmark_training import measure_training
 from plmjax.errors import UserError
 from plmjax.interop import load
@@ -62,7 +62,7 @@ def main() -> None:
 
 def generation(peak: float | None) -> dict[str, Any]:
     """The report of --generate."""
-    batch_sizes = [_whole_number(text) for text in BATCH_SIZES.value]
+    batch_sizes = [whole_number(text) for text in BATCH_SIZES.value]
     pretrained = load(FROM.value) if FROM.value else untrained(VOCABULARY.value)
     if not pretrained.generates:
         raise UserError(f"{pretrained.architecture} can't continue a text: give a decoder or an encoder-decoder.")
@@ -88,12 +88,6 @@ def untrained(vocabulary: int) -> Pretrained:
     config = replace(VARIANTS["mini"], vocab_size=vocabulary)
     params = build(config).init(jax.random.key(0))["params"]
     return Pretrained(config, jax.device_get(params), "GPT2LMHeadModel")
-
-
-def _whole_number(text: str) -> int:
-    if not text.strip().isdigit() or not int(text):
-        raise UserError(f"--batch_sizes holds {text!r}: give whole numbers from 1 on, parted by commas.")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -157,3 +157,10 @@ def step_flops(pretrained: Pretrained, prompts_BL: np.ndarray, new_tokens: int) 
         return partial(advance, Bound(module, params))(token_B, token_B, cache)
 
     return forward_flops(step, params, token_B, opened.cache)
+
+
+def whole_number(text: str) -> int:
+    """One of --batch_sizes; UserError for what is none."""
+    if not text.strip().isdigit() or not int(text):
+        raise UserError(f"--batch_sizes holds {text!r}: give whole numbers from 1 on, parted by commas.")
+    return int(text)

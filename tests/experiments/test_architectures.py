@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import architectures
+from experiments import architecture_costs as architectures
 from experiments.configs import t5_architectures
 
 INPUTS, TARGETS, ROWS = 512, 512, 32_128

@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import benchmark
-from experiments.benchmark_generation import measure_generation, transformers_writer, writer
+from experiments.benchmark_generation import measure_generation, transformers_writer, whole_number, writer
 from experiments.benchmark_training import measure_training
 from experiments.configs import gpt2
 from plmjax.errors import UserError
@@ -72,4 +71,4 @@ def test_training_step(tmp_path):
 
 def test_a_batch_size_that_is_none():
     with pytest.raises(UserError, match="--batch_sizes holds '0'"):
-        benchmark._whole_number("0")
+        whole_number("0")

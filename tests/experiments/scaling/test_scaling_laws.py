@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments import scaling_laws
+from experiments.scaling import runs as family_runs
 from experiments.scaling.family import Family
 from plmjax.errors import UserError
 from plmjax.train import loop
@@ -50,9 +50,9 @@ def compiled(tmp_path_factory) -> Iterator[None]:
 
 
 def train_and_report(store: Path, workdir: Path) -> bool:
-    done = scaling_laws.train_family(family(store), workdir, ONE)
+    done = family_runs.train_family(family(store), workdir, ONE)
     if done:
-        scaling_laws.report(family(store), workdir, workdir / "scaling.png")
+        family_runs.report(family(store), workdir, workdir / "scaling.png")
     return done
 
 
@@ -65,7 +65,7 @@ def whole(store, tmp_path_factory) -> Path:
 
 
 def test_results_table_and_picture(whole):
-    runs = scaling_laws.read_runs(whole)
+    runs = family_runs.read_runs(whole)
     assert [run["name"] for run in runs] == ["1x8_768", "1x16_768", "1x8_1536", "1x16_1536"]
     assert all(run["compute"] == 6 * run["parameters"] * run["tokens"] for run in runs)
     assert all(run["counted_flops"] > run["compute"] and run["seconds"] > 0 for run in runs)
@@ -82,8 +82,8 @@ def test_results_table_and_picture(whole):
 
 
 def test_a_finished_family_is_left_alone(whole, store, monkeypatch):
-    monkeypatch.setattr(scaling_laws, "train", None)
-    assert scaling_laws.train_family(family(store), whole, ONE)
+    monkeypatch.setattr(family_runs, "train", None)
+    assert family_runs.train_family(family(store), whole, ONE)
 
 
 def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, mo
 
     monkeypatch.setattr(loop._Run, "_take", stop_in_the_third_run)
     assert not train_and_report(store, tmp_path)
-    assert [run["name"] for run in scaling_laws.read_runs(tmp_path)] == ["1x8_768", "1x16_768"]
+    assert [run["name"] for run in family_runs.read_runs(tmp_path)] == ["1x8_768", "1x16_768"]
     taken.clear()
     assert train_and_report(store, tmp_path)
     assert "1x8_768" not in taken and taken.count("1x8_1536") < 12  # what was finished is not trained again
@@ -109,14 +109,14 @@ def test_killed_before_a_run_was_written_down(whole, store, tmp_path):
     shutil.copytree(whole, workdir)
     (workdir / "runs.jsonl").unlink()
     assert train_and_report(store, workdir)
-    assert scaling_laws.read_runs(workdir) == scaling_laws.read_runs(whole)
+    assert family_runs.read_runs(workdir) == family_runs.read_runs(whole)
 
 
 def test_a_report_of_what_is_finished(whole, store, tmp_path):
     shutil.copy(whole / "family.json", tmp_path)
-    scaling_laws.write_runs(tmp_path, scaling_laws.read_runs(whole)[:3])
+    family_runs.write_runs(tmp_path, family_runs.read_runs(whole)[:3])
     with pytest.raises(UserError, match=r"have finished 1 budget\(s\), but a law needs two"):
-        scaling_laws.report(family(store), tmp_path, tmp_path / "scaling.png")
+        family_runs.report(family(store), tmp_path, tmp_path / "scaling.png")
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_a_report_of_what_is_finished(whole, store, tmp_path):
 def test_another_family_in_the_same_folder(whole, store, changes, sentence):
     other = replace(family(store), **changes)
     for act in (
-        lambda: scaling_laws.train_family(other, whole, ONE),
-        lambda: scaling_laws.report(other, whole, whole / "other.png"),
+        lambda: family_runs.train_family(other, whole, ONE),
+        lambda: family_runs.report(other, whole, whole / "other.png"),
     ):
         with pytest.raises(UserError, match=sentence) as caught:
             act()
@@ -143,18 +143,18 @@ def test_a_setting_of_all_runs_is_compared_too(whole, store):
     other = family(store)
     other.run.optimizer = replace(other.run.optimizer, learning_rate=0.5)
     with pytest.raises(UserError, match=r"has run.optimizer.learning_rate = 0.01, but 0.5 is asked for"):
-        scaling_laws.train_family(other, whole, ONE)
+        family_runs.train_family(other, whole, ONE)
 
 
 def test_another_store_in_the_same_folder(whole, tmp_path):
     with pytest.raises(UserError, match="was trained on another token store"):
-        scaling_laws.train_family(family(make_store(tmp_path / "store", seed=1)), whole, ONE)
+        family_runs.train_family(family(make_store(tmp_path / "store", seed=1)), whole, ONE)
 
 
 def test_how_results_are_fitted_may_change(whole, store, tmp_path):
     workdir = tmp_path / "copy"
     shutil.copytree(whole, workdir)
-    scaling_laws.report(replace(family(store), resamples=0, name="renamed"), workdir, tmp_path / "scaling.png")
+    family_runs.report(replace(family(store), resamples=0, name="renamed"), workdir, tmp_path / "scaling.png")
 
 
 @pytest.mark.slow
@@ -173,6 +173,6 @@ def test_a_family_killed_at_once_goes_on_to_the_same_numbers(whole, store, tmp_p
         time.sleep(0.005)
     process.kill()
     process.wait()
-    assert len(scaling_laws.read_runs(tmp_path)) == 2
+    assert len(family_runs.read_runs(tmp_path)) == 2
     subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, timeout=300)
     assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
