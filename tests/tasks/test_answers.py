@@ -89,12 +89,12 @@ def test_t5_writes_what_belongs_to_the_sentinel(words: WordTokenizer) -> None:
     scorer = Scorer(network, words, Asking(0, "sentinel"), length=32)
     writer = Writer(scorer, 6, beams=1, length_penalty=1.0)
     assert writer.room == 32 - 6 - 2
-    prompts = ["w10 ___ w11", "w12 w13 w14"]
-    read = ["w10 unknown w11", prompts[1]]  # ___ in a prompt is text, an unknown word to this tokenizer
+    prompts = ["w14 ___ w21", "w7"]
+    read = ["w14 unknown w21", prompts[1]]  # ___ in a prompt is text, an unknown word to this tokenizer
     filled = fill_sentinels(network, words, [f"{text} <extra_id_0>" for text in read], max_new_tokens=6)
     found = writer.write(prompts, "")
     assert found == [one.spans[0] or "" for one in filled]
-    assert found[0] != found[1]
+    assert all(found) and found[0] != found[1]
 
 
 def test_networks_that_write_no_answers_are_refused(words: WordTokenizer, tmp_path: Path) -> None:
