@@ -5,7 +5,7 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny | 29,000 captions from English to German, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini | the same captions | 2 CPU cores, shared; not measured | not measured |
+| mini | the same captions | 300 steps: 79 s of CPU | 4.410 after 300 (5.547) |
 | mini_both | from English to German and back | 2 CPU cores, shared; not measured | not measured |
 | base | transformer-base, 6 + 6 layers of 512, as OPUS-MT's models | 4 V100; not measured | not measured |
 
@@ -15,6 +15,8 @@ into several languages; tiny and mini: multi30k's captions in runs/multi30k_en_d
 root of the step, label smoothing .1, dropout .1, about 16,000 tokens a batch, as in the recipe for transformer-base of
 Marian's examples, which warms up in a line first. After training, `experiments.generate --from=runs/marian_mini
 --prompt=...` translates.
+
+"300 steps": with --config.train.steps=300, the unigram entropy of the targets in brackets.
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini | 3 M words of English, half of each text hidden | 2 CPU cores, shared; not measured | not measured |
+| mini | 3 M words of English, half of each text hidden | 300 steps: 45 s of CPU | 6.386 after 300 (6.069) |
 | mini_10, mini_20, mini_30, mini_40, mini_50 | 10% to 50% hidden (Fig. 5) | 2 CPU cores; not measured | not measured |
 | mini_60, mini_70, mini_80, mini_90 | 60% to 90% | 2 CPU cores; not measured | not measured |
 | base | for summarisation: 6 + 6 layers of 768, a fragment in each 64 tokens | 8 V100; not measured | not measured |
@@ -14,6 +14,8 @@
 The network is BART's with GELU, as the released code has learned positions and norms after the layers; the language
 embeddings of its models for translation, which have no network here, are left out. base and nmt take Adam at 1e-4 and
 batches of about 3,000 tokens a GPU over 8 of them, as released.
+
+"300 steps": with --config.train.steps=300, the unigram entropy of the targets in brackets.
 """
 
 from collections.abc import Callable

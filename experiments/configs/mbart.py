@@ -5,7 +5,7 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny | the built-in corpus, English alone, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini | English, and captions in German and French | 2 CPU cores, shared; not measured | not measured |
+| mini | English, and captions in German and French | 300 steps: 102 s of CPU | 5.918 after 300 (6.780) |
 | cc25 | 610M, 25 languages: 500,000 steps of 1,024 x 512 | 256 V100 (paper); not measured | not measured |
 
 The store is made from sources that name their language, with --language_tokens (experiments.prepare). Languages are
@@ -16,6 +16,8 @@ the first 250,000 steps, .05 up to 400,000 and 0 after that: restart with --conf
 
     python -m experiments.prepare --blank_lines=documents --vocab_size=8000 --language_tokens --workdir=runs/en_de_fr \
       --input=en=ENGLISH.jsonl.gz --input=de=GERMAN.txt --input=fr=FRENCH.txt --validation_input=en=...
+
+"300 steps": with --config.train.steps=300, the unigram entropy of the targets in brackets.
 """
 
 from dataclasses import replace
