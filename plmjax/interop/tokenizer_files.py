@@ -139,7 +139,7 @@ def _wrapping(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: s
     vocabulary, names = tokenizer.vocabulary, tokenizer.special_names
     if model_type == "bart" and _is_byte_level(backend) and None not in (vocabulary.bos, vocabulary.eos):
         first, last = ((names[i], i) for i in (vocabulary.bos, vocabulary.eos) if i is not None)
-        return processors.RobertaProcessing(sep=last, cls=first, add_prefix_space=False)
+        return processors.RobertaProcessing(last, first, add_prefix_space=False)
     if model_type == "xlnet":
         return _wrapping_at_the_end(names, vocabulary.cls, vocabulary.sep)
     opening, closing = vocabulary.opening, vocabulary.closing
