@@ -11,7 +11,6 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from plmjax.errors import UserError
 from plmjax.finetune import buckets
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch, Feature, make_batch
@@ -55,11 +54,9 @@ class Prepared:
     """
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
-        if pretrained.tokenizer is None:
-            raise UserError("The checkpoint has no tokenizer: put its files beside it.")
-        self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, pretrained.tokenizer, task, mesh
+        reader = make_reader(pretrained, recipe)
+        self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, reader.tokenizer, task, mesh
         self.from_random = from_random
-        reader = make_reader(pretrained.module.kind, pretrained.config, self.tokenizer, recipe)
         examples = task.splits()
         self.way = make_way(task, reader, limits_of(pretrained.config, recipe), recipe)
         self.splits = {

@@ -14,6 +14,7 @@ from plmjax.finetune.config import FineTune
 from plmjax.finetune.frames import encoder_frame, two_stream_frame
 from plmjax.finetune.readers import make_reader
 from plmjax.finetune.updates import AllParameters, LayerDecay
+from plmjax.interop import Pretrained
 from plmjax.modules import build
 from plmjax.modules.albert import VARIANTS as ALBERT
 from plmjax.modules.bert import VARIANTS as BERT
@@ -50,7 +51,7 @@ def test_xlnet(tokenizer: Tokenizer) -> None:
 
 def test_gpt(tokenizer: Tokenizer) -> None:
     config = replace(GPT["gpt1_tiny"], vocab_size=300)
-    reader = make_reader("decoder", config, tokenizer, FineTune())
+    reader = make_reader(Pretrained(config, {}, "OpenAIGPTLMHeadModel", tokenizer), FineTune())
     assert joined(reader.frame, A, B) == ([300, *A, 301, *B, 302], [0] * 6, (1, 4), 5)
 
 

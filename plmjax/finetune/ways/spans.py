@@ -171,8 +171,7 @@ class SpansWay(Way):
         answer: tuple[int, int] | None,
     ) -> Feature:
         first, last = cut
-        # XLNet reads the context first, as its class token is the last.
-        order = 0 if self.reader.frame.class_last else 1
+        order = 0 if self.reader.frame.context_first else 1
         texts = [question, context.ids[first:last]][:: 1 if order else -1]
         framed = self.reader.frame.join(texts)
         offset = framed.starts[order]

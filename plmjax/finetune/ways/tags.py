@@ -48,7 +48,7 @@ class TagsWay(Way):
         return features
 
     def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
-        x_BLD = self.reader.states(network, batch["tokens"], batch["token_types"], batch["segments"])
+        x_BLD = self.reader.tag_states(network, batch["tokens"], batch["token_types"], batch["segments"])
         logits_BLC = network.tag_logits(x_BLD)
         loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
         metrics = {"accuracy": Weighted.of(loss.correct, batch["tag_weights"])}
