@@ -1,4 +1,4 @@
-"""The readers: one line for each kind of network."""
+"""The readers: one line for each kind of network, and one for all that write."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from plmjax.errors import UserError
 from plmjax.finetune.readers.base import Reader
 from plmjax.finetune.readers.decoder import decoder_reader
 from plmjax.finetune.readers.encoder import encoder_reader, two_stream_reader
+from plmjax.finetune.readers.text import text_reader
+from plmjax.interop import Pretrained
 
-__all__ = ["READERS", "Reader", "make_reader"]
+__all__ = ["READERS", "Reader", "make_reader", "reader_of"]
 
 # kind of network -> (its config, tokenizer, recipe) -> Reader
 READERS: dict[str, Callable[[Any, Tokenizer, Any], Reader]] = {
@@ -19,6 +21,24 @@ READERS: dict[str, Callable[[Any, Tokenizer, Any], Reader]] = {
     "two_stream": two_stream_reader,
     "decoder": decoder_reader,
 }
+
+
+def reader_of(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
+    """The reader for a task: of texts where it is done by writing, else of the network's kind.
+
+    Raises:
+        UserError: the network can't do it, or the checkpoint has no tokenizer.
+    """
+    if pretrained.tokenizer is None:
+        raise UserError("The checkpoint has no tokenizer: put its files beside it.")
+    if writes(task, recipe):
+        return text_reader(pretrained, recipe)
+    return make_reader(pretrained.module.kind, pretrained.config, pretrained.tokenizer, recipe)
+
+
+def writes(task: Any, recipe: Any) -> bool:
+    """Whether a task is done by writing."""
+    return task.kind == "writing"
 
 
 def make_reader(kind: str, config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
