@@ -1,5 +1,8 @@
 """Tasks done by writing: rows, losses beside those of `transformers`, and what is written in evaluation."""
 
+import copy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -9,14 +12,19 @@ import pytest
 from plmjax.data.tokenizers import Tokenizer
 from plmjax.decode import GREEDY, Beams, continue_tokens
 from plmjax.decode.rules import make_rules
+from plmjax.errors import UserError
 from plmjax.finetune.features import Batch, Feature, make_batch
+from plmjax.finetune.network import manifest_of
 from plmjax.finetune.ways.writing import WritingWay
-from plmjax.modules import Bound
+from plmjax.interop import Pretrained
+from plmjax.interop.families import architecture_of
+from plmjax.interop.huggingface import special_of
+from plmjax.modules import FAMILIES, Bound
 from plmjax.tasks.labelled import Example
-from tests.finetune.kit import recipe
+from tests.finetune.kit import checkpoint, recipe
 from tests.finetune.text_kit import copying, torch_network, writing_way
 
-NETWORKS = ("bart", "t5", "gpt2")
+BEAMS = {"bart": 3, "t5": 1, "gpt2": 3}
 ROWS, LENGTH, IGNORED = 4, 16, -100
 SOURCES = ("the film was good", "a very dull story", "it")
 TARGETS = ("good film", "dull", None)
@@ -35,7 +43,7 @@ class Pair(NamedTuple):
     losses: Any
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=BEAMS)
 def pair(request: Any, tokenizer: Tokenizer, tmp_path_factory: Any) -> Pair:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
@@ -94,10 +102,9 @@ def test_rows(pair: Pair, tokenizer: Tokenizer) -> None:
     assert float(pair.losses["task"].weight) == sum(batch["target_count"])
 
 
-@pytest.mark.parametrize("beams", [1, 3])
-def test_an_evaluation_writes_what_generation_does(pair: Pair, tokenizer: Tokenizer, beams: int) -> None:
+def test_an_evaluation_writes_what_generation_does(pair: Pair, tokenizer: Tokenizer) -> None:
     """Beside `continue_tokens`, which is tested beside `transformers`: row by row, and with no row that fills up."""
-    given, v = recipe(), tokenizer.vocabulary
+    given, v, beams = recipe(), tokenizer.vocabulary, BEAMS[pair.name]
     given.writer.beams, given.writer.length_penalty, given.writer.max_new_tokens = beams, 0.5, 7
     given.writer.no_repeat_ngram, given.writer.min_new_tokens = 2, 3
     way = WritingWay(pair.way.task, pair.way.reader, pair.way.limits, given)
@@ -134,3 +141,71 @@ def test_an_evaluation_writes_what_generation_does(pair: Pair, tokenizer: Tokeni
     texts = way.predictions(pair.examples, features, rows)
     assert texts[0] == tokenizer.decode(found["written"][0][: found["written_count"][0]].tolist()).strip()
     assert len(texts) == 3
+
+
+def without_ends(tokenizer: Tokenizer) -> Tokenizer:
+    """As GPT-1's: neither EOS nor a separator."""
+    changed = copy.copy(tokenizer)
+    changed.vocabulary = replace(tokenizer.vocabulary, eos=None, sep=None)
+    return changed
+
+
+def test_a_decoder_without_an_eos_gets_a_delimiter(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    start = checkpoint(without_ends(tokenizer), "gpt", "gpt1_tiny")
+    task = copying(tmp_path)
+    way, network = writing_way(start, task)
+    rows = start.config.vocab_size
+    assert network.config.vocab_size == rows + 1
+    (example,) = task.splits()["train"][:1]
+    (feature,) = way.features([example], learn=True)
+    assert feature.sequences["tokens"].tolist() == [*tokenizer.encode(example.texts[0]), rows]
+    assert feature.values["targets"][feature.values["target_count"] - 1] == rows
+    manifest = manifest_of(start, network.config, way.recipe, way, {})["huggingface"]
+    assert manifest["extras"] == {"delimiter_token_id": rows, "new_tokens": {"delimiter": rows}}
+    assert manifest["architecture"] == "OpenAIGPTLMHeadModel"
+
+
+def test_targets_are_cut_or_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    start = torchless(tokenizer, "bart")
+    task, v = copying(tmp_path), tokenizer.vocabulary
+    long = Example("0", "f:1", ("good film",), ("good film plot and the",))
+    given = recipe()
+    given.writer.target_length = 5
+    way, _ = writing_way(start, task, given)
+    with pytest.raises(
+        UserError, match="f:1 has a target of [0-9]+ tokens with the special ones, for which there are 5"
+    ):
+        way.features([long], learn=True)
+    given.cut = True
+    way, _ = writing_way(start, task, given)
+    (feature,) = way.features([long], learn=True)
+    assert feature.values["targets"].tolist() == [v.bos, *tokenizer.encode(long.target[0])[:3], v.eos]
+    assert way.cut_rows == 1
+    gpt = torchless(tokenizer, "gpt")  # source and target share its 64 positions
+    way, _ = writing_way(gpt, task, given)
+    words = Example("0", "f:1", (" ".join(["film"] * 80),), None)
+    (feature,) = way.features([words], learn=False)
+    assert feature.length == 64 - 5
+    given.writer.target_length = 64
+    with pytest.raises(UserError, match="Targets of 64 tokens do not fit into 64: lower --config.writer.target_length"):
+        writing_way(gpt, task, given)[0].features([long], learn=True)
+
+
+def test_what_does_not_write_is_refused(tokenizer: Tokenizer, encoder: Pretrained, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="A BertConfig, of kind 'encoder', writes no text: use a decoder"):
+        writing_way(encoder, copying(tmp_path))
+    given = recipe()
+    given.writer.beams = 0
+    with pytest.raises(UserError, match="writer.beams is 0: give 1 or more"):
+        writing_way(torchless(tokenizer, "bart"), copying(tmp_path), given)
+    given = recipe()
+    given.writer.label_smoothing = 1.0
+    with pytest.raises(UserError, match="writer.label_smoothing is 1.0"):
+        writing_way(torchless(tokenizer, "bart"), copying(tmp_path), given)
+
+
+def torchless(tokenizer: Tokenizer, family: str) -> Pretrained:
+    """A checkpoint of a network with its special ids; its parameters are not read."""
+    config = replace(FAMILIES[family].variants["tiny"], vocab_size=tokenizer.vocabulary.size)
+    start = Pretrained(config, {}, architecture_of(config), tokenizer)
+    return replace(start, special=special_of(tokenizer, start.family))

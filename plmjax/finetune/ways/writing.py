@@ -46,6 +46,7 @@ class WritingWay(Way):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.positions = getattr(self.reader.config, "max_positions", None)
+        self._prepared = False
         check_writer(self.recipe.writer, self.reader.size)
 
     @property
@@ -76,17 +77,13 @@ class WritingWay(Way):
         writer = self.recipe.writer
         targets = [text for found in splits.values() for one in found if (text := self.target(one)) is not None]
         longest = max(map(len, self._encoded(targets)), default=MULTIPLE)
-        places = writer.target_length or -(-longest // MULTIPLE) * MULTIPLE
-        if self.positions:
-            places = min(places, self.positions)
-        if not writer.target_length and longest > places:
-            places = longest  # refused or cut where the example is known
-        most = writer.max_new_tokens or places
+        places = writer.target_length or self._places(longest)
+        most, self._prepared = writer.max_new_tokens or places, True
         self._check_room(max(places, most))
         self.recipe = replace(self.recipe, writer=replace(writer, target_length=places, max_new_tokens=most))
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
-        if not self.recipe.writer.target_length:
+        if not self._prepared:
             self.prepare({"": list(examples)})
         sources = self.reader.tokenizer.encode_batch([self.source(example) for example in examples])
         known = [self.target(example) for example in examples]
@@ -153,6 +150,13 @@ class WritingWay(Way):
 
     def _encoded(self, texts: list[str]) -> list[list[int]]:
         return [self.reader.framed_target(text) for text in self.reader.tokenizer.encode_targets(texts)]
+
+    def _places(self, longest: int) -> int:
+        """The next multiple of 8, as far as there are positions; more where nothing is to be cut, which is refused."""
+        rounded = -(-longest // MULTIPLE) * MULTIPLE
+        if not self.positions or rounded <= self.positions:
+            return rounded
+        return self.positions if self.limits.cut or longest <= self.positions else longest
 
     def _cut(self, example: Example, target: list[int]) -> list[int]:
         """A target in its places, what ends it kept."""
