@@ -41,7 +41,7 @@ NUMBER_METRICS: dict[str, Callable[[Sequence[float], Sequence[float]], float]] =
     "spearman": lambda t, p: _correlation(stats.spearmanr, t, p),
     "squared_error": lambda t, p: float(sk.mean_squared_error(t, p)),
 }
-FALLING = frozenset({"squared_error"})  # metrics of which less is better
+FALLING = frozenset({"squared_error", "perplexity"})  # metrics of which less is better
 
 
 @dataclass(slots=True)

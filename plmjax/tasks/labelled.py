@@ -118,6 +118,10 @@ class Labelled:
         """The prediction that needs no reading, from the training examples; None where there is none."""
         return None
 
+    def notes(self, splits: Mapping[str, Sequence[Example]]) -> list[str]:
+        """Sentences that say how the metrics of these examples were taken."""
+        return []
+
     def readable(self, prediction: Any) -> dict[str, Any]:
         """A prediction as JSON, for the file of predictions."""
         return {"prediction": prediction}

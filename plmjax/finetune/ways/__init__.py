@@ -11,6 +11,7 @@ from plmjax.finetune.ways.choices import ChoicesWay
 from plmjax.finetune.ways.spans import SpansWay
 from plmjax.finetune.ways.tags import TagsWay
 from plmjax.finetune.ways.texts import NumbersWay, TextsWay
+from plmjax.finetune.ways.writing import WritingWay
 
 __all__ = ["WAYS", "Limits", "Way", "make_way"]
 
@@ -20,6 +21,7 @@ WAYS: dict[str, type[Way]] = {
     "tagging": TagsWay,
     "spans": SpansWay,
     "multiple_choice": ChoicesWay,
+    "writing": WritingWay,
 }
 
 
