@@ -24,14 +24,14 @@ class Column:
     Attributes:
         task: of plmjax.tasks, its sources relative to the grid's `data`; one with `folds` and no validation source is
             cross-validated.
-        metric: what the table shows, of the first test source, or of the folds.
+        metrics: what the table shows, of the first test source, or of the folds.
         recipe: how it is learned, by every network.
         kinds: of networks that can do it.
         seeds: runs.
     """
 
     task: Any
-    metric: str
+    metrics: tuple[str, ...]
     recipe: FineTune
     kinds: tuple[str, ...]
     seeds: int = 3
@@ -70,9 +70,10 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A finished cell: a number for each seed."""
+    """One metric of a finished cell: a number for each seed."""
 
     task: str
+    metric: str
     checkpoint: str
     random: bool
     seeds: tuple[float, ...] = field(default=())
@@ -87,7 +88,7 @@ def run_grid(grid: Grid, workdir: Path) -> None:
                 continue
             for random in (False, True):
                 folder = cell_folder(workdir, name, path, random)
-                if not (folder / RESULTS).exists():
+                if _seeds_done(folder) < column.seeds:
                     print(f"\n=== {name}: {Path(path).name}, {'random' if random else 'pre-trained'}", flush=True)
                     _run_cell(column, Path(grid.data), pretrained, path, folder, random)
 
@@ -98,20 +99,22 @@ def cell_folder(workdir: Path, task: str, checkpoint: str, random: bool) -> Path
 
 
 def read_cells(grid: Grid, workdir: Path) -> Iterator[Cell]:
-    """The cells that are done."""
+    """The metrics of the cells that are done."""
     for name, column in grid.chosen().items():
         for path in grid.checkpoints:
             for random in (False, True):
                 file = cell_folder(workdir, name, path, random) / RESULTS
                 if file.exists():
-                    yield Cell(name, Path(path).name, random, _seeds(json.loads(file.read_text()), column))
+                    found = json.loads(file.read_text(encoding="utf-8"))
+                    for metric in column.metrics:
+                        yield Cell(name, metric, Path(path).name, random, _values(found, metric))
 
 
 def _run_cell(column: Column, data: Path, pretrained: Pretrained, checkpoint: str, folder: Path, random: bool) -> None:
     about = {"from": checkpoint, "from_random": random}
     task = copy.deepcopy(column.task)
-    task.train, task.validation = (str(data / source) if source else "" for source in (task.train, task.validation))
-    task.test = tuple(str(data / source) for source in task.test)
+    task.train, task.validation = _inside(data, task.train), _inside(data, task.validation)
+    task.test = tuple(_inside(data, source) for source in task.test)
 
     def run(task: Any, folder: Path) -> Results:
         recipe = replace(column.recipe)
@@ -125,8 +128,22 @@ def _run_cell(column: Column, data: Path, pretrained: Pretrained, checkpoint: st
         run(task, folder)
 
 
-def _seeds(results: dict[str, Any], column: Column) -> tuple[float, ...]:
-    if column.folds:
-        return tuple(results["summary"][column.metric]["seeds"])
+def _inside(folder: Path, source: str) -> str:
+    """A source whose files, parted by commas, are in a folder."""
+    return ",".join(str(folder / part) for part in source.split(",")) if source else ""
+
+
+def _values(results: dict[str, Any], metric: str) -> tuple[float, ...]:
+    """A metric for each seed, of the first test source or of the folds."""
+    if "folds" in results:
+        return tuple(results["summary"][metric]["seeds"])
     test = next(split for split in results["runs"][0]["scores"] if split != "validation")
-    return tuple(run["scores"][test][column.metric] for run in results["runs"])
+    return tuple(run["scores"][test][metric] for run in results["runs"])
+
+
+def _seeds_done(folder: Path) -> int:
+    """How many seeds a cell has; 0 where it is not finished."""
+    if not (folder / RESULTS).exists():
+        return 0
+    found = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    return len(next(iter(found["summary"].values()))["seeds"]) if "folds" in found else len(found["runs"])

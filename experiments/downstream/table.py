@@ -8,43 +8,43 @@ from experiments.downstream.grid import Cell, Grid
 
 
 def table(grid: Grid, cells: Sequence[Cell]) -> str:
-    """A checkpoint a row, a task a column: the median from the checkpoint, that from random parameters in brackets.
+    """A checkpoint a row, a metric a column: the median from the checkpoint, that from random parameters in brackets.
 
     A star marks what the seeds tell apart: the worst from the checkpoint is better than the best from random, or the
     other way round.
     """
-    columns = grid.chosen()
-    heads = [f"{name}, {column.metric}" for name, column in columns.items()]
+    columns = [(name, metric) for name, column in grid.chosen().items() for metric in column.metrics]
+    heads = [f"{name}, {metric}" for name, metric in columns]
     lines = [f"| checkpoint | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for path in grid.checkpoints:
         row = [Path(path).name]
-        row += [_entry(cells, name, row[0]) for name in columns]
+        row += [_entry([cell for cell in cells if (cell.task, cell.metric) == column], row[0]) for column in columns]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
 def draw(grid: Grid, cells: Sequence[Cell], path: Path) -> None:
-    """A panel a task: every seed from the checkpoint and from random parameters."""
+    """A panel a metric: every seed from the checkpoint and from random parameters."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    names = [name for name in grid.chosen() if any(cell.task == name for cell in cells)]
+    names = list(dict.fromkeys((cell.task, cell.metric) for cell in cells))
     figure = Figure(figsize=(3.2 * len(names), 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for place, name in enumerate(names):
+    for place, (task, metric) in enumerate(names):
         axes = figure.add_subplot(1, len(names), place + 1)
         rows = [Path(path).name for path in grid.checkpoints]
         for random, colour, label in ((True, "#999999", "random"), (False, "#1f6fb4", "pre-trained")):
             points = [
                 (value, rows.index(cell.checkpoint))
                 for cell in cells
-                if cell.task == name and cell.random == random
+                if (cell.task, cell.metric) == (task, metric) and cell.random == random
                 for value in cell.seeds
             ]
             if points:
                 values, heights = zip(*points, strict=True)
                 axes.scatter(values, heights, s=18, color=colour, alpha=0.75, label=label)
-        axes.set(title=name, xlabel=grid.columns[name].metric, ylim=(len(rows) - 0.5, -0.5))
+        axes.set(title=task, xlabel=metric, ylim=(len(rows) - 0.5, -0.5))
         axes.set_yticks(range(len(rows)), rows if place == 0 else [""] * len(rows))
         axes.grid(alpha=0.3)
         if place == 0:
@@ -53,8 +53,8 @@ def draw(grid: Grid, cells: Sequence[Cell], path: Path) -> None:
     figure.savefig(path)
 
 
-def _entry(cells: Sequence[Cell], task: str, checkpoint: str) -> str:
-    found = {cell.random: cell.seeds for cell in cells if cell.task == task and cell.checkpoint == checkpoint}
+def _entry(cells: Sequence[Cell], checkpoint: str) -> str:
+    found = {cell.random: cell.seeds for cell in cells if cell.checkpoint == checkpoint}
     if not found:
         return "-"
     ours, theirs = (f"{statistics.median(found[random]):.3f}" if random in found else "?" for random in (False, True))
