@@ -155,6 +155,7 @@ def test_early_stopping_and_the_best_step(encoder: Pretrained, folder: Path, tmp
     assert one.scores["validation"]["accuracy"] == validated[2]
 
 
+@pytest.mark.slow
 def test_without_a_validation_split_the_last_step_is_kept(encoder: Pretrained, folder: Path, tmp_path: Path) -> None:
     task = replace(make_task(folder), validation="")
     found = run(encoder, task, tmp_path / "run", recipe=recipe(steps=3), from_random=True)
