@@ -33,7 +33,7 @@ class TrainConfig:
 class WriterConfig:
     """How targets are learned and written, where a task is done by writing. What is 0 in lengths is filled in."""
 
-    target_length: int = 0  # tokens of a target at most, its end included; 0: as many as the longest has
+    target_length: int = 0  # tokens of a target at most, its end included; 0: as many as there are positions
     label_smoothing: float = 0.0  # of the loss while it is trained
     z_loss: float = 0.0  # of the loss while it is trained (T5: 1e-4)
     beams: int = 1  # of the search; 1: greedy
@@ -60,6 +60,7 @@ class FineTune:
     most_answer: int = 30  # tokens of an answer
     dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
     lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
+    text_to_text: bool = False  # do every task by writing, in T5's words
     writer: WriterConfig = field(default_factory=WriterConfig)  # of tasks that are done by writing
     language: int = 0  # number of the texts' language in a network that has several (XLM)
     dtype: str = ""  # of the network, "bfloat16" for one; empty: as the checkpoint says

@@ -23,6 +23,7 @@ from plmjax.finetune.ways import make_way
 from plmjax.interop import Pretrained
 from plmjax.modules import build
 from plmjax.tasks.labelled import Example
+from plmjax.tasks.text_forms import worded
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.schedules import make_schedule
 from plmjax.train.serialize import to_json
@@ -54,6 +55,7 @@ class Prepared:
     """
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
+        task = worded(task) if recipe.text_to_text else task
         reader = reader_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, reader.tokenizer, task, mesh
         self.from_random = from_random

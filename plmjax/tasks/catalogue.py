@@ -284,4 +284,6 @@ def named(name: str) -> Any:
     """A fresh task; UserError for a name that there is not."""
     if name not in TASKS:
         raise UserError(f"No task is named {name!r}: choose one of {', '.join(TASKS)}, or give a file of your own.")
-    return TASKS[name]()
+    task = TASKS[name]()
+    task.name = "" if name == task.kind else name
+    return task

@@ -38,7 +38,7 @@ def reader_of(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
 
 def writes(task: Any, recipe: Any) -> bool:
     """Whether a task is done by writing."""
-    return task.kind == "writing"
+    return recipe.text_to_text or task.kind == "writing"
 
 
 def make_reader(kind: str, config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:

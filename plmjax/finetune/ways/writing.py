@@ -73,11 +73,12 @@ class WritingWay(Way):
         return text
 
     def prepare(self, splits: Split) -> None:
-        """Gives all targets as many places as the longest has, or as the recipe says."""
+        """Gives all targets as many places as the longest needs, at most as many as the recipe says."""
         writer = self.recipe.writer
         targets = [text for found in splits.values() for one in found if (text := self.target(one)) is not None]
         longest = max(map(len, self._encoded(targets)), default=MULTIPLE)
-        places = writer.target_length or self._places(longest)
+        needed = self._places(longest)
+        places = min(needed, writer.target_length or needed)
         most, self._prepared = writer.max_new_tokens or places, True
         self._check_room(max(places, most))
         self.recipe = replace(self.recipe, writer=replace(writer, target_length=places, max_new_tokens=most))
