@@ -118,6 +118,10 @@ class Labelled:
         """The metrics of predictions, by the names in `metrics`."""
         raise NotImplementedError
 
+    def order(self, rng: np.random.Generator, examples: Sequence[Example]) -> np.ndarray:
+        """The order of one pass over rows of these examples, int64 indices."""
+        return rng.permutation(len(examples))
+
     def baseline(self, examples: Sequence[Example]) -> Any:
         """The prediction that needs no reading, from the training examples; None where there is none."""
         return None

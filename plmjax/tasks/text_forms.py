@@ -1,96 +1,28 @@
-"""Every task as a text to write for a text (Raffel et al. 2020, Sec. 2.4 and App. D, and the released code).
+"""Every kind of task as a text to write for a text (Raffel et al. 2020, Sec. 2.4), in the words of wordings.py.
 
-A task of the catalogue has T5's prefix, its features in T5's order and its label words. Any other has its name before
-its features: "NAME text: ...". What is written counts as an answer where it is one of the label words, as the tokenizer
+What is written counts as an answer where it is one of the label words, as the tokenizer
 spells them; anything else is no answer, which is never right.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import string
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.tasks.labelled import FIELD, Example
+from plmjax.tasks.labelled import FIELD, Example, is_no_answer
 from plmjax.tasks.spans import Answer
+from plmjax.tasks.wordings import Wording, wording_of
 
 Spelled = Callable[[str], str]
 """A text as it is read off again from its tokens."""
 
 NO_ANSWER = "no answer"  # written for a question that its context does not answer
 SILENT, SPOKEN = 1.0, -1.0  # by how much having no answer is the better answer
-
-
-@dataclass(frozen=True)
-class Wording:
-    """What T5 says of a task.
-
-    Attributes:
-        prefix: before the features.
-        fields: of the task, where T5's features are other ones than its texts: the first text is then all features.
-        step: of numbers, to the nearest multiple of which they are rounded; 0: they have three digits.
-        clean: what is changed in a text.
-    """
-
-    prefix: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    step: float = 0.0
-    clean: Callable[[str], str] = str.strip
-
-
-def without_tags(text: str) -> str:
-    """Without MultiRC's marks of sentences."""
-    return " ".join(re.sub(r"<br>|</?b>", " ", text).split())
-
-
-def with_spaces(text: str) -> str:
-    """Spaces around punctuation, as in T5's SQuAD."""
-    return " ".join(re.sub(f"([{re.escape(string.punctuation)}])", r" \1 ", text).split())
-
-
-WORDINGS: dict[str, Wording] = {
-    **{name: Wording(name) for name in ("cola", "sst2", "mrpc", "qqp", "mnli", "qnli", "rte", "wnli", "boolq", "cb")},
-    "stsb": Wording("stsb", step=0.2),
-    "super_rte": Wording("rte"),
-    "sst2_files": Wording("sst2"),
-    "cola_files": Wording("cola"),
-    "multirc": Wording(
-        "multirc",
-        {"text": "question: {question} answer: {answer} paragraph: {paragraph}", "pair": ""},
-        clean=without_tags,
-    ),
-    "wic": Wording("wic", {"text": "sentence1: {sentence1} sentence2: {sentence2} word: {word}", "pair": ""}),
-    "copa": Wording(
-        "copa",
-        {"context": "choice1: {choice1} choice2: {choice2} premise: {premise} question: {question}"},
-    ),
-    **{name: Wording("", clean=with_spaces) for name in ("squad", "squad2", "squad_files", "xquad")},
-    **{name: Wording("summarize:") for name in ("cnn_dm", "cnn_dm_files", "xsum", "xsum_files")},
-    "wmt_en_de": Wording("translate English to German:"),
-    "wmt_en_fr": Wording("translate English to French:"),
-    "wmt_en_ro": Wording("translate English to Romanian:"),
-    "wmt_ro_en": Wording("translate Romanian to English:"),
-    "multi30k_files": Wording("translate English to German:"),
-}
-
-
-def wording_of(task: Any) -> Wording:
-    """T5's of a task of the catalogue; of another its name, with a colon where the features have no names."""
-    if task.name in WORDINGS:
-        return WORDINGS[task.name]
-    colon = ":" if task.name and task.kind == "writing" else ""
-    return Wording(task.name + colon)
-
-
-def worded(task: Any) -> Any:
-    """The task with the texts of its wording; called before an example is read. It may be called twice."""
-    return replace(task, **wording_of(task).fields)
 
 
 @dataclass(frozen=True)
@@ -105,7 +37,7 @@ class Form:
     task: Any
     spelled: Spelled
 
-    counts_invalid: ClassVar[bool] = False  # whether a text may be no answer
+    may_be_none: ClassVar[bool] = False  # whether a text may be no answer
 
     @property
     def wording(self) -> Wording:
@@ -131,11 +63,19 @@ class Form:
         """The prediction that a text is, of the task's kind; NaN alone where it is no answer."""
         raise NotImplementedError
 
+    def is_none(self, example: Example, prediction: Any) -> bool:
+        """Whether a prediction is no answer."""
+        return self.may_be_none and is_no_answer(prediction)
+
+    def shown(self, example: Example, prediction: Any) -> Any:
+        """A prediction as JSON."""
+        return self.task.readable(prediction)["prediction"]
+
 
 class Pairs(Form):
     """One text or two, sorted by their fields' names."""
 
-    counts_invalid: ClassVar[bool] = True
+    may_be_none: ClassVar[bool] = True
 
     def features(self, example: Example) -> str:
         given = [template for template in (self.task.text, self.task.pair) if template]
@@ -173,7 +113,7 @@ class Numbers(Pairs):
 class Choices(Form):
     """The name of a choice: choice1, choice2 and so on."""
 
-    counts_invalid: ClassVar[bool] = True
+    may_be_none: ClassVar[bool] = True
 
     def features(self, example: Example) -> str:
         context, *choices = example.texts
@@ -219,12 +159,35 @@ class Texts(Form):
         return text
 
 
+class Several(Form):
+    """A mixture: each example in the form of its own task."""
+
+    def source(self, example: Any) -> str:
+        return self._of(example).source(example)
+
+    def target(self, example: Any) -> str:
+        return self._of(example).target(example)
+
+    def answer(self, example: Any, text: str) -> Any:
+        return self._of(example).answer(example, text)
+
+    def is_none(self, example: Any, prediction: Any) -> bool:
+        return self._of(example).is_none(example, prediction)
+
+    def shown(self, example: Any, prediction: Any) -> Any:
+        return self._of(example).shown(example, prediction)
+
+    def _of(self, example: Any) -> Form:
+        return form_of(self.task.members[example.member], self.spelled)
+
+
 FORMS: dict[str, type[Form]] = {
     "classification": Labels,
     "regression": Numbers,
     "multiple_choice": Choices,
     "spans": Spoken,
     "writing": Texts,
+    "mixture": Several,
 }
 
 

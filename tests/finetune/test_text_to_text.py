@@ -10,7 +10,7 @@ from plmjax.data.tokenizers import Tokenizer
 from plmjax.finetune.ways.text_to_text import TextToTextWay
 from plmjax.tasks.classification import Classification
 from plmjax.tasks.labelled import Example
-from plmjax.tasks.text_forms import worded
+from plmjax.tasks.wordings import worded
 from tests.finetune.kit import recipe, write_jsonl
 from tests.finetune.test_writing import torchless
 from tests.finetune.text_kit import writing_way
@@ -50,8 +50,8 @@ def test_rows_and_answers(family: str, tokenizer: Tokenizer, tmp_path: Path) -> 
     assert found[3].tolist() == [1.0, 0.0]
     scores = way.measure(0.5, examples, found[:3])
     assert scores == {"loss": 0.5, "accuracy": pytest.approx(2 / 3), "f1": pytest.approx(2 / 3), "invalid_answers": 1.0}
-    assert way.readable(found[0], outputs[:1]) == {"prediction": "good", "written": "good"}
-    assert way.readable(found[2], outputs[2:3]) == {"prediction": None, "written": "goods"}
+    assert way.readable(examples[0], found[0], outputs[:1]) == {"prediction": "good", "written": "good"}
+    assert way.readable(examples[2], found[2], outputs[2:3]) == {"prediction": None, "written": "goods"}
 
 
 def row_of(tokens: list[int]) -> dict[str, np.ndarray]:

@@ -56,7 +56,7 @@ def test_a_tiny_network_learns_to_copy(family: str, tokenizer: Tokenizer, tmp_pa
 
 WRITERS = (
     "bart", "bart_decoder", "bart_lm", "ctrl", "gpt", "gpt3", "gpt_neo", "lamda", "marian", "marian_decoder", "mbart",
-    "mbart_decoder", "t5", "t5_lm", "t5_prefix_lm", "t5_shared", "transformer_xl",
+    "mbart_decoder", "t5", "t5_lm", "t5_prefix_lm", "transformer_xl",
 )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from plmjax.tasks.labelled import Example
 from plmjax.tasks.multiple_choice import MultipleChoice
 from plmjax.tasks.spans import Answer, Spans
 from plmjax.tasks.tagging import Tagging
-from plmjax.tasks.text_forms import Form, as_in, form_of, worded
+from plmjax.tasks.text_forms import Form, as_in, form_of
+from plmjax.tasks.wordings import worded
 
 # name -> (a row, T5's source, its target)
 PAIR = {"sentence1": "A b.", "sentence2": "C d."}

@@ -19,7 +19,8 @@ target out. An mBART's attention weights have dropout 0.3 too, in the command 0.
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig, WriterConfig
+from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.writer import WriterConfig
 from plmjax.train.config import OptimizerConfig
 
 ADAM = OptimizerConfig(learning_rate=3e-5, weight_decay=0.01, clip_norm=0.1)

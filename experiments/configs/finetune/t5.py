@@ -17,7 +17,8 @@ that of Wu et al. 2016, ((5 + length) / 6)^0.6, here length^0.6. --task takes a 
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig, WriterConfig
+from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.writer import WriterConfig
 from plmjax.train.config import OptimizerConfig
 
 

@@ -31,6 +31,11 @@ def reader_of(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
     """
     if pretrained.tokenizer is None:
         raise UserError("The checkpoint has no tokenizer: put its files beside it.")
+    if task.kind == "mixture" and not recipe.text_to_text:
+        raise UserError(
+            "The tasks of a mixture are done text to text: take --config=experiments/configs/finetune/t5.py:mini, or "
+            "set --config.text_to_text=True."
+        )
     if writes(task, recipe):
         return text_reader(pretrained, recipe)
     return make_reader(pretrained.module.kind, pretrained.config, pretrained.tokenizer, recipe)

@@ -7,7 +7,7 @@ from typing import Any
 
 from plmjax.finetune.ways.base import Row
 from plmjax.finetune.ways.writing import WritingWay
-from plmjax.tasks.labelled import Example, is_no_answer
+from plmjax.tasks.labelled import Example
 from plmjax.tasks.text_forms import form_of
 
 INVALID = "invalid_answers"  # texts that are no answer
@@ -32,13 +32,9 @@ class TextToTextWay(WritingWay):
 
     def measure(self, loss: float, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         """With the number of texts that are no answer."""
-        found = super().measure(loss, examples, predictions)
-        if self.form.counts_invalid:
-            found[INVALID] = float(sum(map(is_no_answer, predictions)))
-        return found
+        none = sum(map(self.form.is_none, examples, predictions))
+        return super().measure(loss, examples, predictions) | {INVALID: float(none)}
 
-    def readable(self, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    def readable(self, example: Example, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
         """The answer, None where it is none, and what was written."""
-        shown = None if self.form.counts_invalid and is_no_answer(prediction) else self.task.readable(prediction)
-        answer = None if shown is None else shown["prediction"]
-        return {"prediction": answer, "written": self.text(rows[0])}
+        return {"prediction": self.form.shown(example, prediction), "written": self.text(rows[0])}
