@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plmjax.finetune.updates import AllParameters
+from plmjax.finetune.writer import WriterConfig
 from plmjax.train.config import MeshConfig, OptimizerConfig
 
 
@@ -30,23 +31,6 @@ class TrainConfig:
 
 
 @dataclass(slots=True)
-class WriterConfig:
-    """How targets are learned and written, where a task is done by writing. What is 0 in lengths is filled in."""
-
-    target_length: int = 0  # tokens of a target at most, its end included; 0: as many as the longest has
-    label_smoothing: float = 0.0  # of the loss while it is trained
-    z_loss: float = 0.0  # of the loss while it is trained (T5: 1e-4)
-    beams: int = 1  # of the search; 1: greedy
-    length_penalty: float = 1.0  # of a search: scores are sums of log probabilities over length ** length_penalty
-    early_stopping: bool = False  # of a search: whether it ends with as many texts as beams
-    max_new_tokens: int = 0  # tokens that are written at most, 0: target_length
-    min_new_tokens: int = 0  # before which no text ends
-    no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
-    source_language: str = ""  # of an mBART: en_XX
-    target_language: str = ""  # of an mBART, or of a Marian that writes several
-
-
-@dataclass(slots=True)
 class FineTune:
     """One recipe."""
 
@@ -60,6 +44,7 @@ class FineTune:
     most_answer: int = 30  # tokens of an answer
     dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
     lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
+    text_to_text: bool = False  # do every task by writing, in T5's words
     writer: WriterConfig = field(default_factory=WriterConfig)  # of tasks that are done by writing
     language: int = 0  # number of the texts' language in a network that has several (XLM)
     dtype: str = ""  # of the network, "bfloat16" for one; empty: as the checkpoint says

@@ -23,6 +23,7 @@ from plmjax.finetune.ways import make_way
 from plmjax.interop import Pretrained
 from plmjax.modules import build
 from plmjax.tasks.labelled import Example
+from plmjax.tasks.wordings import worded
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.schedules import make_schedule
 from plmjax.train.serialize import to_json
@@ -54,6 +55,7 @@ class Prepared:
     """
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
+        task = worded(task) if recipe.text_to_text else task
         reader = reader_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, reader.tokenizer, task, mesh
         self.from_random = from_random
@@ -98,6 +100,11 @@ class Prepared:
         """Examples of each split."""
         return {name: len(split.examples) for name, split in self.splits.items()}
 
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """The training rows of one pass, int64 indices."""
+        split = self.splits["train"]
+        return self.task.order(rng, [split.examples[feature.example] for feature in split.features])
+
     def batch(self, features: list[Feature], rows: int) -> Batch:
         """Rows filled up to their bucket's length, and to `rows`."""
         longest = max(feature.length for feature in features)
@@ -119,7 +126,10 @@ class Prepared:
         rows_of: dict[int, list[Any]] = {}
         for feature, output in zip(split.features, outputs, strict=True):
             rows_of.setdefault(feature.example, []).append(output)
-        shown = [self.way.readable(prediction, rows_of[number]) for number, prediction in enumerate(predictions)]
+        shown = [
+            self.way.readable(example, prediction, rows_of[number])
+            for number, (example, prediction) in enumerate(zip(split.examples, predictions, strict=True))
+        ]
         known = [number for number, example in enumerate(split.examples) if example.target is not None]
         if not known:
             return {}, shown

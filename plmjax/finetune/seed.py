@@ -75,7 +75,7 @@ class SeedRun:
         """Batches without end, a pass after the other."""
         train, split, epoch = self.p.recipe.train, self.p.splits["train"], 0
         while True:
-            for rows in buckets.epoch_plan(split.lengths, train.batch_size, train.pool, self.seed, epoch):
+            for rows in buckets.epoch_plan(split.lengths, train.batch_size, train.pool, self.seed, epoch, self.p.order):
                 yield self.p.batch([split.features[row] for row in rows], train.batch_size)
             epoch += 1
 

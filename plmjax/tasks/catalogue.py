@@ -12,10 +12,12 @@ from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.tasks.classification import Classification, Regression
+from plmjax.tasks.mixture import Mixture
 from plmjax.tasks.multiple_choice import MultipleChoice
 from plmjax.tasks.spans import Spans
 from plmjax.tasks.tagging import Tagging
 from plmjax.tasks.writing import Writing
+from plmjax.tasks.writing_catalogue import WRITING
 
 POLARITY = ("negative", "positive")
 ACCEPTABLE = ("unacceptable", "acceptable")
@@ -181,68 +183,14 @@ def copa() -> MultipleChoice:
     )
 
 
-ROUGE = ("rougeLsum", "rouge1", "rouge2", "rougeL")  # as Lewis et al. 2019 report them; the first is their "RL"
-
-# name -> (source in TFDS; fields of the text and the summary)
-SUMMARIES: dict[str, tuple[str, tuple[str, str]]] = {
-    "cnn_dm": ("cnn_dailymail", ("article", "highlights")),
-    "xsum": ("xsum", ("document", "summary")),
-    "aeslc": ("aeslc", ("email_body", "subject_line")),
-}
-# name -> (source in TFDS; the languages read and written), with newstest2013 or newsdev2016 to choose by and the next
-# year's or 2016's newstest to test on.
-TRANSLATIONS: dict[str, tuple[str, tuple[str, str]]] = {
-    "wmt_en_de": ("wmt14_translate/de-en", ("en", "de")),
-    "wmt_en_fr": ("wmt14_translate/fr-en", ("en", "fr")),
-    "wmt_en_ro": ("wmt16_translate/ro-en", ("en", "ro")),
-    "wmt_ro_en": ("wmt16_translate/ro-en", ("ro", "en")),
-}
+def glue_mixture() -> Mixture:
+    """GLUE at once, without WNLI (Raffel et al. 2020, Sec. 2.3)."""
+    return Mixture(tuple(named(name) for name in GLUE if name != "wnli"))
 
 
-def summary(name: str) -> Writing:
-    """A summary, or a mail's subject."""
-    source, (text, target) = SUMMARIES[name]
-    return Writing(
-        train=f"tfds:{source}:train",
-        validation=f"tfds:{source}:validation",
-        test=(f"tfds:{source}:test",),
-        text=text,
-        target=target,
-        metric=ROUGE,
-    )
-
-
-def summary_files(name: str) -> Writing:
-    """The same of files with TFDS's names for the fields."""
-    _, (text, target) = SUMMARIES[name]
-    return Writing(text=text, target=target, metric=ROUGE)
-
-
-def aeslc_files() -> Writing:
-    """JSON lines of a mail's `body` and `subject`."""
-    return Writing(text="body", target="subject", metric=ROUGE)
-
-
-def translation(name: str) -> Writing:
-    source, (read, written) = TRANSLATIONS[name]
-    return Writing(
-        train=f"tfds:{source}:train",
-        validation=f"tfds:{source}:validation",
-        test=(f"tfds:{source}:test",),
-        text=read,
-        target=written,
-        metric=("bleu", "chrf"),
-    )
-
-
-def multi30k_files() -> Writing:
-    """Two files with a line for a line: --task.train=train.en.gz,train.de.gz."""
-    return Writing(text="en", target="de", metric=("bleu", "chrf"))
-
-
-def wikisplit_files() -> Writing:
-    """Lines of a sentence and the two that it is split into (Botha et al. 2018)."""
-    return Writing(columns=("text", "target"), metric=("bleu", "exact_match"))
+def super_glue_mixture() -> Mixture:
+    """SuperGLUE at once, without ReCoRD."""
+    return Mixture(tuple(named(name) for name in (*SUPER_GLUE, "copa")))
 
 
 TASKS: dict[str, Callable[[], Any]] = {
@@ -269,14 +217,10 @@ TASKS: dict[str, Callable[[], Any]] = {
     "xquad": xquad,
     "race": race,
     "swag_files": swag_files,
-    # texts to write
-    **{name: partial(summary, name) for name in SUMMARIES},
-    **{name: partial(translation, name) for name in TRANSLATIONS},
-    "cnn_dm_files": partial(summary_files, "cnn_dm"),
-    "xsum_files": partial(summary_files, "xsum"),
-    "aeslc_files": aeslc_files,
-    "multi30k_files": multi30k_files,
-    "wikisplit_files": wikisplit_files,
+    # several at once, text to text
+    "glue_mixture": glue_mixture,
+    "super_glue_mixture": super_glue_mixture,
+    **WRITING,
 }
 
 
@@ -284,4 +228,6 @@ def named(name: str) -> Any:
     """A fresh task; UserError for a name that there is not."""
     if name not in TASKS:
         raise UserError(f"No task is named {name!r}: choose one of {', '.join(TASKS)}, or give a file of your own.")
-    return TASKS[name]()
+    task = TASKS[name]()
+    task.name = "" if name == task.kind else name
+    return task

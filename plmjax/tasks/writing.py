@@ -53,6 +53,7 @@ def _sentences(text: str) -> str:
 
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+PERCENT = frozenset({"bleu", "chrf", *ROUGE})  # metrics that go to 100
 METRICS: Mapping[str, Callable[[Sequence[str], References], float] | None] = {
     "bleu": lambda written, references: _corpus_score(BLEU(), written, references),
     "chrf": lambda written, references: _corpus_score(CHRF(), written, references),

@@ -186,7 +186,7 @@ def test_targets_are_cut_or_refused(tokenizer: Tokenizer, tmp_path: Path) -> Non
     words = Example("0", "f:1", (" ".join(["film"] * 80),), None)
     (feature,) = way.features([words], learn=False)
     assert feature.length == 64 - 5
-    given.writer.target_length = 64
+    given.writer.max_new_tokens = 64
     with pytest.raises(UserError, match="Targets of 64 tokens do not fit into 64: lower --config.writer.target_length"):
         writing_way(gpt, task, given)[0].features([long], learn=True)
 

@@ -30,12 +30,17 @@ def reader_of(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
     Raises:
         UserError: the network can't do it, or the checkpoint has no tokenizer.
     """
+    if task.kind == "mixture" and not recipe.text_to_text:
+        raise UserError(
+            "The tasks of a mixture are done text to text: take --config=experiments/configs/finetune/t5.py:mini, or "
+            "set --config.text_to_text=True."
+        )
     return text_reader(pretrained, recipe) if writes(task, recipe) else make_reader(pretrained, recipe)
 
 
 def writes(task: Any, recipe: Any) -> bool:
     """Whether a task is done by writing."""
-    return task.kind == "writing"
+    return recipe.text_to_text or task.kind == "writing"
 
 
 def make_reader(pretrained: Pretrained, recipe: Any) -> Reader:

@@ -86,7 +86,7 @@ class Way:
         """The loss and the task's metrics of labelled examples."""
         return {"loss": loss} | self.task.measure(examples, predictions)
 
-    def readable(self, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    def readable(self, example: Example, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
         """A prediction as JSON; `rows` are the outputs that it was made of."""
         return self.task.readable(prediction)
 

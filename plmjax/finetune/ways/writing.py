@@ -28,6 +28,7 @@ from plmjax.finetune.buckets import MULTIPLE
 from plmjax.finetune.features import Feature
 from plmjax.finetune.readers.text import TextReader
 from plmjax.finetune.ways.base import Found, Row, Way, too_long
+from plmjax.finetune.writer import check_writer
 from plmjax.interop.generation import LENGTHS
 from plmjax.interop.source_frames import DELIMITER
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
@@ -73,11 +74,12 @@ class WritingWay(Way):
         return text
 
     def prepare(self, splits: Split) -> None:
-        """Gives all targets as many places as the longest has, or as the recipe says."""
+        """Gives all targets as many places as the longest needs, at most as many as the recipe says."""
         writer = self.recipe.writer
         targets = [text for found in splits.values() for one in found if (text := self.target(one)) is not None]
         longest = max(map(len, self._encoded(targets)), default=MULTIPLE)
-        places = writer.target_length or self._places(longest)
+        needed = self._places(longest)
+        places = min(needed, writer.target_length or needed)
         most, self._prepared = writer.max_new_tokens or places, True
         self._check_room(max(places, most))
         self.recipe = replace(self.recipe, writer=replace(writer, target_length=places, max_new_tokens=most))
@@ -241,16 +243,3 @@ class WritingWay(Way):
         )
         found = write_tokens(network, tokens_BL, segments_BL, reader.start, limits, writer.max_new_tokens, beams, rules)
         return {"written": found.tokens, "written_count": found.lengths}
-
-
-def check_writer(writer: Any, size: int) -> None:
-    """UserError for settings that no writer can have."""
-    for name in ("target_length", "max_new_tokens", "min_new_tokens", "no_repeat_ngram"):
-        if getattr(writer, name) < 0:
-            raise UserError(f"writer.{name} is {getattr(writer, name)}: it must be at least 0.")
-    if not 1 <= writer.beams <= size // 2:
-        raise UserError(f"writer.beams is {writer.beams}: give 1 or more, at most half as many as there are tokens.")
-    if not 0.0 <= writer.label_smoothing < 1.0:
-        raise UserError(f"writer.label_smoothing is {writer.label_smoothing}: it must be at least 0 and below 1.")
-    if writer.z_loss < 0:
-        raise UserError(f"writer.z_loss is {writer.z_loss}: it must be at least 0.")
