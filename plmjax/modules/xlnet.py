@@ -151,7 +151,8 @@ class XLNet(AnswersByBeam):
         self.state_dropout = Dropout(c.dropout)
         self.setup_heads()
         if "beam_answer" in c.heads:
-            self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, jnp.dtype(c.dtype))
+            dtype = jnp.dtype(c.dtype)
+            self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, dtype, self.head_dropout_rate)
 
     def encode(
         self,
