@@ -135,7 +135,10 @@ def _decoded(place: str, line: bytes) -> str:
 
 
 def _squad(path: Path) -> Iterator[Row]:
-    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's form or a flat list."""
+    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`.
+
+    The file has SQuAD's form, articles of paragraphs of questions, or a flat list of questions, alone or as its "data".
+    """
     try:
         content = json.loads("".join(line.text for line in read_lines(path)))
     except json.JSONDecodeError as error:
@@ -155,6 +158,9 @@ def _squad(path: Path) -> Iterator[Row]:
 
 def _nested(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for article in content["data"]:
+        if "paragraphs" not in article and "question" in article:
+            yield article
+            continue
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 yield question | {"title": article.get("title", ""), "context": paragraph["context"]}
