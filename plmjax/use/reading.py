@@ -17,12 +17,12 @@ from plmjax.finetune.buckets import sorted_plan
 from plmjax.finetune.features import Feature, make_batch
 from plmjax.finetune.frames import Frame
 from plmjax.finetune.network import limits_of
-from plmjax.finetune.readers import Reader, make_reader
+from plmjax.finetune.readers import Reader, reader_of, writes
 from plmjax.finetune.ways import make_way
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound
 from plmjax.tasks.labelled import Example
-from plmjax.use.taught import cannot, recipe_of, require_tokenizer, task_of
+from plmjax.use.taught import cannot, recipe_of, task_of
 
 ROWS = 32  # of a batch at most
 
@@ -45,7 +45,7 @@ class Reading:
     def __init__(self, pretrained: Pretrained, task: Any) -> None:
         recipe = recipe_of(pretrained)
         self.task = task
-        self.way = make_way(task, reader_of(pretrained, recipe), limits_of(pretrained.config, recipe), recipe)
+        self.way = make_way(task, reader_for(pretrained, task, recipe), limits_of(pretrained.config, recipe), recipe)
         self._params = pretrained.device_params
         module = pretrained.module
         self._predict = jax.jit(lambda params, batch: self.way.forward(Bound(module, params), batch, train=False)[2])
@@ -73,14 +73,14 @@ class Reading:
         return make_batch(features, rows, min(longest, most) if most else longest, self.way.padding)
 
 
-def reader_of(pretrained: Pretrained, recipe: Any) -> Reader:
+def reader_for(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
     """The reader of a network that was fine-tuned: by plmjax, or a decoder by `transformers`, without GPT's frame."""
     new = pretrained.extras.get("new_tokens")
-    config = pretrained.config
     if new:  # its table has rows for them, which the reader puts after the checkpoint's own
-        config = dataclasses.replace(config, vocab_size=min(new.values()))
-    reader = make_reader(pretrained.module.kind, config, require_tokenizer(pretrained), recipe)
-    if pretrained.module.kind == "decoder" and not new:
+        config = dataclasses.replace(pretrained.config, vocab_size=min(new.values()))
+        return reader_of(dataclasses.replace(pretrained, config=config), task, recipe)
+    reader = reader_of(pretrained, task, recipe)
+    if pretrained.module.kind == "decoder" and not writes(task, recipe):
         return dataclasses.replace(reader, frame=Frame((), (), (), class_last=True))
     return reader
 
