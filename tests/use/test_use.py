@@ -27,7 +27,7 @@ def decoder(tokenizer: Tokenizer) -> Pretrained:
 def taught(base: Pretrained, task: Classification) -> tuple[Pretrained, np.ndarray]:
     """A network with fresh heads as a fine-tuned folder gives it, and its way's logits of a text."""
     way, bound = way_of(base, task)
-    manifest = manifest_of(base, bound.module.config, recipe(), task, {})
+    manifest = manifest_of(base, bound.module.config, recipe(), way, {})
     found = Pretrained(
         bound.module.config,
         jax.tree.map(np.asarray, bound.params),
