@@ -101,6 +101,7 @@ def minis() -> Grid:
             "runs/t5_mini",
         ),
         columns=columns(),
+        text_to_text=("runs/t5_mini",),
         data="../shared/data",
     )
 

@@ -17,6 +17,9 @@ from plmjax.interop import Pretrained, load
 from plmjax.tasks.report import RESULTS
 
 
+BY_WRITING = ("classification", "regression", "spans")  # kinds of tasks that T5's paper does text to text
+
+
 @dataclass(slots=True)
 class Column:
     """A task of the grid.
@@ -48,6 +51,7 @@ class Grid:
 
     Attributes:
         checkpoints: working folders or Hugging Face directories.
+        text_to_text: those of them that do by writing what they can (T5, Sec. 2.4): classes, numbers and answers.
         data: the folder of the tasks' files.
         columns: the tasks, by the names that the table gives them.
         tasks: names of the columns to run; empty: all.
@@ -56,6 +60,7 @@ class Grid:
 
     checkpoints: tuple[str, ...]
     columns: dict[str, Column]
+    text_to_text: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     data: str = "."
     name: str = "downstream"
@@ -90,7 +95,7 @@ def run_grid(grid: Grid, workdir: Path) -> None:
                 folder = cell_folder(workdir, name, path, random)
                 if _seeds_done(folder) < column.seeds:
                     print(f"\n=== {name}: {Path(path).name}, {'random' if random else 'pre-trained'}", flush=True)
-                    _run_cell(column, Path(grid.data), pretrained, path, folder, random)
+                    _run_cell(column, grid, pretrained, path, folder, random)
 
 
 def cell_folder(workdir: Path, task: str, checkpoint: str, random: bool) -> Path:
@@ -110,14 +115,15 @@ def read_cells(grid: Grid, workdir: Path) -> Iterator[Cell]:
                         yield Cell(name, metric, Path(path).name, random, _values(found, metric))
 
 
-def _run_cell(column: Column, data: Path, pretrained: Pretrained, checkpoint: str, folder: Path, random: bool) -> None:
-    about = {"from": checkpoint, "from_random": random}
+def _run_cell(column: Column, grid: Grid, pretrained: Pretrained, path: str, folder: Path, random: bool) -> None:
+    about, data = {"from": path, "from_random": random}, Path(grid.data)
+    by_writing = path in grid.text_to_text and column.task.kind in BY_WRITING
     task = copy.deepcopy(column.task)
     task.train, task.validation = _inside(data, task.train), _inside(data, task.validation)
     task.test = tuple(_inside(data, source) for source in task.test)
 
     def run(task: Any, folder: Path) -> Results:
-        recipe = replace(column.recipe)
+        recipe = replace(column.recipe, text_to_text=by_writing)
         return finetune(
             pretrained, copy.deepcopy(task), recipe, folder, seeds=column.seeds, from_random=random, about=about
         )
