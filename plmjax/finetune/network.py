@@ -16,6 +16,7 @@ from plmjax.finetune.readers import Reader
 from plmjax.finetune.ways.base import Limits, Way
 from plmjax.interop import Pretrained
 from plmjax.interop.families import architecture_of
+from plmjax.modules import reads_characters
 from plmjax.train.checkpoints import Checkpointer
 from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
 from plmjax.train.manifest import git_revision, versions
@@ -40,6 +41,7 @@ def limits_of(config: Any, recipe: FineTune) -> Limits:
 def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
     """The checkpoint's config with the way's heads and the recipe's dropout and dtype."""
     changes: dict[str, Any] = {"heads": way.heads, "num_labels": way.num_outputs, "classes": way.num_outputs}
+    changes |= {"cells": recipe.features.cells, "normalise": recipe.features.normalise}
     if recipe.dropout is not None:
         if not 0.0 <= recipe.dropout < 1.0:
             raise UserError(f"dropout is {recipe.dropout}: it must be at least 0 and below 1.")
@@ -98,13 +100,20 @@ def manifest_of(
         "revision": git_revision(),
         "versions": versions(),
         "huggingface": {
-            "architecture": pretrained.family.architecture(config) or architecture_of(config),
+            "architecture": architecture_as(pretrained, config),
             "special": dict(pretrained.special),
             "extras": extras,
             "generation": dict(pretrained.generation),
         },
         **about,
     }
+
+
+def architecture_as(pretrained: Pretrained, config: Any) -> str:
+    """The class of `transformers` that a fine-tuned network goes into; empty for an ELMo's, which has none."""
+    if reads_characters(config):
+        return ""
+    return pretrained.family.architecture(config) or architecture_of(config)
 
 
 def save_params(writer: Checkpointer, params: Any, step: int, manifest: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ The rate and steps serve all of them, as in the paper; those of a small network 
 --config.train and --config.optimizer can set these too.
 """
 
+from functools import partial
 from typing import Any
 
 from experiments.configs.common import pick
@@ -40,4 +41,4 @@ def get_config(variant: str = "all_parameters") -> FineTune:
     updates: dict[str, Any] = {"all_parameters": AllParameters()}
     updates |= {f"adapters_{width}": Adapters(width) for width in WIDTHS}
     updates |= {"gradual_unfreezing": GradualUnfreezing()}
-    return pick({name: lambda name=name, rule=rule: moving(name, rule) for name, rule in updates.items()}, variant)
+    return pick({name: partial(moving, name, rule) for name, rule in updates.items()}, variant)
