@@ -1,6 +1,7 @@
 """Labelled examples: rows of named fields, from local files or TFDS.
 
-path or glob                    .tsv, .csv, .jsonl, .jsonl.gz; SQuAD's .json; a .zip of .jsonl files
+path or glob                    .tsv, .csv, .jsonl, .jsonl.gz; .json, SQuAD's or JSON lines; a .zip of .jsonl files
+FILE,FILE                       texts whose lines belong together: train.en.gz,train.de.gz gives the fields en and de
 tfds:NAME[/CONFIG][:SPLIT]      a TensorFlow data set, read without TensorFlow; split train by default
 """
 
@@ -8,6 +9,7 @@ import csv
 import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 from plmjax.data.files import JSON_LINES, read_lines
 from plmjax.data.sources import matching_files
+from plmjax.data.translations import split_names
 from plmjax.errors import UserError
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -43,7 +46,8 @@ def read_rows(source: str, columns: Sequence[str] = ()) -> list[Row]:
 
     Args:
         source: see the head of this file.
-        columns: names of the columns of a .tsv or .csv file without a header line; empty: its first line has them.
+        columns: names of the columns of a .tsv or .csv file without a header line, empty: its first line has them; or
+            of the lines of each of several files, empty: the files' suffixes.
 
     Raises:
         UserError: there is no such source, it holds no example, or one of its lines can't be read.
@@ -54,6 +58,8 @@ def read_rows(source: str, columns: Sequence[str] = ()) -> list[Row]:
         from plmjax.data.tfds_source import read_tfds
 
         rows = [Row(fields, f"{source}:{number}") for number, fields in enumerate(read_tfds(source), start=1)]
+    elif len(files := split_names(source)) > 1 and not Path(source).is_file():
+        rows = list(_parallel([one_file(file) for file in files], columns))
     else:
         rows = [row for path in matching_files(source) for row in _read_file(path, columns)]
     if not rows:
@@ -67,12 +73,38 @@ def _read_file(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     if path.name.endswith(JSON_LINES):
         return _json_lines(str(path), ((line.number, line.text) for line in read_lines(path)))
     if path.suffix == ".json":
-        return _squad(path)
+        return _json(path)
     if path.suffix == ".zip":
         return _zipped(path)
     raise UserError(
         f"{path} has an unknown suffix: examples are in .tsv, .csv, .jsonl, .jsonl.gz, .json or .zip files."
     )
+
+
+def one_file(pattern: str) -> Path:
+    """The one file that a path or glob stands for; UserError where there are several."""
+    found = matching_files(pattern)
+    if len(found) > 1:
+        raise UserError(f"{pattern!r} stands for {len(found)} files: of files whose lines belong together, name each.")
+    return found[0]
+
+
+def _parallel(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[Row]:
+    """A row for each line number; UserError for files of unlike numbers of lines, or without names of their own."""
+    names = list(columns) or [path.name.removesuffix(".gz").rpartition(".")[2] for path in paths]
+    if len(names) != len(paths) or max(Counter(names).values()) > 1:
+        raise UserError(
+            f"{len(paths)} files whose lines belong together are named {', '.join(names)}: give each a name of its own "
+            "with --task.columns."
+        )
+    texts = [[line.text.removeprefix(BYTE_ORDER_MARK).strip() for line in read_lines(path)] for path in paths]
+    for path, lines in zip(paths, texts, strict=True):
+        if len(lines) != len(texts[0]):
+            raise UserError(
+                f"{paths[0]} has {len(texts[0])} lines and {path} has {len(lines)}: their lines must belong together."
+            )
+    for number, cells in enumerate(zip(*texts, strict=True), start=1):
+        yield Row(dict(zip(names, cells, strict=True)), f"{paths[0]}:{number}")
 
 
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -134,12 +166,25 @@ def _decoded(place: str, line: bytes) -> str:
         raise UserError(f"{place} is not UTF-8 ({error.reason}): convert it to UTF-8, with iconv for one.") from error
 
 
-def _squad(path: Path) -> Iterator[Row]:
-    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's form or a flat list."""
+def _json(path: Path) -> Iterator[Row]:
+    """One JSON value in SQuAD's form, or an object on each line."""
+    lines = [(line.number, line.text) for line in read_lines(path)]
+    text = "".join(line for _, line in lines)
     try:
-        content = json.loads("".join(line.text for line in read_lines(path)))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno} is not JSON ({error.msg}): fetch or mend it.") from error
+        if error.msg != "Extra data":
+            raise UserError(f"{path}:{error.lineno} is not JSON ({error.msg}): fetch or mend it.") from error
+        return _json_lines(str(path), lines)
+    return _squad(path, content)
+
+
+def _squad(path: Path, content: Any) -> Iterator[Row]:
+    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`.
+
+    The value has SQuAD's form, articles of paragraphs of questions, or a flat list of questions, alone or as its
+    "data".
+    """
     flat = content if isinstance(content, list) else None
     try:
         for question in flat if flat is not None else _nested(content):
@@ -155,6 +200,9 @@ def _squad(path: Path) -> Iterator[Row]:
 
 def _nested(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for article in content["data"]:
+        if "paragraphs" not in article and "question" in article:
+            yield article
+            continue
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 yield question | {"title": article.get("title", ""), "context": paragraph["context"]}

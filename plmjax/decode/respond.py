@@ -42,11 +42,11 @@ class Request:
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
     more_rules: tuple[Rule, ...] = ()  # after those of the two before
-    frame: SourceFrame | None = None  # of a text that an encoder-decoder rewrites; None: T5's
+    frame: SourceFrame | None = None  # of a text that is rewritten; None: an encoder-decoder's is T5's
 
     def method(self, kind: str) -> Method:
         """Raises a UserError for a number out of range, samples that would all be the same, or two that do not fit."""
-        draws = kind == "decoder" or self.samples > 1 or self.best_of > 1
+        draws = (kind == "decoder" and self.frame is None) or self.samples > 1 or self.best_of > 1
         usual = 1.0 if draws and self.beams == 1 else 0.0
         temperature = usual if self.temperature is None else self.temperature
         if self.samples > 1 and temperature == 0:
@@ -119,7 +119,7 @@ def stream(network: Bound, tokenizer: Tokenizer | None, text: str, request: Requ
     if tokenizer is None:
         raise UserError("The checkpoint has no tokenizer: put its tokenizer's files into the checkpoint's directory.")
     method = request.method(network.module.kind)
-    if not isinstance(method, Sampling) or request.samples > 1:
+    if not isinstance(method, Sampling) or request.samples > 1 or request.frame is not None:
         raise UserError("Only one text that is drawn can be shown as it is written: leave out --stream.")
     yield f"> {text}\n{text}"
     settings: dict[str, Any] = {"max_new_tokens": request.max_new_tokens, "seed": request.seed}
@@ -134,6 +134,8 @@ def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Requ
         "rules": request.rules(),
         "seed": request.seed,
     }
+    if network.module.kind == "decoder" and request.frame is not None:
+        return rewrite_text(network, tokenizer, texts, **arguments, frame=request.frame)
     if network.module.kind == "decoder":
         written = continue_text(network, tokenizer, texts, **arguments)
         return [text + more for text, more in zip(texts, written, strict=True)]

@@ -30,12 +30,14 @@ class SourceFrame(NamedTuple):
         before, after: ids on either side of the text.
         start: the first id that the decoder reads.
         first: the id that it must write first, or None.
+        end: the id that ends what is written; None: the vocabulary's EOS.
     """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
     start: int
     first: int | None = None
+    end: int | None = None
 
 
 def continue_text(
@@ -61,7 +63,7 @@ def continue_text(
         remedy = "use a decoder such as GPT-2"
         raise wrong_kind(network.module, "continue a text", remedy)
     vocabulary = tokenizer.vocabulary
-    prompts = [_or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(_as_list(texts))]
+    prompts = [or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(_as_list(texts))]
     outputs = continue_prompts(
         network,
         tokenizer,
@@ -73,7 +75,7 @@ def continue_text(
         seed=seed,
         batch_size=batch_size,
     )
-    return [_decode_after(tokenizer, prompt, tokens) for prompt, tokens in zip(prompts, outputs, strict=True)]
+    return [decode_after(tokenizer, prompt, tokens) for prompt, tokens in zip(prompts, outputs, strict=True)]
 
 
 def stream_text(
@@ -94,7 +96,7 @@ def stream_text(
     if network.module.kind != "decoder":
         raise wrong_kind(network.module, "continue a text", "use a decoder such as GPT-2")
     vocabulary = tokenizer.vocabulary
-    prompt = _or_start(tokenizer.encode(text), tokenizer)
+    prompt = or_start(tokenizer.encode(text), tokenizer)
     special = np.flatnonzero(vocabulary.is_special).tolist()
     written: list[int] = []
     shown = ""
@@ -111,13 +113,13 @@ def stream_text(
         forbidden=[i for i in special if i != vocabulary.eos],
     ):
         written += tokens
-        whole = _decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+        whole = decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
         # The bytes of a character that has not been written whole decode to these marks.
         ready = whole.rstrip(UNFINISHED)
         if ready.startswith(shown) and len(ready) > len(shown):
             yield ready[len(shown) :]
             shown = ready
-    whole = _decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+    whole = decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
     if whole.startswith(shown) and len(whole) > len(shown):
         yield whole[len(shown) :]
 
@@ -134,41 +136,42 @@ def rewrite_text(
     batch_size: int = 8,
     frame: SourceFrame | None = None,
 ) -> list[str]:
-    """What an encoder-decoder writes for each text, such as a translation by a network trained on
-    that.
+    """What an encoder-decoder writes for each text, such as a translation by a network trained on that; or a decoder
+    that was fine-tuned to write a text after another and a delimiter, which its `frame` has.
 
     Text i draws from `fold_in(key(seed), i)`, whatever the batch size. [MASK] or <mask> in a text is the mask of a
     vocabulary that has one. `frame`: what stands round a text; None: as T5, EOS after it and padding to start from.
 
     Raises:
-        UserError: the network is no encoder-decoder.
+        UserError: the network is neither.
     """
-    if network.module.kind != "encoder_decoder":
+    if network.module.kind != "encoder_decoder" and (network.module.kind != "decoder" or frame is None):
         remedy = "use an encoder-decoder such as T5"
         raise wrong_kind(network.module, "rewrite a text", remedy)
     vocabulary = tokenizer.vocabulary
     if frame is None:
         vocabulary.require("eos", "pad")
         frame = SourceFrame((), (vocabulary.eos,), vocabulary.padding)
-    prompts = [[*frame.before, *_with_masks(tokenizer, text), *frame.after] for text in _as_list(texts)]
+    prompts = [[*frame.before, *ids_with_masks(tokenizer, text), *frame.after] for text in _as_list(texts)]
     if frame.first is not None:
         rules = (*rules, FirstToken(frame.first))
     outputs = continue_prompts(
         network,
         tokenizer,
         prompts,
-        spoken=[vocabulary.eos],
+        spoken=[vocabulary.eos if frame.end is None else frame.end],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
         rules=rules,
         seed=seed,
         batch_size=batch_size,
         start=frame.start,
+        end=frame.end,
     )
     return [tokenizer.decode(tokens) for tokens in outputs]
 
 
-def _with_masks(tokenizer: Tokenizer, text: str) -> list[int]:
+def ids_with_masks(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of a text, its masks included if the vocabulary has one."""
     mask = tokenizer.vocabulary.mask
     if mask is None or not MASK.search(text):
@@ -188,6 +191,7 @@ def continue_prompts(
     batch_size: int,
     rules: tuple[Rule, ...] = (),
     start: int | None = None,
+    end: int | None = None,
 ) -> list[list[int]]:
     """The new ids of each prompt, without its EOS; of the special tokens only those in `spoken` are
     drawn.
@@ -195,9 +199,12 @@ def continue_prompts(
     Prompt i draws from `fold_in(key(seed), i)`. Every batch has the same number of rows, so that
     they share a
     compilation: the last one is filled up with its last prompt. `start`: an encoder-decoder's first id; None: padding.
+    `end`: what ends a text; None: EOS.
     """
     vocabulary = tokenizer.vocabulary
-    special = np.flatnonzero(vocabulary.is_special).tolist()
+    end = vocabulary.eos if end is None else end
+    size = max(vocabulary.size, 0 if end is None else end + 1)  # a fine-tuned decoder may end with a token of its own
+    special = [*np.flatnonzero(vocabulary.is_special[: vocabulary.size]).tolist(), *range(vocabulary.size, size)]
     row_key = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))
     batch_size = min(batch_size, len(prompts)) or 1
     outputs: list[list[int]] = []
@@ -211,16 +218,15 @@ def continue_prompts(
             max_new_tokens=max_new_tokens,
             key=row_key(jnp.asarray(numbers)),
             sampling=sampling,
-            eos=vocabulary.eos,
+            eos=end,
             pad=vocabulary.padding,
             start=vocabulary.padding if start is None else start,
-            size=vocabulary.size,
+            size=size,
             forbidden=[i for i in special if i not in spoken],
             rules=rules,
         )
         outputs += [
-            _until(tokens_N[:length].tolist(), vocabulary.eos)
-            for tokens_N, length in zip(tokens_BN, lengths_B, strict=True)
+            _until(tokens_N[:length].tolist(), end) for tokens_N, length in zip(tokens_BN, lengths_B, strict=True)
         ]
     return outputs[: len(prompts)]
 
@@ -237,7 +243,8 @@ def _as_list(texts: str | Sequence[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
 
 
-def _or_start(tokens: list[int], tokenizer: Tokenizer) -> list[int]:
+def or_start(tokens: list[int], tokenizer: Tokenizer) -> list[int]:
+    """The ids of a prompt, or the vocabulary's BOS or EOS where there are none."""
     vocabulary = tokenizer.vocabulary
     start = vocabulary.bos if vocabulary.bos is not None else vocabulary.eos
     if tokens or start is None:
@@ -249,7 +256,7 @@ def _until(tokens: list[int], eos: int | None) -> list[int]:
     return tokens[: tokens.index(eos)] if eos in tokens else tokens
 
 
-def _decode_after(tokenizer: Tokenizer, prompt: list[int], new: list[int]) -> str:
+def decode_after(tokenizer: Tokenizer, prompt: list[int], new: list[int]) -> str:
     """The text of `new` as it follows `prompt`: decoded alone it would lose its first space."""
     before, whole = tokenizer.decode(prompt), tokenizer.decode(prompt + new)
     return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -50,14 +50,22 @@ def bucket_of(length: int, buckets: Sequence[int]) -> int:
     return buckets[bisect.bisect_left(buckets, length)]
 
 
-def epoch_plan(lengths: np.ndarray, batch_size: int, pool: int, seed: int, epoch: int) -> list[np.ndarray]:
+def epoch_plan(
+    lengths: np.ndarray,
+    batch_size: int,
+    pool: int,
+    seed: int,
+    epoch: int,
+    draw: Callable[[np.random.Generator], np.ndarray] | None = None,
+) -> list[np.ndarray]:
     """The rows of each batch of one pass, int64 indices; the last batch drawn may have fewer.
 
-    The rows are shuffled and cut into pools of `pool` batches. A pool's rows are sorted by length and cut into batches,
-    and the batches of the whole pass are shuffled again. With pool=1 the batches are those of the plain shuffle.
+    The rows are shuffled, or come as `draw` gives them, and are cut into pools of `pool` batches. A pool's rows are
+    sorted by length and cut into batches, and the batches of the whole pass are shuffled again. With pool=1 the batches
+    are those of the plain order.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(lengths))
+    order = rng.permutation(len(lengths)) if draw is None else draw(rng)
     batches: list[np.ndarray] = []
     size = pool * batch_size
     for start in range(0, len(order), size):

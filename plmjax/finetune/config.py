@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plmjax.finetune.updates import AllParameters
+from plmjax.finetune.writer import WriterConfig
 from plmjax.train.config import MeshConfig, OptimizerConfig
 
 
@@ -54,6 +55,8 @@ class FineTune:
     dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
     lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)  # of an ELMo
+    text_to_text: bool = False  # do every task by writing, in T5's words
+    writer: WriterConfig = field(default_factory=WriterConfig)  # of tasks that are done by writing
     language: int = 0  # number of the texts' language in a network that has several (XLM)
     dtype: str = ""  # of the network, "bfloat16" for one; empty: as the checkpoint says
     keep_seeds: bool = False  # keep every seed's checkpoint, not the best seed's alone

@@ -112,7 +112,8 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
             shutil.rmtree(folder / "checkpoints")
         write_seed(folder, result, prepared.counts, lines, identity)
     assert best is not None
-    found = Results(runs, best[0], prepared.counts, prepared.chance(), identity | prepared.measured())
+    notes = prepared.task.notes({name: split.examples for name, split in prepared.splits.items() if name != "train"})
+    found = Results(runs, best[0], prepared.counts, prepared.chance(), identity | prepared.measured(), notes)
     write(found.report(best[1]), workdir, found.as_dict())
     for kind, lengths in prepared.programs.counts().items():
         said = f"{len(lengths)} programs, for rows of {', '.join(map(str, lengths)) or 'no'} tokens"

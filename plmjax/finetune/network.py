@@ -40,7 +40,9 @@ def limits_of(config: Any, recipe: FineTune) -> Limits:
 
 def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
     """The checkpoint's config with the way's heads and the recipe's dropout and dtype."""
-    changes: dict[str, Any] = {"heads": way.heads, "num_labels": way.num_outputs, "classes": way.num_outputs}
+    changes: dict[str, Any] = {"heads": way.heads, "classes": way.num_outputs}
+    if way.num_outputs:
+        changes["num_labels"] = way.num_outputs
     changes |= {"cells": recipe.features.cells, "normalise": recipe.features.normalise}
     if recipe.dropout is not None:
         if not 0.0 <= recipe.dropout < 1.0:
@@ -79,22 +81,16 @@ def _with_new_rows(source: dict[str, Any], fresh: Any) -> dict[str, Any]:
 
 
 def manifest_of(
-    pretrained: Pretrained, config: Any, recipe: FineTune, task: Any, about: dict[str, Any]
+    pretrained: Pretrained, config: Any, recipe: FineTune, way: Way, about: dict[str, Any]
 ) -> dict[str, Any]:
     """What a checkpoint says of itself: `plmjax.load` reads the network by it, in Hugging Face's class."""
     tokenizer = pretrained.tokenizer
-    extras = dict(pretrained.extras)
+    extras = dict(pretrained.extras) | way.extras
     if pretrained.config.vocab_size < config.vocab_size:  # tokens that the tokenizer does not have
-        names = ("start", "delimiter", "extract")
-        extras["new_tokens"] = dict(zip(names, range(pretrained.config.vocab_size, config.vocab_size), strict=True))
-    labels = getattr(task, "labels", ())
-    if labels:
-        extras |= {
-            "id2label": {str(number): name for number, name in enumerate(labels)},
-            "label2id": {name: number for number, name in enumerate(labels)},
-        }
+        new = range(pretrained.config.vocab_size, config.vocab_size)
+        extras["new_tokens"] = dict(zip(way.reader.new_names, new, strict=True))
     return {
-        "config": {"model": to_json(config), "recipe": to_json(recipe), "task": to_json(task)},
+        "config": {"model": to_json(config), "recipe": to_json(recipe), "task": to_json(way.task)},
         "store": "",
         "tokenizer": tokenizer.fingerprint if tokenizer is not None else "",
         "revision": git_revision(),
@@ -103,7 +99,7 @@ def manifest_of(
             "architecture": architecture_as(pretrained, config),
             "special": dict(pretrained.special),
             "extras": extras,
-            "generation": dict(pretrained.generation),
+            "generation": way.generation(pretrained.generation),
         },
         **about,
     }

@@ -16,13 +16,14 @@ from plmjax.finetune.features import Batch, Feature, make_batch
 from plmjax.finetune.fingerprints import fingerprint, fingerprint_of_examples
 from plmjax.finetune.network import filler, limits_of, network_config
 from plmjax.finetune.programs import Programs
-from plmjax.finetune.readers import make_reader
+from plmjax.finetune.readers import reader_of
 from plmjax.finetune.readers.base import tokenizer_of
 from plmjax.finetune.results import peak_memory
 from plmjax.finetune.ways import make_way
 from plmjax.interop import Pretrained
 from plmjax.modules import build
 from plmjax.tasks.labelled import Example
+from plmjax.tasks.wordings import worded
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.schedules import make_schedule
 from plmjax.train.serialize import to_json
@@ -54,11 +55,14 @@ class Prepared:
     """
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
-        reader = make_reader(pretrained, recipe)
+        task = worded(task) if recipe.text_to_text else task
+        reader = reader_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, tokenizer_of(pretrained), task, mesh
         self.from_random = from_random
         examples = task.splits()
         self.way = make_way(task, reader, limits_of(pretrained.config, recipe), recipe)
+        self.way.prepare(examples)
+        recipe = self.way.recipe
         self.splits = {
             name: Split(found, self.way.features(found, learn=name == "train")) for name, found in examples.items()
         }
@@ -96,13 +100,18 @@ class Prepared:
         """Examples of each split."""
         return {name: len(split.examples) for name, split in self.splits.items()}
 
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """The training rows of one pass, int64 indices."""
+        split = self.splits["train"]
+        return self.task.order(rng, [split.examples[feature.example] for feature in split.features])
+
     def batch(self, features: list[Feature], rows: int) -> Batch:
         """Rows filled up to their bucket's length, and to `rows`."""
         longest = max(feature.length for feature in features)
         return make_batch(features, rows, buckets.bucket_of(longest, self.buckets), self.way.padding)
 
-    def scores(self, name: str, params: Any) -> tuple[Scores, list[Any]]:
-        """The loss and the metrics of a split, as far as it has labels, and its predictions."""
+    def scores(self, name: str, params: Any) -> tuple[Scores, list[dict[str, Any]]]:
+        """The loss and the metrics of a split, as far as it has labels, and its predictions as JSON."""
         split, rows_of_batch = self.splits[name], self.recipe.train.eval_batch_size or self.recipe.train.batch_size
         outputs: list[Any] = [None] * len(split.features)
         sums: dict[str, np.ndarray] = {}
@@ -114,14 +123,20 @@ class Prepared:
             for place, row in enumerate(rows):
                 outputs[row] = {key: value[place] for key, value in found.items()}
         predictions = self.way.predictions(split.examples, split.features, outputs)
+        rows_of: dict[int, list[Any]] = {}
+        for feature, output in zip(split.features, outputs, strict=True):
+            rows_of.setdefault(feature.example, []).append(output)
+        shown = [
+            self.way.readable(example, prediction, rows_of[number])
+            for number, (example, prediction) in enumerate(zip(split.examples, predictions, strict=True))
+        ]
         known = [number for number, example in enumerate(split.examples) if example.target is not None]
         if not known:
-            return {}, predictions
+            return {}, shown
         coefficients = self.way.coefficients()
         means = {key: float(total / weight) if weight else 0.0 for key, (total, weight) in sums.items()}
         loss = sum(coefficients.get(key, 1.0) * mean for key, mean in means.items())
-        measured = self.task.measure([split.examples[i] for i in known], [predictions[i] for i in known])
-        return {"loss": loss} | measured, predictions
+        return self.way.measure(loss, [split.examples[i] for i in known], [predictions[i] for i in known]), shown
 
     def chance(self) -> dict[str, Scores]:
         """What the answer that needs no reading scores on each split."""
@@ -160,7 +175,7 @@ class Prepared:
         count, moved = parameter_count(self.abstract.params), self.recipe.updates.moved(self.abstract.params)
         size = f"{count:,} parameters" + (f", of which {moved:,} are moved" if moved < count else "")
         return [
-            f"task: {self.task.kind}, {self.way.num_outputs} output(s); examples: {counts}{cut}",
+            f"task: {self.way.description}; examples: {counts}{cut}",
             f"network: {type(self.config).__name__}, {size}, from {source}",
             f"rows of up to {', '.join(map(str, self.buckets))} tokens, {rows.lengths.sum() / padded:.0%} of them real",
             f"{self.steps:,} steps of {self.recipe.train.batch_size} rows, {self.epoch_steps:,} an epoch; "

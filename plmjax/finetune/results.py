@@ -68,6 +68,7 @@ class Results:
         counts: {split: examples}.
         chance: {split: {metric: value}} of the answer that needs no reading.
         about: what was run.
+        notes: sentences that say how the metrics were taken.
     """
 
     runs: list[SeedResult]
@@ -75,10 +76,11 @@ class Results:
     counts: Mapping[str, int]
     chance: Mapping[str, Mapping[str, float]]
     about: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def report(self, predictions: list[dict[str, Any]]) -> Report:
         """The table; its notes name each seed's values."""
-        report = Report([], predictions=predictions)
+        report = Report([], list(self.notes), predictions)
         for split, metrics in self.runs[0].scores.items():
             for name in metrics:
                 values = [run.scores[split][name] for run in self.runs]

@@ -75,7 +75,7 @@ class SeedRun:
         """Batches without end, a pass after the other."""
         train, split, epoch = self.p.recipe.train, self.p.splits["train"], 0
         while True:
-            for rows in buckets.epoch_plan(split.lengths, train.batch_size, train.pool, self.seed, epoch):
+            for rows in buckets.epoch_plan(split.lengths, train.batch_size, train.pool, self.seed, epoch, self.p.order):
                 yield self.p.batch([split.features[row] for row in rows], train.batch_size)
             epoch += 1
 
@@ -153,7 +153,7 @@ class SeedRun:
     def _save(self, step: int, state: State) -> None:
         p = self.p
         self.best_step = step
-        manifest = manifest_of(p.pretrained, p.config, p.recipe, p.task, {"seed": self.seed})
+        manifest = manifest_of(p.pretrained, p.config, p.recipe, p.way, {"seed": self.seed})
         save_params(self.writer, state.params, step, manifest)
 
     def _score(self, params: Any) -> tuple[dict[str, Scores], list[dict[str, Any]]]:
@@ -163,8 +163,8 @@ class SeedRun:
         for name, split in p.splits.items():
             if name == "train":
                 continue
-            scores[name], predictions = p.scores(name, params)
-            for example, prediction in zip(split.examples, predictions, strict=True):
+            scores[name], shown = p.scores(name, params)
+            for example, prediction in zip(split.examples, shown, strict=True):
                 line = {"split": name, "id": example.id, "target": p.task.shown_target(example)}
-                lines.append(line | p.task.readable(prediction))
+                lines.append(line | prediction)
         return scores, lines

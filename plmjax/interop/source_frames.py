@@ -17,6 +17,8 @@ from plmjax.errors import UserError
 from plmjax.interop.generation import settings
 from plmjax.interop.pretrained import Pretrained
 
+DELIMITER = "delimiter_token_id"  # the field of a checkpoint's extras
+
 
 def source_frame(pretrained: Pretrained, source: str | None = None, target: str | None = None) -> SourceFrame:
     """The frame for a checkpoint.
@@ -55,6 +57,15 @@ def source_frame(pretrained: Pretrained, source: str | None = None, target: str 
     return SourceFrame(before, (ending,), start, first)
 
 
+def delimited_frame(pretrained: Pretrained) -> SourceFrame | None:
+    """The frame of a decoder that was fine-tuned to rewrite texts; None for one that continues them.
+
+    Its checkpoint names the token that stands after the text that it reads and ends the one that it writes.
+    """
+    delimiter = pretrained.extras.get(DELIMITER)
+    return None if delimiter is None else SourceFrame((), (delimiter,), delimiter, end=delimiter)
+
+
 def make_request(
     pretrained: Pretrained, asked: dict[str, Any], source: str | None = None, target: str | None = None, **fields: Any
 ) -> Request:
@@ -74,7 +85,9 @@ def make_request(
     wishes = {name: value for name, value in asked.items() if value is not None}
     whole = settings(generation, pretrained.special, kind, 0, wishes, usual_new_tokens=Request().max_new_tokens)
     frame = source_frame(pretrained, source, target) if kind == "encoder_decoder" and tokenizer else None
-    if frame is None and (source or target):
+    if kind == "decoder":
+        frame = delimited_frame(pretrained)
+    if kind != "encoder_decoder" and (source or target):
         raise UserError(f"{pretrained.architecture} rewrites no texts: leave out the language.")
     names = (
         "min_new_tokens", "forced_eos_token_id", "eos_token_id", "bad_words_ids", "suppress_tokens",

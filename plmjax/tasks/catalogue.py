@@ -12,9 +12,12 @@ from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.tasks.classification import Classification, Regression
+from plmjax.tasks.mixture import Mixture
 from plmjax.tasks.multiple_choice import MultipleChoice
 from plmjax.tasks.spans import Spans
 from plmjax.tasks.tagging import Tagging
+from plmjax.tasks.writing import Writing
+from plmjax.tasks.writing_catalogue import WRITING
 
 POLARITY = ("negative", "positive")
 ACCEPTABLE = ("unacceptable", "acceptable")
@@ -180,6 +183,16 @@ def copa() -> MultipleChoice:
     )
 
 
+def glue_mixture() -> Mixture:
+    """GLUE at once, without WNLI (Raffel et al. 2020, Sec. 2.3)."""
+    return Mixture(tuple(named(name) for name in GLUE if name != "wnli"))
+
+
+def super_glue_mixture() -> Mixture:
+    """SuperGLUE at once, without ReCoRD."""
+    return Mixture(tuple(named(name) for name in (*SUPER_GLUE, "copa")))
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     # kinds, all of whose fields are yours
     "classification": Classification,
@@ -187,6 +200,7 @@ TASKS: dict[str, Callable[[], Any]] = {
     "tagging": Tagging,
     "spans": Spans,
     "multiple_choice": MultipleChoice,
+    "writing": Writing,
     # GLUE and SuperGLUE
     **{name: partial(glue, name) for name in GLUE},
     **{name: partial(super_glue, name) for name in SUPER_GLUE},
@@ -203,6 +217,10 @@ TASKS: dict[str, Callable[[], Any]] = {
     "xquad": xquad,
     "race": race,
     "swag_files": swag_files,
+    # several at once, text to text
+    "glue_mixture": glue_mixture,
+    "super_glue_mixture": super_glue_mixture,
+    **WRITING,
 }
 
 
@@ -210,4 +228,6 @@ def named(name: str) -> Any:
     """A fresh task; UserError for a name that there is not."""
     if name not in TASKS:
         raise UserError(f"No task is named {name!r}: choose one of {', '.join(TASKS)}, or give a file of your own.")
-    return TASKS[name]()
+    task = TASKS[name]()
+    task.name = "" if name == task.kind else name
+    return task

@@ -15,7 +15,17 @@ from sklearn import metrics as sk
 
 from plmjax.data.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.labelled import Example, Labelled, check_metrics, label_names, number_of, text_of
+from plmjax.tasks.labelled import (
+    NONE,
+    Example,
+    Labelled,
+    check_metrics,
+    chosen,
+    is_no_answer,
+    label_names,
+    number_of,
+    text_of,
+)
 
 Labels = Sequence[int]
 
@@ -28,12 +38,25 @@ def _all_right(targets: Labels, predictions: Labels, groups: Sequence[str]) -> f
     return sum(right.values()) / len(right)
 
 
-# (targets, predictions, groups) -> value. "f1" is that of label 1, as GLUE has it for MRPC and QQP.
+def _f1(targets: Labels, predictions: Labels) -> float:
+    """Of label 1; no answer counts as the wrong one of the two labels, as in T5's code."""
+    answered = [1 - t if p == NONE else p for t, p in zip(targets, predictions, strict=True)]
+    return float(sk.f1_score(targets, answered, pos_label=1, average="binary", zero_division=0.0))
+
+
+def _macro_f1(targets: Labels, predictions: Labels) -> float:
+    """The mean over the labels that are there; no answer is no label."""
+    labels = sorted({*targets, *predictions} - {NONE})
+    return float(sk.f1_score(targets, predictions, labels=labels, average="macro", zero_division=0.0))
+
+
+# (targets, predictions, groups) -> value. "f1" is that of label 1, as GLUE has it for MRPC and QQP. A prediction may be
+# NONE, which is no label's number.
 CLASS_METRICS: dict[str, Callable[[Labels, Labels, Sequence[str]], float]] = {
     "accuracy": lambda t, p, _: float(sk.accuracy_score(t, p)),
     "matthews": lambda t, p, _: float(sk.matthews_corrcoef(t, p)),
-    "f1": lambda t, p, _: float(sk.f1_score(t, p, pos_label=1, average="binary", zero_division=0.0)),
-    "macro_f1": lambda t, p, _: float(sk.f1_score(t, p, average="macro", zero_division=0.0)),
+    "f1": lambda t, p, _: _f1(t, p),
+    "macro_f1": lambda t, p, _: _macro_f1(t, p),
     "group_exact_match": _all_right,
 }
 NUMBER_METRICS: dict[str, Callable[[Sequence[float], Sequence[float]], float]] = {
@@ -41,7 +64,8 @@ NUMBER_METRICS: dict[str, Callable[[Sequence[float], Sequence[float]], float]] =
     "spearman": lambda t, p: _correlation(stats.spearmanr, t, p),
     "squared_error": lambda t, p: float(sk.mean_squared_error(t, p)),
 }
-FALLING = frozenset({"squared_error"})  # metrics of which less is better
+NO_NUMBER = -1.0  # what no answer counts as, as in T5's code
+FALLING = frozenset({"squared_error", "perplexity"})  # metrics of which less is better
 
 
 @dataclass(slots=True)
@@ -92,15 +116,17 @@ class Classification(Labelled):
 
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         targets = [example.target for example in examples]
-        chosen = [int(np.argmax(scores)) for scores in predictions]
+        answers = [chosen(scores) for scores in predictions]
         groups = [example.group for example in examples]
-        return {name: CLASS_METRICS[name](targets, chosen, groups) for name in self.metric}
+        return {name: CLASS_METRICS[name](targets, answers, groups) for name in self.metric}
 
     def baseline(self, examples: Sequence[Example]) -> Any:
         """The commonest label."""
         return np.bincount([example.target for example in examples], minlength=len(self.labels)).astype(np.float32)
 
     def readable(self, prediction: Any) -> dict[str, Any]:
+        if is_no_answer(prediction):
+            return {"prediction": None}
         scores = np.asarray(prediction, np.float64)
         shares = np.exp(scores - scores.max())
         shares /= shares.sum()
@@ -149,7 +175,7 @@ class Regression(Labelled):
 
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         targets = [example.target for example in examples]
-        numbers = [float(prediction[0]) for prediction in predictions]
+        numbers = [NO_NUMBER if is_no_answer(prediction) else float(prediction[0]) for prediction in predictions]
         return {name: NUMBER_METRICS[name](targets, numbers) for name in self.metric}
 
     def baseline(self, examples: Sequence[Example]) -> Any:

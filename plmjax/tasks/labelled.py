@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar
 
+import numpy as np
+
 from plmjax.data.rows import Row, read_rows
 from plmjax.errors import UserError
 
@@ -41,6 +43,7 @@ class Labelled:
     """Where a task's examples come from. See data/rows.py for sources.
 
     Attributes:
+        name: of the task, with which its texts begin where it is done text to text.
         train: source of the examples that are learned.
         validation: source by which the best checkpoint is chosen; empty: see `folds`.
         test: sources that are scored once, with the best checkpoint.
@@ -54,6 +57,7 @@ class Labelled:
 
     kind: ClassVar[str]
 
+    name: str = ""
     train: str = ""
     validation: str = ""
     test: tuple[str, ...] = ()
@@ -114,9 +118,17 @@ class Labelled:
         """The metrics of predictions, by the names in `metrics`."""
         raise NotImplementedError
 
+    def order(self, rng: np.random.Generator, examples: Sequence[Example]) -> np.ndarray:
+        """The order of one pass over rows of these examples, int64 indices."""
+        return rng.permutation(len(examples))
+
     def baseline(self, examples: Sequence[Example]) -> Any:
         """The prediction that needs no reading, from the training examples; None where there is none."""
         return None
+
+    def notes(self, splits: Mapping[str, Sequence[Example]]) -> list[str]:
+        """Sentences that say how the metrics of these examples were taken."""
+        return []
 
     def readable(self, prediction: Any) -> dict[str, Any]:
         """A prediction as JSON, for the file of predictions."""
@@ -145,6 +157,19 @@ class Labelled:
             [example for example, out in zip(examples, is_out, strict=True) if not out],
             [example for example, out in zip(examples, is_out, strict=True) if out],
         )
+
+
+NONE = -1  # the number of a label for no answer
+
+
+def is_no_answer(scores: Any) -> bool:
+    """Whether a prediction is none: NaN alone, of what wrote something that is no answer."""
+    return bool(np.isnan(np.asarray(scores, np.float64)).all())
+
+
+def chosen(scores: Any) -> int:
+    """The number of the highest score; NONE, which is no label's, where there is no answer."""
+    return NONE if is_no_answer(scores) else int(np.argmax(scores))
 
 
 FIELD = re.compile(r"\{(\w+)\}")

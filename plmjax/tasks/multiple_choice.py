@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score
 
 from plmjax.data.rows import Row, read_rows
 from plmjax.errors import UserError
-from plmjax.tasks.labelled import Example, Labelled, check_metrics, text_of
+from plmjax.tasks.labelled import Example, Labelled, check_metrics, chosen, is_no_answer, text_of
 
 
 @dataclass(slots=True)
@@ -75,14 +75,16 @@ class MultipleChoice(Labelled):
         return Example(texts=texts, target=right_one(row, self.label, given), **self.identity(row))
 
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
-        chosen = [int(np.argmax(scores)) for scores in predictions]
-        return {"accuracy": float(accuracy_score([example.target for example in examples], chosen))}
+        answers = [chosen(scores) for scores in predictions]
+        return {"accuracy": float(accuracy_score([example.target for example in examples], answers))}
 
     def baseline(self, examples: Sequence[Example]) -> Any:
         """The commonest number."""
         return np.bincount([example.target for example in examples], minlength=self.count).astype(np.float32)
 
     def readable(self, prediction: Any) -> dict[str, Any]:
+        if is_no_answer(prediction):
+            return {"prediction": None}
         return {"prediction": int(np.argmax(prediction)), "scores": [float(score) for score in prediction]}
 
 

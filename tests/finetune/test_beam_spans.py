@@ -123,8 +123,8 @@ def test_the_span_that_is_told(tokenizer: Tokenizer, tmp_path: Path) -> None:
     # The class token is no start; an end before its start and a span of 4 are none; and "d" is shown better elsewhere.
     first = row([9, 3], [[9, 2], [2, 5]], [[1.0, 0.9], [0.7, 0.1]], 0.5)
     second = row([4, 2], [[3, 9], [5, 4]], [[0.9, 0.1], [0.8, 0.2]], -0.25)
-    assert way.predictions([example], features, [first, second]) == [Answer("cde", -0.25)]
-    assert way.predictions([example], features[:1], [first]) == [Answer("bcd", 0.5)]
+    assert way.predictions([example], features, [first, second]) == [Answer("cde", -0.25, pytest.approx(0.08), 2, 5)]
+    assert way.predictions([example], features[:1], [first]) == [Answer("bcd", 0.5, pytest.approx(0.04), 1, 4)]
     hopeless = row([9, 4], [[9, 9], [4, 5]], [[0.9, 0.1], [0.5, 0.5]], 0.5)
     assert way.predictions([example], features[:1], [hopeless]) == [Answer("", 0.5)]
 

@@ -1,4 +1,4 @@
-"""The readers: one line for each kind of network."""
+"""The readers: one line for each kind of network, and one for all that write."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from plmjax.finetune.readers.characters import character_reader
 from plmjax.finetune.readers.decoder import decoder_reader
 from plmjax.finetune.readers.encoder import encoder_reader, two_stream_reader
 from plmjax.finetune.readers.encoder_decoder import encoder_decoder_reader
+from plmjax.finetune.readers.text import text_reader
 from plmjax.interop import Pretrained
 
-__all__ = ["READERS", "Reader", "make_reader"]
+__all__ = ["READERS", "Reader", "make_reader", "reader_of"]
 
 # kind of network -> (checkpoint, recipe) -> Reader
 READERS: dict[str, Callable[[Pretrained, Any], Reader]] = {
@@ -23,6 +24,25 @@ READERS: dict[str, Callable[[Pretrained, Any], Reader]] = {
     "encoder_decoder": encoder_decoder_reader,
     "bidirectional": character_reader,
 }
+
+
+def reader_of(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
+    """The reader for a task: of texts where it is done by writing, else of the network's kind.
+
+    Raises:
+        UserError: the network can't do it, or the checkpoint has no tokenizer.
+    """
+    if task.kind == "mixture" and not recipe.text_to_text:
+        raise UserError(
+            "The tasks of a mixture are done text to text: take --config=experiments/configs/finetune/t5.py:mini, or "
+            "set --config.text_to_text=True."
+        )
+    return text_reader(pretrained, recipe) if writes(task, recipe) else make_reader(pretrained, recipe)
+
+
+def writes(task: Any, recipe: Any) -> bool:
+    """Whether a task is done by writing."""
+    return recipe.text_to_text or task.kind == "writing"
 
 
 def make_reader(pretrained: Pretrained, recipe: Any) -> Reader:

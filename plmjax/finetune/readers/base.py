@@ -35,7 +35,16 @@ class Reader:
 
     both_orders: ClassVar[bool] = False  # whether two texts whose order means nothing are read both ways
     every_token: ClassVar[bool] = True  # whether each token's state has seen the whole row
-    new_tokens: ClassVar[int] = 0  # rows that the token table gets beyond the checkpoint's
+
+    @property
+    def new_names(self) -> tuple[str, ...]:
+        """What the rows mean that the token table gets beyond the checkpoint's."""
+        return ()
+
+    @property
+    def new_tokens(self) -> int:
+        """How many they are."""
+        return len(self.new_names)
 
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """[B, L, D]."""

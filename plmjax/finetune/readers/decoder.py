@@ -30,7 +30,10 @@ class DecoderReader(Reader):
 
     both_orders: ClassVar[bool] = True
     every_token: ClassVar[bool] = False
-    new_tokens: ClassVar[int] = 3
+
+    @property
+    def new_names(self) -> tuple[str, ...]:
+        return ("start", "delimiter", "extract")
 
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         return network.decode(tokens_BL, None, segments_BL)

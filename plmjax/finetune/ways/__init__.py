@@ -11,7 +11,9 @@ from plmjax.finetune.ways.beam_spans import BeamSpansWay
 from plmjax.finetune.ways.choices import ChoicesWay
 from plmjax.finetune.ways.spans import SpansWay
 from plmjax.finetune.ways.tags import TagsWay
+from plmjax.finetune.ways.text_to_text import TextToTextWay
 from plmjax.finetune.ways.texts import NumbersWay, TextsWay
+from plmjax.finetune.ways.writing import WritingWay
 
 __all__ = ["OTHERS", "WAYS", "Limits", "Way", "make_way"]
 
@@ -21,6 +23,7 @@ WAYS: dict[str, type[Way]] = {
     "tagging": TagsWay,
     "spans": SpansWay,
     "multiple_choice": ChoicesWay,
+    "writing": WritingWay,
 }
 
 # name in a recipe's `way` -> (the kind of tasks that it does, the way)
@@ -29,6 +32,8 @@ OTHERS: dict[str, tuple[str, type[Way]]] = {"spans_by_beam": ("spans", BeamSpans
 
 def make_way(task: Any, reader: Reader, limits: Limits, recipe: Any) -> Way:
     """The way that the recipe names, else that of the task's kind; UserError where there is none."""
+    if recipe.text_to_text:
+        return TextToTextWay(task, reader, limits, recipe)
     if recipe.way:
         if recipe.way not in OTHERS:
             raise UserError(f"way is {recipe.way!r}: it must be empty or one of {', '.join(OTHERS)}.")

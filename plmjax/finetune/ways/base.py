@@ -16,7 +16,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.features import Feature
 from plmjax.finetune.readers.base import Reader
 from plmjax.losses.weighted import Weighted
-from plmjax.tasks.labelled import Example
+from plmjax.tasks.labelled import Example, Split
 
 Outputs = dict[str, jax.Array]
 Row = Mapping[str, np.ndarray]
@@ -54,6 +54,9 @@ class Way:
         self.task, self.reader, self.limits, self.recipe = task, reader, limits, recipe
         self.cut_rows = 0  # how many rows were cut to fit
 
+    def prepare(self, splits: Split) -> None:
+        """Sees all examples before any becomes a row, and fills in what the recipe leaves to them."""
+
     @property
     def padding(self) -> dict[str, int]:
         """What sequences are filled up with, by field."""
@@ -77,6 +80,34 @@ class Way:
     ) -> list[Any]:
         """A prediction, of the task's kind, of each example from the outputs of each feature."""
         raise NotImplementedError
+
+    def measure(self, loss: float, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+        """The loss and the task's metrics of labelled examples."""
+        return {"loss": loss} | self.task.measure(examples, predictions)
+
+    def readable(self, example: Example, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
+        """A prediction as JSON; `rows` are the outputs that it was made of."""
+        return self.task.readable(prediction)
+
+    @property
+    def description(self) -> str:
+        """What it does, in a few words."""
+        return f"{self.task.kind}, {self.num_outputs} output(s)"
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Fields of a config.json that say how the fine-tuned network is to be used."""
+        labels = getattr(self.task, "labels", ())
+        if not labels:
+            return {}
+        return {
+            "id2label": {str(number): name for number, name in enumerate(labels)},
+            "label2id": {name: number for number, name in enumerate(labels)},
+        }
+
+    def generation(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """The checkpoint's settings of generation after the fine-tuning."""
+        return dict(before)
 
     def corrupt(self, key: jax.Array, example: dict[str, jax.Array], vocabulary: Any) -> dict[str, jax.Array]:
         """No noise."""

@@ -20,7 +20,7 @@ import optax
 from plmjax.errors import UserError
 from plmjax.finetune.features import Feature
 from plmjax.finetune.ways.base import Found, Row
-from plmjax.finetune.ways.spans import SpansWay, Window, text_between
+from plmjax.finetune.ways.spans import SpansWay, Window, trimmed
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.labelled import Example
@@ -77,15 +77,17 @@ class BeamSpansWay(SpansWay):
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
     ) -> list[Any]:
         """The likeliest span of all windows; and of them the least score that there is none."""
-        spans: list[tuple[float, str]] = [(-np.inf, "") for _ in examples]
+        spans = [(-np.inf, Answer("", 0.0)) for _ in examples]
         silence = [np.inf for _ in examples]
         for feature, row in zip(features, outputs, strict=True):
             number, window = feature.example, feature.origin
             silence[number] = min(silence[number], float(row["no_answer"]))
             score, span = self._best_span(window, row)
             if score > spans[number][0] and span is not None:
-                spans[number] = score, text_between(examples[number].texts[1], *span)
-        return [Answer(text, none) for (_, text), none in zip(spans, silence, strict=True)]
+                context = examples[number].texts[1]
+                start, end = trimmed(context, *span)
+                spans[number] = score, Answer(context[start:end], 0.0, float(np.exp(score)), start, end)
+        return [best._replace(no_answer=none) for (_, best), none in zip(spans, silence, strict=True)]
 
     def _best_span(self, window: Window, row: Row) -> tuple[float, tuple[int, int] | None]:
         """The log probability and the characters of the beam's likeliest span whose start this window shows best."""

@@ -53,7 +53,9 @@ class TagsWay(Way):
         loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
         metrics = {"accuracy": Weighted.of(loss.correct, batch["tag_weights"])}
         beside = self.reader.losses(network, x_BLD, batch["tokens"], batch["segments"])
-        return {"task": loss.total} | beside, metrics, {"tags": jnp.argmax(logits_BLC, axis=-1)}
+        probabilities_BL = jnp.max(jax.nn.softmax(logits_BLC), axis=-1)
+        found = {"tags": jnp.argmax(logits_BLC, axis=-1), "probabilities": probabilities_BL}
+        return {"task": loss.total} | beside, metrics, found
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]

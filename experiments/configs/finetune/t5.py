@@ -1,0 +1,61 @@
+"""T5 (Raffel et al. 2020, Sec. 2.4, 3.1.3 and 3.7): every task is done by writing, in the paper's words.
+
+    python -m experiments.finetune --from=DIR --task=sst2 --config=experiments/configs/finetune/t5.py:VARIANT
+
+| variant | what it is | hardware, time | result |
+|---|---|---|---|
+| base | 2^18 steps of 128 rows of 512 tokens, Adafactor at 0.001; greedy | not measured | not measured |
+| search | the same, by 4 beams with length penalty 0.6: WMT, CNN/DM (Sec. 3.7) | not measured | not measured |
+| final | single tasks of GLUE and SuperGLUE: batches of 8 rows (Sec. 3.7) | not measured | not measured |
+| mini | small networks: up to 10 epochs of 32 rows, early stopping | not measured | not measured |
+
+The paper packs its rows, so that a step has up to 128 x 512 tokens; here a row is an example. Its length penalty is
+that of Wu et al. 2016, ((5 + length) / 6)^0.6, here length^0.6. --task takes a name of the catalogue, a mixture of them
+(glue_mixture), or a task of your own, whose texts begin with --task.name.
+"""
+
+from dataclasses import replace
+
+from experiments.configs.common import pick
+from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.writer import WriterConfig
+from plmjax.train.config import OptimizerConfig
+
+
+def base() -> FineTune:
+    return FineTune(
+        name="t5",
+        text_to_text=True,
+        train=TrainConfig(steps=2**18, batch_size=128, warmup_share=0.0, eval_every=5000),
+        optimizer=OptimizerConfig(name="adafactor", schedule="constant", learning_rate=1e-3),
+        dropout=0.1,
+        length=512,
+        cut=True,
+        writer=WriterConfig(target_length=512, z_loss=1e-4),
+    )
+
+
+def search() -> FineTune:
+    found = base()
+    return replace(found, name="t5_search", writer=replace(found.writer, beams=4, length_penalty=0.6))
+
+
+def final() -> FineTune:
+    found = base()
+    return replace(found, name="t5_final", train=replace(found.train, batch_size=8, eval_every=1000))
+
+
+def mini() -> FineTune:
+    found = base()
+    return replace(
+        found,
+        name="t5_mini",
+        train=TrainConfig(epochs=10.0, batch_size=32, warmup_share=0.0, patience=3),
+        length=0,
+        writer=replace(found.writer, target_length=128),
+    )
+
+
+def get_config(variant: str = "base") -> FineTune:
+    """The recipe of a variant in the table above."""
+    return pick({"base": base, "search": search, "final": final, "mini": mini}, variant)

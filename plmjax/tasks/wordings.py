@@ -1,0 +1,81 @@
+"""What T5 says of the tasks of the catalogue (Raffel et al. 2020, App. D, and the released code).
+
+A task of the catalogue has T5's prefix, its features in T5's order and its label words. Any other has its name before
+its features: "NAME text: ...". WNLI and WSC are worded as other pairs are; the paper asks for a pronoun's referent.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What T5 says of a task.
+
+    Attributes:
+        prefix: before the features.
+        fields: of the task, where T5's features are other ones than its texts: the first text is then all features.
+        step: of numbers, to the nearest multiple of which they are rounded; 0: they have three digits.
+        clean: what is changed in a text.
+    """
+
+    prefix: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    step: float = 0.0
+    clean: Callable[[str], str] = str.strip
+
+
+def without_tags(text: str) -> str:
+    """Without MultiRC's marks of sentences."""
+    return " ".join(re.sub(r"<br>|</?b>", " ", text).split())
+
+
+def with_spaces(text: str) -> str:
+    """Spaces around punctuation, as in T5's SQuAD."""
+    return " ".join(re.sub(f"([{re.escape(string.punctuation)}])", r" \1 ", text).split())
+
+
+WORDINGS: dict[str, Wording] = {
+    **{name: Wording(name) for name in ("cola", "sst2", "mrpc", "qqp", "mnli", "qnli", "rte", "wnli", "boolq", "cb")},
+    "stsb": Wording("stsb", step=0.2),
+    "super_rte": Wording("rte"),
+    "sst2_files": Wording("sst2"),
+    "cola_files": Wording("cola"),
+    "multirc": Wording(
+        "multirc",
+        {"text": "question: {question} answer: {answer} paragraph: {paragraph}", "pair": ""},
+        clean=without_tags,
+    ),
+    "wic": Wording("wic", {"text": "sentence1: {sentence1} sentence2: {sentence2} word: {word}", "pair": ""}),
+    "copa": Wording(
+        "copa",
+        {"context": "choice1: {choice1} choice2: {choice2} premise: {premise} question: {question}"},
+    ),
+    **{name: Wording("", clean=with_spaces) for name in ("squad", "squad2", "squad_files", "xquad")},
+    **{name: Wording("summarize:") for name in ("cnn_dm", "cnn_dm_files", "xsum", "xsum_files")},
+    "wmt_en_de": Wording("translate English to German:"),
+    "wmt_en_fr": Wording("translate English to French:"),
+    "wmt_en_ro": Wording("translate English to Romanian:"),
+    "wmt_ro_en": Wording("translate Romanian to English:"),
+    "multi30k_files": Wording("translate English to German:"),
+}
+
+
+def wording_of(task: Any) -> Wording:
+    """T5's of a task of the catalogue; of another its name, with a colon where the features have no names."""
+    if task.name in WORDINGS:
+        return WORDINGS[task.name]
+    colon = ":" if task.name and task.kind == "writing" else ""
+    return Wording(task.name + colon)
+
+
+def worded(task: Any) -> Any:
+    """The task with the texts of its wording; called before an example is read. It may be called twice."""
+    if task.kind == "mixture":
+        return replace(task, members=tuple(map(worded, task.members)))
+    return replace(task, **wording_of(task).fields)
