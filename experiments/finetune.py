@@ -30,7 +30,7 @@ from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.finetune.sweep import run_sweep
-from plmjax.interop import load
+from plmjax.interop.own import load_for_task
 from plmjax.tasks.report import as_table
 from plmjax.train.backend import use_deterministic_kernels
 
@@ -69,7 +69,7 @@ def main() -> None:
     source = Path(FROM.value).expanduser()
     name = _main.variant_of("task") or task.kind
     workdir = Path(WORKDIR.value or f"runs/{source.absolute().name}_{name}{'_random' if FROM_RANDOM.value else ''}")
-    pretrained = load(source, PART.value)
+    pretrained = load_for_task(source, PART.value)
 
     def run(task: Any, recipe: FineTune, folder: Path) -> Results:
         about = {"from": str(source), "part": PART.value, "from_random": FROM_RANDOM.value}

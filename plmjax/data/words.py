@@ -43,6 +43,10 @@ class WordTokenizer(FastTokenizer):
         ordinary = ~self.vocabulary.is_special
         self.vocabulary = replace(self.vocabulary, shortlist=shortlist, word_start=ordinary)
 
+    def words(self, text: str) -> list[str]:
+        """A text's words, whether they have an id or not."""
+        return [word for word, _ in SPLITS[self._split]().pre_tokenize_str(text)]
+
     def _files(self) -> dict[str, bytes]:
         return {WORDS_FILE: "".join(f"{word}\n" for word in self._words).encode()}
 

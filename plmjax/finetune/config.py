@@ -31,6 +31,15 @@ class TrainConfig:
 
 
 @dataclass(slots=True)
+class FeaturesConfig:
+    """What is above an ELMo's vectors."""
+
+    cells: int = 256  # of the LSTM that reads them, each way
+    normalise: bool = False  # bring each layer to mean 0 and variance 1 before they are mixed
+    l2: float = 0.001  # factor of the mixture's squared weights in the loss (Peters et al. 2018, Sec. 3.3)
+
+
+@dataclass(slots=True)
 class FineTune:
     """One recipe."""
 
@@ -45,6 +54,7 @@ class FineTune:
     most_answer: int = 30  # tokens of an answer
     dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
     lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)  # of an ELMo
     text_to_text: bool = False  # do every task by writing, in T5's words
     writer: WriterConfig = field(default_factory=WriterConfig)  # of tasks that are done by writing
     language: int = 0  # number of the texts' language in a network that has several (XLM)

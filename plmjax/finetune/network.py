@@ -16,6 +16,7 @@ from plmjax.finetune.readers import Reader
 from plmjax.finetune.ways.base import Limits, Way
 from plmjax.interop import Pretrained
 from plmjax.interop.families import architecture_of
+from plmjax.modules import reads_characters
 from plmjax.train.checkpoints import Checkpointer
 from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
 from plmjax.train.manifest import git_revision, versions
@@ -42,6 +43,7 @@ def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
     changes: dict[str, Any] = {"heads": way.heads, "classes": way.num_outputs}
     if way.num_outputs:
         changes["num_labels"] = way.num_outputs
+    changes |= {"cells": recipe.features.cells, "normalise": recipe.features.normalise}
     if recipe.dropout is not None:
         if not 0.0 <= recipe.dropout < 1.0:
             raise UserError(f"dropout is {recipe.dropout}: it must be at least 0 and below 1.")
@@ -94,13 +96,20 @@ def manifest_of(
         "revision": git_revision(),
         "versions": versions(),
         "huggingface": {
-            "architecture": pretrained.family.architecture(config) or architecture_of(config),
+            "architecture": architecture_as(pretrained, config),
             "special": dict(pretrained.special),
             "extras": extras,
             "generation": way.generation(pretrained.generation),
         },
         **about,
     }
+
+
+def architecture_as(pretrained: Pretrained, config: Any) -> str:
+    """The class of `transformers` that a fine-tuned network goes into; empty for an ELMo's, which has none."""
+    if reads_characters(config):
+        return ""
+    return pretrained.family.architecture(config) or architecture_of(config)
 
 
 def save_params(writer: Checkpointer, params: Any, step: int, manifest: dict[str, Any]) -> None:

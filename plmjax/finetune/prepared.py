@@ -17,6 +17,7 @@ from plmjax.finetune.fingerprints import fingerprint, fingerprint_of_examples
 from plmjax.finetune.network import filler, limits_of, network_config
 from plmjax.finetune.programs import Programs
 from plmjax.finetune.readers import reader_of
+from plmjax.finetune.readers.base import tokenizer_of
 from plmjax.finetune.results import peak_memory
 from plmjax.finetune.ways import make_way
 from plmjax.interop import Pretrained
@@ -56,7 +57,7 @@ class Prepared:
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
         task = worded(task) if recipe.text_to_text else task
         reader = reader_of(pretrained, task, recipe)
-        self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, reader.tokenizer, task, mesh
+        self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, tokenizer_of(pretrained), task, mesh
         self.from_random = from_random
         examples = task.splits()
         self.way = make_way(task, reader, limits_of(pretrained.config, recipe), recipe)

@@ -63,6 +63,18 @@ class AllParameters(Updates):
 
 
 @dataclass(slots=True)
+class HeadsAlone(Updates):
+    """The trunk stays, and what is above it moves: features (ELMo). The optimizer keeps nothing of what stays."""
+
+    def moves(self, path: str) -> bool:
+        return not (TRUNK.search(path) or EMBEDDINGS.search(path))
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
+        return only_moving(optimizer, self)
+
+
+@dataclass(slots=True)
 class LayerDecay(Updates):
     """Lower layers move less: the rate is multiplied by `rate` once for each layer above (ELECTRA, App. B; XLNet).
 
@@ -129,7 +141,7 @@ class Adapters(Updates):
 
     def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
         """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
-        return optax.masked(optimizer, lambda params: by_path(lambda path, _: self.moves(path), params))
+        return only_moving(optimizer, self)
 
 
 @dataclass(slots=True)
@@ -159,6 +171,11 @@ class GradualUnfreezing(Updates):
             return by_path(free, directions), step + 1
 
         return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
+
+
+def only_moving(optimizer: optax.GradientTransformation, rule: Updates) -> optax.GradientTransformation:
+    """The optimizer of what a rule moves."""
+    return optax.masked(optimizer, lambda params: by_path(lambda path, _: rule.moves(path), params))
 
 
 def is_free(layer: Any, depth: int, step: Any, steps: int) -> jax.Array:

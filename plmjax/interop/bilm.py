@@ -5,7 +5,6 @@ The softmax is not in such files. h5py is needed: the extra `elmo`.
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from plmjax.errors import UserError
 from plmjax.interop.tables import flatten, nest
 from plmjax.modules import Bound, build
 from plmjax.modules.elmo import BothStates, ElmoConfig
+from plmjax.modules.elmo_task import bilm_config
 from plmjax.train.checkpoints import load_params
 from plmjax.train.serialize import from_json
 
@@ -92,7 +92,7 @@ def _own(directory: Path) -> Bilm:
     config = from_json(manifest["config"]["model"])
     if not isinstance(config, ElmoConfig):
         raise UserError(f"The checkpoint in {directory} is of a {type(config).__name__} and no ELMo: use plmjax.load.")
-    return Bilm(replace(config, heads=()), {name: params[name] for name in ("embeddings", "encoder")})
+    return Bilm(bilm_config(config), {name: params[name] for name in ("embeddings", "encoder")})
 
 
 def save_bilm(bilm: Bilm, directory: str | Path) -> None:

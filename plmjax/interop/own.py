@@ -9,12 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.data.tokenizers import Tokenizer, load_tokenizer
+from plmjax.data.words import ROLES, WordTokenizer
 from plmjax.errors import UserError
+from plmjax.interop.bilm import is_released, load_bilm
 from plmjax.interop.families import BY_CLASS, architecture_of
 from plmjax.interop.huggingface import CONFIG, load_huggingface, special_of
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import flatten, nest
 from plmjax.modules import build, networks_of, reads_characters
+from plmjax.modules.elmo_task import task_config
 from plmjax.train.checkpoints import Checkpointer, find, load_params
 from plmjax.train.manifest import git_revision, versions
 from plmjax.train.serialize import from_json, to_json
@@ -58,6 +61,26 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     extras, generation = converted.get("extras", {}), converted.get("generation", {})
     taught = {name: manifest["config"][name] for name in TAUGHT if name in manifest["config"]}
     return Pretrained(config, params, architecture, tokenizer, special, extras, generation, taught)
+
+
+def load_for_task(directory: str | Path, part: str | None = None) -> Pretrained:
+    """As `load`; and an ELMo, pre-trained here or released, as the vectors below a task's network.
+
+    An ELMo has no class in `transformers`: such a `Pretrained` is for fine-tuning alone.
+    """
+    path = Path(directory).expanduser()
+    if is_released(path):
+        bilm = load_bilm(path)
+        words = WordTokenizer(list(ROLES.values()), len(ROLES), "words")
+        return Pretrained(task_config(bilm.config), bilm.params, "", words)
+    if not path.exists() or (path / CONFIG).is_file():
+        return load(path, part)
+    _, manifest = load_params(path)
+    if not reads_characters(from_json(manifest["config"]["model"])):
+        return load(path, part)
+    bilm = load_bilm(path)
+    tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
+    return Pretrained(task_config(bilm.config), bilm.params, "", tokenizer)
 
 
 def save(pretrained: Pretrained, directory: str | Path) -> None:

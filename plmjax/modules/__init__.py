@@ -26,6 +26,7 @@ from plmjax.modules import (
     distilbert,
     electra,
     elmo,
+    elmo_task,
     gpt,
     gpt3,
     lamda,
@@ -75,6 +76,7 @@ FAMILIES: dict[str, Family] = {
     "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
     "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
     "elmo": Family(elmo.ElmoConfig, elmo.Elmo, elmo.VARIANTS),
+    "elmo_task": Family(elmo_task.ElmoTaskConfig, elmo_task.ElmoTask, elmo_task.VARIANTS),
     "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
     "gpt3": Family(gpt3.GPT3Config, gpt3.GPT3, gpt3.VARIANTS),
     "gpt_neo": Family(gpt3.GPTNeoConfig, gpt3.GPTNeo, gpt3.NEO_VARIANTS),
@@ -116,7 +118,7 @@ def family_of(config: Any) -> str:
 
 def reads_characters(config: Any) -> bool:
     """Whether words come to a network by their characters: its vocabulary is that of its softmax alone."""
-    return type(config) is elmo.ElmoConfig
+    return isinstance(config, elmo.ElmoConfig)
 
 
 def build(config: Any) -> Any:
@@ -128,7 +130,7 @@ def build(config: Any) -> Any:
     if type(config) in COMPOSITES:
         return COMPOSITES[type(config)](config, {name: build(one) for name, one in networks_of(config).items()})
     name = family_of(config)
-    if config.vocab_size < 1 and not (reads_characters(config) and not config.heads):
+    if config.vocab_size < 1 and not (reads_characters(config) and "token" not in config.heads):
         raise UserError(f"the {name} config's vocab_size is {config.vocab_size}; set it to the rows of its token table")
     return FAMILIES[name].module(config)
 

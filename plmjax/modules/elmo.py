@@ -80,10 +80,15 @@ class Elmo(nn.Module):
         self.embeddings = CharacterEncoder(
             CHARACTERS, c.character_width, c.filters, c.num_highway, c.d_model, c.activation
         )
-        self.encoder = BothWays(c)
+        self.encoder = BothWays(replace(c, dropout=self.lstm_dropout))
         self.output_dropout = Dropout(c.dropout)
         if "token" in c.heads:
             self.words = Softmax(c.vocab_size, c.d_model, name="token_head")
+
+    @property
+    def lstm_dropout(self) -> float:
+        """On every LSTM layer's input."""
+        return self.config.dropout
 
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
@@ -123,7 +128,7 @@ class Elmo(nn.Module):
         memory = self.init_memory(len(characters_BLC)) if memory is None else memory
         words_BLD = self.embeddings(characters_BLC)
         ahead_NBLD, ahead = self.encoder.forward(words_BLD, memory.forward, seen_BL)
-        reversal_BL1 = _reversal(seen_BL)[..., None]
+        reversal_BL1 = reversal(seen_BL)[..., None]
         back_NBLD, back = self.encoder.backward(
             jnp.take_along_axis(words_BLD, reversal_BL1, axis=1), memory.backward, seen_BL
         )
@@ -159,7 +164,7 @@ class Softmax(nn.Module):
         return TokenHead(x, table, self.param("bias", nn.initializers.zeros_init(), (self.vocab_size,), jnp.float32))
 
 
-def _reversal(seen_BL: Array) -> Array:
+def reversal(seen_BL: Array) -> Array:
     """int32 [B, L]: where each place's word stands when a row's words are turned round; padding stays."""
     place_L = jnp.arange(seen_BL.shape[1])[None]
     return jnp.where(seen_BL, jnp.sum(seen_BL, axis=1, keepdims=True) - 1 - place_L, place_L)

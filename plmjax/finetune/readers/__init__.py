@@ -7,6 +7,7 @@ from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.finetune.readers.base import Reader
+from plmjax.finetune.readers.characters import character_reader
 from plmjax.finetune.readers.decoder import decoder_reader
 from plmjax.finetune.readers.encoder import encoder_reader, two_stream_reader
 from plmjax.finetune.readers.encoder_decoder import encoder_decoder_reader
@@ -21,6 +22,7 @@ READERS: dict[str, Callable[[Pretrained, Any], Reader]] = {
     "two_stream": two_stream_reader,
     "decoder": decoder_reader,
     "encoder_decoder": encoder_decoder_reader,
+    "bidirectional": character_reader,
 }
 
 

@@ -5,10 +5,12 @@ Legend: B batch, L length, D model width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 
 from plmjax.data.tokenizers import Tokenizer
 from plmjax.errors import UserError
@@ -51,6 +53,14 @@ class Reader:
     def tag_states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """The states that tags are read at [B, L, D]; the same but for networks that read them elsewhere."""
         return self.states(network, tokens_BL, types_BL, segments_BL)
+
+    def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        """What a text's class is read from, as sequences of one, which every class head reads: [B, 1, D]."""
+        return jnp.take_along_axis(x_BLD, index_B[:, None, None], axis=1)
+
+    def encode_words(self, words: Sequence[str]) -> list[list[int]]:
+        """The pieces of each of a text's words, which begin with what goes before a word in running text."""
+        return self.tokenizer.encode_batch(words)
 
     def losses(
         self, network: Any, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from plmjax.errors import UserError
@@ -148,11 +147,6 @@ def too_long(example: Example, tokens: int, length: int) -> UserError:
         f"{example.place} has {tokens} tokens with the special ones, and a row has {length}: shorten it, raise "
         "--config.length as far as the network has positions, or cut what is too long with --config.cut=True."
     )
-
-
-def class_states(x_BLD: jax.Array, index_B: jax.Array) -> jax.Array:
-    """The states at an index, as sequences of one, which every class head reads: [B, 1, D]."""
-    return jnp.take_along_axis(x_BLD, index_B[:, None, None], axis=1)
 
 
 def arrays_of(framed: Any) -> dict[str, np.ndarray]:

@@ -52,9 +52,10 @@ class TagsWay(Way):
         logits_BLC = network.tag_logits(x_BLD)
         loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
         metrics = {"accuracy": Weighted.of(loss.correct, batch["tag_weights"])}
+        beside = self.reader.losses(network, x_BLD, batch["tokens"], batch["segments"])
         probabilities_BL = jnp.max(jax.nn.softmax(logits_BLC), axis=-1)
         found = {"tags": jnp.argmax(logits_BLC, axis=-1), "probabilities": probabilities_BL}
-        return {"task": loss.total}, metrics, found
+        return {"task": loss.total} | beside, metrics, found
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
@@ -76,7 +77,7 @@ class TagsWay(Way):
         tokenizer = self.reader.tokenizer
         before = tokenizer.sentence_prefix
         words = [before * (index > 0) + word for example in examples for index, word in enumerate(example.texts)]
-        pieces = tokenizer.encode_batch(words)
+        pieces = self.reader.encode_words(words)
         unknown = tokenizer.vocabulary.unk
         if unknown is None and not all(pieces):
             raise UserError(f"The tokenizer takes the word {words[pieces.index([])]!r} for nothing: leave it out.")

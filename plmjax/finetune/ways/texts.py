@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.finetune.features import Feature
-from plmjax.finetune.ways.base import Found, Row, Way, arrays_of, class_states
+from plmjax.finetune.ways.base import Found, Row, Way, arrays_of
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.labelled import Example
@@ -57,7 +57,7 @@ class RowsWay(Way):
         """The states of the class tokens [B, R, 1, D], and the reader's losses."""
         rows = {name: _flat(batch[name]) for name in ("tokens", "token_types", "segments")}
         x_BLD = self.reader.states(network, rows["tokens"], rows["token_types"], rows["segments"])
-        states = class_states(x_BLD, batch["class_index"].reshape(-1))
+        states = self.reader.class_states(network, x_BLD, batch["class_index"].reshape(-1), rows["segments"])
         losses = self.reader.losses(network, x_BLD, rows["tokens"], rows["segments"])
         return states.reshape(*batch["class_index"].shape, 1, -1), losses
 

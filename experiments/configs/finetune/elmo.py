@@ -1,0 +1,38 @@
+"""ELMo's vectors as features (Peters et al. 2018, Sec. 3.2 and 3.3): the biLM stays, a small network above it learns.
+
+    python -m experiments.finetune --from=DIR --task=sst2 --config=experiments/configs/finetune/elmo.py:VARIANT
+
+| variant | what it is | hardware, time | result |
+|---|---|---|---|
+| base | Adam at 0.001, up to 20 epochs of 32 rows, dropout 0.5, l2 0.001 of the mixture | not measured | not measured |
+| average | the mixture is held near the average of the layers: l2 1 (Table 2) | not measured | not measured |
+
+The paper puts the vectors into the best network of each task; here it is an LSTM each way under a linear map.
+"""
+
+from dataclasses import replace
+
+from experiments.configs.common import pick
+from plmjax.finetune.config import FeaturesConfig, FineTune, TrainConfig
+from plmjax.finetune.updates import HeadsAlone
+from plmjax.train.config import OptimizerConfig
+
+
+def base() -> FineTune:
+    return FineTune(
+        name="elmo",
+        train=TrainConfig(epochs=20.0, batch_size=32, warmup_share=0.0, patience=3),
+        optimizer=OptimizerConfig(learning_rate=1e-3, schedule="constant", clip_norm=5.0),
+        updates=HeadsAlone(),
+        features=FeaturesConfig(cells=256, l2=1e-3),
+        dropout=0.5,
+    )
+
+
+def average() -> FineTune:
+    return replace(base(), name="elmo_average", features=FeaturesConfig(cells=256, l2=1.0))
+
+
+def get_config(variant: str = "base") -> FineTune:
+    """The recipe of a variant in the table above."""
+    return pick({"base": base, "average": average}, variant)

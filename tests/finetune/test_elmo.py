@@ -1,0 +1,144 @@
+"""ELMo's vectors as features: what is read, what moves, and that the same vectors come out as of the biLM alone."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import plmjax
+from plmjax.data.words import ROLES, WordTokenizer
+from plmjax.errors import UserError
+from plmjax.finetune.config import FineTune
+from plmjax.finetune.features import make_batch
+from plmjax.finetune.loop import finetune
+from plmjax.finetune.network import filler, limits_of
+from plmjax.finetune.readers import make_reader
+from plmjax.finetune.updates import HeadsAlone
+from plmjax.finetune.ways import make_way
+from plmjax.interop import Pretrained
+from plmjax.interop.bilm import Bilm, load_bilm
+from plmjax.interop.own import load_for_task
+from plmjax.interop.tables import flatten
+from plmjax.modules import Bound, build
+from plmjax.modules.elmo import VARIANTS
+from plmjax.modules.elmo_task import bilm_config, task_config
+from tests.finetune.kit import recipe, way_of
+from tests.finetune.test_loop import make_task
+from tests.finetune.test_ways import tasks
+
+SPLITTER = WordTokenizer(list(ROLES.values()), 3, "words")
+
+
+def given(**changes: Any) -> FineTune:
+    """With a small network above."""
+    found = recipe(**changes)
+    found.features.cells = 12
+    found.updates = HeadsAlone()
+    return found
+
+
+@pytest.fixture(scope="module")
+def elmo() -> Pretrained:
+    """A biLM of random parameters."""
+    config = replace(task_config(VARIANTS["tiny"]), unroll=False)
+    module = build(bilm_config(config))
+    params = jax.tree.map(np.asarray, jax.jit(lambda: module.init(jax.random.key(0))["params"])())
+    return Pretrained(config, params, "", SPLITTER)
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging"])
+def test_vectors_are_the_bilms_and_padding_counts_for_nothing(kind: str, elmo: Pretrained, tmp_path: Path) -> None:
+    task = tasks(tmp_path)[kind]
+    if kind == "classification":
+        task.pair = ""
+    examples = task.splits()["train"]
+    way, bound = way_of(elmo, task, given())
+    features = way.features(examples, learn=True)
+    params, fresh, _ = filler(elmo, way.reader)(bound.params)
+    assert {"mix_weights", "mix_gamma"} < set(fresh) and not any("encoder/" in name for name in fresh)
+    longest = max(feature.length for feature in features)
+    batch, wide = (make_batch(features, 4, length, way.padding) for length in (longest, longest + 5))
+    words = [SPLITTER.words(example.texts[0]) if kind == "classification" else example.texts for example in examples]
+    assert longest == max(map(len, words)) + 2
+    table = way.reader.tokenizer.spelled(elmo.config.characters)  # type: ignore[attr-defined]
+    embed = jax.jit(lambda characters: Bound(bound.module, params).embed(characters)[0])
+    layers = embed(jnp.asarray(table[batch["tokens"].reshape(4, -1)]))
+    alone, _ = Bilm(bilm_config(elmo.config), elmo.params).embed(words)
+    for row, sentence in enumerate(words):
+        np.testing.assert_allclose(layers[:, row, 1 : len(sentence) + 1], alone[row], atol=1e-5)
+
+    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, False))
+    (losses, _, outputs), (others, _, again) = forward(params, batch), forward(params, wide)
+    assert losses["task"].mean() == pytest.approx(float(others["task"].mean()), rel=1e-5)
+    assert float(losses["mix"].mean()) == 0.0 and way.coefficients() == {"mix": 0.001}
+    for name, output in outputs.items():
+        np.testing.assert_allclose(output, np.asarray(again[name])[..., : output.shape[-1]], atol=1e-5)
+    heavy = params | {"mix_weights": jnp.asarray([1.0, 2.0, -1.0])}
+    assert forward(heavy, batch)[0]["mix"].mean() == pytest.approx(6.0)
+
+
+def test_a_text_and_two(elmo: Pretrained, tmp_path: Path) -> None:
+    way = bare_way(elmo, tasks(tmp_path)["classification"])
+    features = way.features(way.task.splits()["train"][:1], learn=True)
+    named = [way.reader.tokenizer.piece(token) for token in features[0].sequences["tokens"][0]]
+    assert named == ["<S>", "a", "good", "film", "</S>", "<S>", "it", "was", "</S>"]
+    assert way.reader.tokenizer.encode_batch(["<S> don't"])[0][1] != 1  # a mark's name is a word, and is cut as one
+
+
+def bare_way(elmo: Pretrained, task: Any) -> Any:
+    """Without a network."""
+    return make_way(task, make_reader(elmo, given()), limits_of(elmo.config, given()), given())
+
+
+def test_a_tagged_word_is_one_word(elmo: Pretrained, tmp_path: Path) -> None:
+    way = bare_way(elmo, tasks(tmp_path)["tagging"])
+    example = replace(way.task.splits()["train"][0], texts=("don't", "U.S.-led", "it", "film"))
+    (feature,) = way.features([example], learn=True)
+    assert feature.length == 6 and feature.origin.tolist() == [1, 2, 3, 4]
+
+
+def test_answers_are_refused(elmo: Pretrained, tmp_path: Path) -> None:
+    way = bare_way(elmo, tasks(tmp_path)["spans"])
+    with pytest.raises(UserError, match="can't tell where in a text its tokens stand"):
+        way.features(way.task.splits()["train"], learn=True)
+
+
+def test_only_what_is_above_moves(elmo: Pretrained, tmp_path: Path) -> None:
+    finetune(elmo, make_task(tmp_path), given(steps=3, buckets=1), tmp_path / "run", devices=jax.devices()[:1])
+    with pytest.raises(UserError, match="use plmjax.load_bilm"):
+        plmjax.load(tmp_path / "run")
+    bilm, again = load_bilm(tmp_path / "run"), load_for_task(tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, bilm.params, elmo.params)
+    jax.tree.map(np.testing.assert_array_equal, again.params, elmo.params)
+    assert replace(bilm.config, dropout=0.0) == replace(bilm_config(elmo.config), dropout=0.0)
+    assert again.tokenizer is not None and again.tokenizer.fingerprint == SPLITTER.fingerprint
+
+
+def test_the_gradient_is_of_what_is_above(elmo: Pretrained, tmp_path: Path) -> None:
+    task = tasks(tmp_path)["classification"]
+    examples = task.splits()["train"]
+    way, bound = way_of(elmo, task, given())
+    batch = make_batch(way.features(examples, learn=True), 3, 12, way.padding)
+
+    def loss(params: Any) -> jax.Array:
+        losses, _ = way.losses(Bound(bound.module, params), batch, None, True)
+        return losses["task"].mean()
+
+    gradient = flatten(jax.device_get(jax.jit(jax.grad(loss))(bound.params)))
+    moving = {path for path, leaf in gradient.items() if np.any(leaf)}
+    assert {"mix_weights", "mix_gamma", "class_head/kernel", "task/inward/kernel"} <= moving
+    assert not any(path.startswith(("embeddings/", "encoder/")) for path in moving)
+
+
+@pytest.mark.slow
+def test_it_learns(elmo: Pretrained, tmp_path: Path) -> None:
+    """Layers of random parameters differ little from word to word, until each is brought to variance 1."""
+    recipe_ = given(epochs=12.0)
+    recipe_.features.normalise = True
+    recipe_.optimizer.learning_rate = 1e-2
+    found = finetune(elmo, make_task(tmp_path), recipe_, tmp_path / "run", devices=jax.devices()[:1])
+    assert found.best.scores[str(tmp_path / "test.tsv")]["accuracy"] > 0.85
