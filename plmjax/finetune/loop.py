@@ -11,6 +11,7 @@ import jax
 
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
+from plmjax.finetune.pictures import by_length, draw_all
 from plmjax.finetune.prepared import Prepared
 from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
 from plmjax.finetune.seed import SeedRun
@@ -34,8 +35,8 @@ def finetune(
     """Fine-tunes with each seed and writes what is found.
 
     WORKDIR gets checkpoints/ and tokenizer/ of the seed with the best validation, which `plmjax.load` reads,
-    results.json, results.txt and that seed's predictions.jsonl; and seed_N/ for each seed, with its metrics.jsonl,
-    results and predictions. A seed whose results are there is not run again.
+    results.json, results.txt, that seed's predictions.jsonl and pictures; and seed_N/ for each seed, with its
+    metrics.jsonl, results and predictions. A seed whose results are there is not run again.
 
     Args:
         pretrained: from `plmjax.load`.
@@ -113,7 +114,12 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
         write_seed(folder, result, prepared.counts, lines, identity)
     assert best is not None
     found = Results(runs, best[0], prepared.counts, prepared.chance(), identity | prepared.measured())
-    write(found.report(best[1]), workdir, found.as_dict())
+    lines = best[1]
+    groups = by_length(prepared.task.kind, lines, prepared.lengths(), prepared.buckets)
+    write(found.report(lines), workdir, found.as_dict() | {"by_length": groups})
+    labels = getattr(prepared.task, "labels", ())
+    for file in draw_all(workdir, prepared.task.kind, labels, lines, groups, [run.seed for run in runs]):
+        print(f"picture: {file}", flush=True)
     for kind, lengths in prepared.programs.counts().items():
         said = f"{len(lengths)} programs, for rows of {', '.join(map(str, lengths)) or 'no'} tokens"
         print(f"compiled for {kind}: {said}, in {prepared.programs.seconds[kind]:.1f} s", flush=True)
