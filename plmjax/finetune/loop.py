@@ -13,6 +13,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.pictures import by_length, draw_all
 from plmjax.finetune.prepared import Prepared
+from plmjax.finetune.progress import forget
 from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
 from plmjax.finetune.seed import SeedRun
 from plmjax.interop import Pretrained
@@ -36,7 +37,9 @@ def finetune(
 
     WORKDIR gets checkpoints/ and tokenizer/ of the seed with the best validation, which `plmjax.load` reads,
     results.json, results.txt, that seed's predictions.jsonl and pictures; and seed_N/ for each seed, with its
-    metrics.jsonl, results and predictions. A seed whose results are there is not run again.
+    metrics.jsonl, results and predictions. A seed that was broken off goes on from its last validation, or from where
+    SIGTERM or SIGINT met it, which end the program with status 75 after saving; the results are the same. A seed whose
+    results are there is not run again.
 
     Args:
         pretrained: from `plmjax.load`.
@@ -97,7 +100,7 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
     for seed in range(prepared.recipe.train.seed, prepared.recipe.train.seed + seeds):
         folder = workdir / f"seed_{seed}"
         known = read_seed(folder, identity)
-        result, lines = known or SeedRun(prepared, seed, folder).run()
+        result, lines = known or SeedRun(prepared, seed, folder, identity).run()
         runs.append(result)
         is_best = best is None or _is_better(prepared, result, best[0])
         if is_best or best is None:
@@ -112,6 +115,7 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
         elif not prepared.recipe.keep_seeds:
             shutil.rmtree(folder / "checkpoints")
         write_seed(folder, result, prepared.counts, lines, identity)
+        forget(folder)
     assert best is not None
     found = Results(runs, best[0], prepared.counts, prepared.chance(), identity | prepared.measured())
     lines = best[1]
