@@ -161,5 +161,3 @@ def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> N
         way_of(checkpoint(tokenizer, "gpt"), task)
     with pytest.raises(UserError, match="A LamdaConfig has no class head"):
         way_of(checkpoint(tokenizer, "lamda"), task)
-    with pytest.raises(UserError, match="of the family 't5_shared' has no heads to fine-tune here"):
-        way_of(checkpoint(tokenizer, "t5_shared"), task)
