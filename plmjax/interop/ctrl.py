@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family
-from plmjax.interop.gpt import INPUTS, bare, causal_lm
+from plmjax.interop.gpt import INPUTS, bare, causal_lm, classify
+from plmjax.interop.heads import num_labels
 from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules.ctrl import CTRLConfig
 
@@ -33,7 +34,9 @@ def table(config: CTRLConfig, architecture: str, special: Mapping[str, int]) -> 
         *layer_norm(f"{ours}/mlp_norm", f"{theirs}.layernorm2", layers),
         *layer_norm("decoder/final_norm", "transformer.layernorm"),
     ]
-    if architecture == "CTRLLMHeadModel":
+    if config.classes:
+        entries.append(Entry(("class_head/kernel",), "classifier.weight", LINEAR))
+    if architecture == "CTRLLMHeadModel":  # the others' checkpoints have no such bias
         entries.append(Entry(("token_head/bias",), "lm_head.bias", SAME))
     return entries
 
@@ -51,6 +54,7 @@ def read_config(given: JSON, names: set[str]) -> CTRLConfig:
         norm_eps=c["layer_norm_epsilon"],
         dropout=c["resid_pdrop"],
         init_std=c["initializer_range"],
+        classes=num_labels(c) if "classifier.weight" in names else 0,
     )
 
 
@@ -73,11 +77,13 @@ def write_config(config: CTRLConfig, special: Mapping[str, int]) -> JSON:
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
         "initializer_range": config.init_std,
-    }
+    } | ({"num_labels": config.classes} if config.classes else {})
 
 
 def choose(names: set[str], stated: str | None) -> str:
-    """The class with the head where its bias is there."""
+    """The class with the head where it is there."""
+    if "classifier.weight" in names:
+        return "CTRLForSequenceClassification"
     return "CTRLLMHeadModel" if "lm_head.bias" in names or stated == "CTRLLMHeadModel" else "CTRLModel"
 
 
@@ -85,7 +91,7 @@ CTRL = Family(
     model_type="ctrl",
     prefix="transformer.",
     bare="CTRLModel",
-    forward={"CTRLModel": bare, "CTRLLMHeadModel": causal_lm},
+    forward={"CTRLModel": bare, "CTRLLMHeadModel": causal_lm, "CTRLForSequenceClassification": classify},
     inputs=lambda architecture: INPUTS,
     ignored=r"pos_encoding",
     read_config=read_config,
@@ -94,5 +100,5 @@ CTRL = Family(
     choose=choose,
     special={},
     ours=(CTRLConfig,),
-    architecture=lambda config: "CTRLLMHeadModel",
+    architecture=lambda config: "CTRLForSequenceClassification" if config.classes else "CTRLLMHeadModel",
 )

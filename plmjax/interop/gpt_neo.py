@@ -5,7 +5,8 @@ from functools import partial
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
-from plmjax.interop.gpt import INPUTS, bare, causal_lm, choose
+from plmjax.interop.gpt import INPUTS, bare, causal_lm, choose, class_entries, classify
+from plmjax.interop.heads import num_labels
 from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_in, heads_out, layer_norm
 from plmjax.modules.gpt3 import GPTNeoConfig
 
@@ -40,6 +41,7 @@ def table(config: GPTNeoConfig, architecture: str, special: Mapping[str, int]) -
         *layer_norm(f"{ours}/attention_norm", f"{theirs}.ln_1", layers),
         *layer_norm(f"{ours}/mlp_norm", f"{theirs}.ln_2", layers),
         *layer_norm("decoder/final_norm", "transformer.ln_f"),
+        *class_entries(config),
     ]
 
 
@@ -66,6 +68,7 @@ def read_config(given: JSON, names: set[str]) -> GPTNeoConfig:
         dropout=c["resid_dropout"],
         attention_dropout=c["attention_dropout"],
         init_std=c["initializer_range"],
+        classes=num_labels(c) if "score.weight" in names else 0,
     )
 
 
@@ -101,21 +104,21 @@ def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
         "embed_dropout": config.dropout,
         "attention_dropout": config.attention_dropout,
         "initializer_range": config.init_std,
-    }
+    } | ({"num_labels": config.classes} if config.classes else {})
 
 
 GPT_NEO = Family(
     model_type="gpt_neo",
     prefix="transformer.",
     bare="GPTNeoModel",
-    forward={"GPTNeoModel": bare, "GPTNeoForCausalLM": causal_lm},
+    forward={"GPTNeoModel": bare, "GPTNeoForCausalLM": causal_lm, "GPTNeoForSequenceClassification": classify},
     inputs=lambda architecture: INPUTS,
     ignored=r"h\.\d+\.attn\.attention\.(bias|masked_bias)",
     read_config=read_config,
     write_config=write_config,
     table=table,
-    choose=partial(choose, head="GPTNeoForCausalLM"),
+    choose=partial(choose, head="GPTNeoForCausalLM", classifier="GPTNeoForSequenceClassification"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
     ours=(GPTNeoConfig,),
-    architecture=lambda config: "GPTNeoForCausalLM",
+    architecture=lambda config: "GPTNeoForSequenceClassification" if config.classes else "GPTNeoForCausalLM",
 )

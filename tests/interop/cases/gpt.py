@@ -16,11 +16,13 @@ LOCAL = NEO | {"num_layers": 3, "attention_types": [[["local"], 3]], "window_siz
 CASES = [
     Case("CTRLModel", CTRL, (STATE,)),
     Case("CTRLLMHeadModel", CTRL, shifted=True),
+    Case("CTRLForSequenceClassification", CTRL | CLASSES, pooled=("logits",), pooled_at=None, labels=3),
     Case("GPT2Model", GPT2, (STATE,)),
     Case("GPT2LMHeadModel", GPT2, shifted=True),
     Case("GPT2ForSequenceClassification", GPT2 | CLASSES, pooled=("logits",), pooled_at=None, labels=3),
     Case("GPTNeoModel", NEO, (STATE,)),
     Case("GPTNeoForCausalLM", NEO, shifted=True),
+    Case("GPTNeoForSequenceClassification", NEO | CLASSES, pooled=("logits",), pooled_at=None, labels=3),
     Case("GPTNeoForCausalLM", LOCAL, name="GPTNeoForCausalLM-local", shifted=True),
     Case("OpenAIGPTModel", GPT, (STATE,)),
     Case("OpenAIGPTLMHeadModel", GPT, shifted=True),
