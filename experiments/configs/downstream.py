@@ -47,7 +47,7 @@ def columns() -> dict[str, Column]:
         "cola": Column(
             task("cola_files", train="cola/in_domain_train.tsv", test=("cola/in_domain_dev.tsv",)),
             ("matthews",),
-            recipe(3.0),
+            recipe(2.0),
             ALL,
         ),
         "conll2003": Column(
@@ -61,7 +61,7 @@ def columns() -> dict[str, Column]:
                 "aeslc_files",
                 train="aeslc_email_subject/train.jsonl.gz",
                 test=("aeslc_email_subject/test.jsonl.gz",),
-                limit=3_000,
+                limit=2_000,
                 metric=("rougeL", "perplexity"),
             ),
             ("rougeL", "perplexity"),
@@ -73,11 +73,11 @@ def columns() -> dict[str, Column]:
                 "multi30k_files",
                 train="multi30k/train.en.gz,multi30k/train.de.gz",
                 test=("multi30k/test_2016_flickr.en.gz,multi30k/test_2016_flickr.de.gz",),
-                limit=10_000,
+                limit=5_000,
                 metric=("bleu", "perplexity"),
             ),
             ("bleu", "perplexity"),
-            recipe(3.0, writer=caption),
+            recipe(2.0, writer=caption),
             WRITERS,
         ),
         "xquad_en": Column(

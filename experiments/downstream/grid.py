@@ -15,8 +15,7 @@ from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained, load
 from plmjax.tasks.report import RESULTS
-
-BY_WRITING = ("classification", "regression", "spans")  # kinds of tasks that T5's paper does text to text
+from plmjax.tasks.text_forms import FORMS
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ class Grid:
 
     Attributes:
         checkpoints: working folders or Hugging Face directories.
-        text_to_text: those of them that do by writing what they can (T5, Sec. 2.4): classes, numbers and answers.
+        text_to_text: those of them that do all that has a form in words by writing (T5, Sec. 2.4).
         data: the folder of the tasks' files.
         columns: the tasks, by the names that the table gives them.
         tasks: names of the columns to run; empty: all.
@@ -116,7 +115,7 @@ def read_cells(grid: Grid, workdir: Path) -> Iterator[Cell]:
 
 def _run_cell(column: Column, grid: Grid, pretrained: Pretrained, path: str, folder: Path, random: bool) -> None:
     about, data = {"from": path, "from_random": random}, Path(grid.data)
-    by_writing = path in grid.text_to_text and column.task.kind in BY_WRITING
+    by_writing = path in grid.text_to_text and column.task.kind in FORMS
     task = copy.deepcopy(column.task)
     task.train, task.validation = _inside(data, task.train), _inside(data, task.validation)
     task.test = tuple(_inside(data, source) for source in task.test)

@@ -11,7 +11,9 @@ import jax
 
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
+from plmjax.finetune.pictures import by_length, draw_all
 from plmjax.finetune.prepared import Prepared
+from plmjax.finetune.progress import forget
 from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
 from plmjax.finetune.seed import SeedRun
 from plmjax.interop import Pretrained
@@ -34,8 +36,10 @@ def finetune(
     """Fine-tunes with each seed and writes what is found.
 
     WORKDIR gets checkpoints/ and tokenizer/ of the seed with the best validation, which `plmjax.load` reads,
-    results.json, results.txt and that seed's predictions.jsonl; and seed_N/ for each seed, with its metrics.jsonl,
-    results and predictions. A seed whose results are there is not run again.
+    results.json, results.txt, that seed's predictions.jsonl and pictures; and seed_N/ for each seed, with its
+    metrics.jsonl, results and predictions. A seed that was broken off goes on from its last validation, or from where
+    SIGTERM or SIGINT met it, which end the program with status 75 after saving; the results are the same. A seed whose
+    results are there is not run again.
 
     Args:
         pretrained: from `plmjax.load`.
@@ -96,7 +100,7 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
     for seed in range(prepared.recipe.train.seed, prepared.recipe.train.seed + seeds):
         folder = workdir / f"seed_{seed}"
         known = read_seed(folder, identity)
-        result, lines = known or SeedRun(prepared, seed, folder).run()
+        result, lines = known or SeedRun(prepared, seed, folder, identity).run()
         runs.append(result)
         is_best = best is None or _is_better(prepared, result, best[0])
         if is_best or best is None:
@@ -111,10 +115,16 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
         elif not prepared.recipe.keep_seeds:
             shutil.rmtree(folder / "checkpoints")
         write_seed(folder, result, prepared.counts, lines, identity)
+        forget(folder)
     assert best is not None
     notes = prepared.task.notes({name: split.examples for name, split in prepared.splits.items() if name != "train"})
     found = Results(runs, best[0], prepared.counts, prepared.chance(), identity | prepared.measured(), notes)
-    write(found.report(best[1]), workdir, found.as_dict())
+    lines = best[1]
+    groups = by_length(prepared.task.kind, lines, prepared.lengths(), prepared.buckets)
+    write(found.report(lines), workdir, found.as_dict() | {"by_length": groups})
+    labels = getattr(prepared.task, "labels", ())
+    for file in draw_all(workdir, prepared.task.kind, labels, lines, groups, [run.seed for run in runs]):
+        print(f"picture: {file}", flush=True)
     for kind, lengths in prepared.programs.counts().items():
         said = f"{len(lengths)} programs, for rows of {', '.join(map(str, lengths)) or 'no'} tokens"
         print(f"compiled for {kind}: {said}, in {prepared.programs.seconds[kind]:.1f} s", flush=True)

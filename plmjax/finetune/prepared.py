@@ -105,6 +105,14 @@ class Prepared:
         split = self.splits["train"]
         return self.task.order(rng, [split.examples[feature.example] for feature in split.features])
 
+    def lengths(self) -> dict[str, list[int]]:
+        """Tokens of each example's longest row, of every split but the training examples."""
+        found = {name: [0] * len(split.examples) for name, split in self.splits.items() if name != "train"}
+        for name, tokens in found.items():
+            for feature in self.splits[name].features:
+                tokens[feature.example] = max(tokens[feature.example], feature.length)
+        return found
+
     def batch(self, features: list[Feature], rows: int) -> Batch:
         """Rows filled up to their bucket's length, and to `rows`."""
         longest = max(feature.length for feature in features)

@@ -1,10 +1,10 @@
-"""One run of a prepared task: it trains with one seed, keeps the best step and scores it."""
+"""One run of a prepared task: it trains with one seed, keeps the best step and scores it; it resumes by itself."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,52 +16,70 @@ from plmjax.finetune import buckets
 from plmjax.finetune.features import Batch
 from plmjax.finetune.network import manifest_of, save_params
 from plmjax.finetune.prepared import Prepared, Scores
+from plmjax.finetune.progress import Progress, Saver, find_progress, forget
 from plmjax.finetune.results import SeedResult, better
-from plmjax.train.checkpoints import Checkpointer, find, restore_params
+from plmjax.train.checkpoints import Checkpoint, Checkpointer, find, restore, restore_params
+from plmjax.train.loop import EXIT_STOPPED
 from plmjax.train.metrics import Interval, finite
 from plmjax.train.reporting import Reporter
+from plmjax.train.signals import Stop, stop_signals
 from plmjax.train.state import State, create_state
+
+SAVE_SECONDS = 600.0  # between two saves of the whole state where validations are further apart
 
 
 class SeedRun:
-    """A run with `seed` in `folder`, which gets metrics.jsonl and the best step's checkpoint."""
+    """A run with `seed` in `folder`, which gets metrics.jsonl, the best step's checkpoint and the state to resume from.
 
-    def __init__(self, prepared: Prepared, seed: int, folder: Path) -> None:
-        self.p, self.seed, self.folder = prepared, seed, folder
-        self.best: float | None = None
-        self.best_step = 0
-        self.worse_in_a_row = 0
+    `identity` is what its result depends on: a broken-off run of another is refused.
+    """
+
+    def __init__(self, prepared: Prepared, seed: int, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.p, self.seed, self.folder, self.identity = prepared, seed, folder, identity
 
     def run(self) -> tuple[SeedResult, list[dict[str, Any]]]:
         """Trains, and scores the best step on every split: the result, and a line for each example."""
-        p, config = self.p, self._reported()
-        if (self.folder / "checkpoints").exists():
-            shutil.rmtree(self.folder / "checkpoints")  # of a run that was broken off
+        p, found = self.p, find_progress(self.folder, self.identity)
+        checkpoint, self.progress = found or (None, Progress())
+        if checkpoint is None:
+            forget(self.folder)
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # of a run that was broken off early
         self.folder.mkdir(parents=True, exist_ok=True)
-        began, self.evaluating, compiled = time.perf_counter(), 0.0, dict(p.programs.seconds)
+        self.began, self.evaluating, self.compiled = time.perf_counter(), 0.0, dict(p.programs.seconds)
+        self.before = self.progress.seconds, self.progress.train_seconds
         self.writer = Checkpointer(self.folder / "checkpoints", keep=1)
-        self.reporter = Reporter(self.folder, config, 0)
+        self.saver = Saver(self.folder, self.identity)
+        self.reporter = Reporter(self.folder, self._reported(), checkpoint.step if checkpoint else 0)
         try:
-            state, steps = self._train(self._start())
-            trained = time.perf_counter() - began - self.evaluating
+            state, steps = self._train(self._start(checkpoint), checkpoint.step if checkpoint else 0)
+            _, trained = self._seconds()
             self.writer.wait()
-            params = state.params if self.best_step == steps else restore_params(find(self.folder), p.abstract.params)
+            best_step = self.progress.best_step
+            params = state.params if best_step == steps else restore_params(find(self.folder), p.abstract.params)
             scores, lines = self._score(params)
         finally:
             self.reporter.close()
             self.writer.close()
-        compiling = {kind: seconds - compiled[kind] for kind, seconds in p.programs.seconds.items()}
-        seconds = time.perf_counter() - began - sum(compiling.values())
+            self.saver.close()
         early = steps < p.steps
-        result = SeedResult(self.seed, self.best_step, steps, early, scores, seconds, trained - compiling["training"])
-        return result, lines
+        return SeedResult(self.seed, best_step, steps, early, scores, self._seconds()[0], trained), lines
+
+    def _seconds(self) -> tuple[float, float]:
+        """Of the run so far, and of its training alone; both without compiling."""
+        compiling = {kind: seconds - self.compiled[kind] for kind, seconds in self.p.programs.seconds.items()}
+        now = time.perf_counter() - self.began
+        whole, training = now - sum(compiling.values()), now - self.evaluating - compiling["training"]
+        return self.before[0] + whole, self.before[1] + training
 
     def _reported(self) -> Any:
         """The recipe under a name of its own for each seed, as trackers of experiments want it."""
         return replace(self.p.recipe, name=f"{self.p.recipe.name}_seed_{self.seed}")
 
-    def _start(self) -> State:
+    def _start(self, checkpoint: Checkpoint | None) -> State:
         p = self.p
+        if checkpoint is not None:
+            self.reporter.say(f"seed {self.seed} goes on from step {checkpoint.step:,}")
+            return restore(checkpoint, p.abstract)
         state = create_state(p.module, p.optimizer, self.seed, p.abstract)
         self.reporter.say(f"seed {self.seed}")
         if p.from_random:
@@ -71,23 +89,33 @@ class SeedRun:
         self.reporter.say(f"fresh parameters: {names['fresh']}; unused: {names['unused']}")
         return replace(state, params=params)
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches without end, a pass after the other."""
-        train, split, epoch = self.p.recipe.train, self.p.splits["train"], 0
+    def _batches(self, start: int) -> Iterator[Batch]:
+        """Batches without end, a pass after the other, those before step `start` left out."""
+        train, split = self.p.recipe.train, self.p.splits["train"]
+        epoch, skipped = divmod(start, self.p.epoch_steps)
         while True:
-            for rows in buckets.epoch_plan(split.lengths, train.batch_size, train.pool, self.seed, epoch, self.p.order):
+            plan = buckets.epoch_plan(split.lengths, train.batch_size, train.pool, self.seed, epoch, self.p.order)
+            for rows in plan[skipped:]:
                 yield self.p.batch([split.features[row] for row in rows], train.batch_size)
-            epoch += 1
+            epoch, skipped = epoch + 1, 0
 
-    def _train(self, state: State) -> tuple[State, int]:
-        """The state after the last step that was made, and its number."""
+    def _train(self, state: State, start: int) -> tuple[State, int]:
+        """The state after the last step that was made, and its number.
+
+        The first SIGTERM or SIGINT ends the program after saving, with status EXIT_STOPPED.
+        """
+        with stop_signals() as stop:
+            return self._loop(state, start, stop)
+
+    def _loop(self, state: State, start: int, stop: Stop) -> tuple[State, int]:
         p, train = self.p, self.p.recipe.train
-        stream, interval = self._batches(), Interval()
+        stream, interval = self._batches(start), Interval(self.progress.sums)
         every = train.eval_every or p.epoch_steps
         pending: tuple[int, Any] | None = None
         batch = next(stream)
         interval.start()
-        for step in range(1, p.steps + 1):
+        saved = time.monotonic()
+        for step in range(start + 1, p.steps + 1):
             state, report = p.programs.train(state, batch, self.seed)
             self.reporter.tick()
             if step < p.steps:
@@ -95,16 +123,33 @@ class SeedRun:
             if pending is not None:
                 self._report(interval, *pending)
             pending = step, report
-            if step % every == 0 or step == p.steps:
-                self._report(interval, *pending)
-                pending, began = None, time.perf_counter()
-                enough = self._validate(step, state)
-                interval.began += time.perf_counter() - began
-                self.evaluating += time.perf_counter() - began
-                if enough:
-                    self.reporter.say(f"stopped after step {step:,}: {train.patience} validations were no better")
-                    return state, step
+            last = step == p.steps
+            validate = last or step % every == 0
+            if not (validate or stop.requested or time.monotonic() - saved > SAVE_SECONDS):
+                continue
+            self._report(interval, *pending)
+            pending, began = None, time.perf_counter()
+            enough = validate and self._validate(step, state)
+            if not (last or enough):
+                self._save_progress(state, interval)
+                saved = time.monotonic()
+            interval.began += time.perf_counter() - began
+            self.evaluating += time.perf_counter() - began
+            if enough:
+                self.reporter.say(f"stopped after step {step:,}: {train.patience} validations were no better")
+                return state, step
+            if stop.requested and not last:
+                self.saver.wait()
+                self.reporter.say(f"stopped by {stop.name} after step {step:,}: run the same command again to resume")
+                raise SystemExit(EXIT_STOPPED)
         return state, p.steps
+
+    def _save_progress(self, state: State, interval: Interval) -> None:
+        """Begins to write the state, once the best step that it speaks of is on the disk."""
+        self.writer.wait()
+        seconds, training = self._seconds()
+        sums = {name: list(pair) for name, pair in interval.sums.items()}  # it is written later
+        self.saver.save(state, replace(self.progress, seconds=seconds, train_seconds=training, sums=sums))
 
     def _report(self, interval: Interval, step: int, report: Any) -> None:
         """Takes in the metrics of a step, and writes a line when it is due."""
@@ -143,16 +188,16 @@ class SeedRun:
         scores, _ = p.scores("validation", state.params)
         record = {"split": "validation", "step": step, "epoch": step / p.epoch_steps, **scores}
         self.reporter.write(record | {"seconds": time.perf_counter() - began})
-        if better(metric, scores[metric], self.best):
-            self.best, self.worse_in_a_row = scores[metric], 0
+        if better(metric, scores[metric], self.progress.best):
+            self.progress.best, self.progress.worse_in_a_row = scores[metric], 0
             self._save(step, state)
             return False
-        self.worse_in_a_row += 1
-        return bool(patience) and self.worse_in_a_row >= patience
+        self.progress.worse_in_a_row += 1
+        return bool(patience) and self.progress.worse_in_a_row >= patience
 
     def _save(self, step: int, state: State) -> None:
         p = self.p
-        self.best_step = step
+        self.progress.best_step = step
         manifest = manifest_of(p.pretrained, p.config, p.recipe, p.way, {"seed": self.seed})
         save_params(self.writer, state.params, step, manifest)
 

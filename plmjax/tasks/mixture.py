@@ -1,7 +1,5 @@
 """Several tasks learned at once, text to text, each at a rate of its own (Raffel et al. 2020, Sec. 3.5.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar

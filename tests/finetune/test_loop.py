@@ -82,6 +82,11 @@ def test_files(found: Results, folder: Path) -> None:
     assert [line["id"] for line in tested] == [f"{test}:{number}" for number in range(1, 22)]
     right = sum(line["prediction"] == line["target"] for line in tested) / 21
     assert right == pytest.approx(found.best.scores[test]["accuracy"])
+    groups = content["by_length"]["splits"][test]
+    assert sum(group["count"] for group in groups) == 21
+    assert sum(group["count"] * group["value"] for group in groups) / 21 == pytest.approx(right)
+    for name in ("losses", "lengths", "confusion"):
+        assert (folder / "run" / f"{name}.png").exists()
     table = (folder / "run" / "results.txt").read_text()
     assert "accuracy, median of 2" in table
     # The commonest label of the training examples is what needs no reading.

@@ -1,19 +1,28 @@
 """Tasks with labels done by writing: rows, and what is read off what was written."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
+import plmjax
 from plmjax.data.tokenizers import Tokenizer
+from plmjax.errors import UserError
+from plmjax.finetune.loop import finetune
+from plmjax.finetune.readers import reader_of
+from plmjax.finetune.results import Results
 from plmjax.finetune.ways.text_to_text import TextToTextWay
 from plmjax.tasks.classification import Classification
 from plmjax.tasks.labelled import Example
+from plmjax.tasks.mixture import Mixture
 from plmjax.tasks.wordings import worded
-from tests.finetune.kit import recipe, write_jsonl
+from tests.finetune.kit import checkpoint, recipe, write_jsonl
 from tests.finetune.test_writing import torchless
-from tests.finetune.text_kit import writing_way
+from tests.finetune.text_kit import copying, writing_way
 
 ROWS = [("a film", "good"), ("the plot", "fine"), ("it was", "good")]
 
@@ -56,3 +65,45 @@ def test_rows_and_answers(family: str, tokenizer: Tokenizer, tmp_path: Path) -> 
 
 def row_of(tokens: list[int]) -> dict[str, np.ndarray]:
     return {"written": np.array([*tokens, 0, 0], np.int32), "written_count": np.int32(len(tokens))}
+
+
+@pytest.fixture(scope="module")
+def mixed(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
+    """A mixture learned by a GPT in a few steps, with two seeds."""
+    folder = tmp_path_factory.mktemp("mixed")
+    file = str(write_jsonl(folder / "a.jsonl", [{"text": text, "label": label} for text, label in ROWS * 3]))
+    film = Classification(name="film", train=file, validation=file, metric=("accuracy", "f1"))
+    task = Mixture((film, replace(copying(folder, 12), name="copy")), rates="equal")
+    start = checkpoint(tokenizer, "gpt")
+    given = recipe(steps=6, eval_every=3, buckets=1)
+    given.text_to_text = True
+    devices = jax.devices()[:1]
+    return folder, finetune(start, task, given, folder / "run", seeds=2, devices=devices)
+
+
+def test_a_mixture_from_end_to_end(mixed: tuple[Path, Results]) -> None:
+    folder, found = mixed
+    scores = found.best.scores["validation"]
+    names = ["loss", "mean", "film_accuracy", "film_f1", "copy_exact_match", "invalid_answers"]
+    assert list(scores) == names
+    assert scores["mean"] == pytest.approx((scores["film_accuracy"] + scores["copy_exact_match"]) / 2)
+    assert found.about["compiled"] == {"training": found.about["buckets"], "evaluation": found.about["buckets"]}
+    lines = [json.loads(line) for line in (folder / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert [line["id"].split("/")[0] for line in lines] == ["film"] * 9 + ["copy"] * 12
+    none = [line for line in lines[:9] if line["prediction"] is None]
+    assert len(none) == scores["invalid_answers"]
+    assert all(line["written"] not in ("fine", "good") for line in none)
+    right = [line["prediction"] == line["target"] for line in lines[:9]]
+    assert scores["film_accuracy"] == pytest.approx(np.mean(right))
+    content = json.loads((folder / "run" / "results.json").read_text())
+    assert content["notes"][0] == "rates: film 0.5000, copy 0.5000"
+    assert content["recipe"]["writer"]["max_new_tokens"] == 8
+
+
+def test_what_a_mixture_learned_loads(mixed: tuple[Path, Results]) -> None:
+    loaded = plmjax.load(mixed[0] / "run")
+    assert loaded.architecture == "GPT2LMHeadModel"
+    assert loaded.generation["max_new_tokens"] == 8
+    task = worded(Mixture((Classification(name="a"), Classification(name="b"))))
+    with pytest.raises(UserError, match="The tasks of a mixture are done text to text"):
+        reader_of(loaded, task, recipe())

@@ -1,6 +1,7 @@
 """Rates beside hand-computed numbers, what is drawn by them, and the mean of several tasks' metrics."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def test_each_in_its_own_words(mixture: Mixture) -> None:
     assert form.shown(examples[0], nothing) is None
     assert not form.is_none(examples[40], form.answer(examples[40], "z"))
     assert from_json(to_json(task)) == task
+
+
+def test_the_command_line_can_set_its_fields() -> None:
+    """For which the types of the fields must be types, not their names."""
+    assert not [field.name for field in fields(Mixture) if isinstance(field.type, str)]
 
 
 def test_what_is_no_mixture(mixture: Mixture) -> None:

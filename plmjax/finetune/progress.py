@@ -1,0 +1,80 @@
+"""How far a seed has got: its whole state on disk, from which a broken-off run goes on to the same bits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plmjax.errors import UserError
+from plmjax.train.checkpoints import Checkpoint, Checkpointer, latest
+from plmjax.train.state import State
+
+FOLDER = "state"  # of a seed's folder
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a seed knows beside its state.
+
+    Attributes:
+        best: the chosen metric of the best validation so far; None before the first.
+        best_step: its step.
+        worse_in_a_row: validations since it.
+        seconds, train_seconds: see SeedResult, of the steps so far.
+        sums: of the losses and metrics since the last line (train/metrics.py).
+    """
+
+    best: float | None = None
+    best_step: int = 0
+    worse_in_a_row: int = 0
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    sums: dict[str, list[float]] = field(default_factory=dict)
+
+
+class Saver:
+    """Writes the state and the progress of a seed into FOLDER/state, the newest alone."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._writer = Checkpointer(folder / FOLDER, keep=1)
+        self._identity = dict(identity)
+
+    def save(self, state: State, progress: Progress) -> None:
+        """Begins to write."""
+        self._writer.save(state, {"progress": asdict(progress), "identity": self._identity})
+
+    def wait(self) -> None:
+        """Returns when all is written; UserError where the disk is full."""
+        self._writer.wait()
+
+    def close(self) -> None:
+        """Waits, and releases the writer."""
+        self._writer.close()
+
+
+def find_progress(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint, Progress] | None:
+    """Where a broken-off run in a seed's folder stands; None where it has to begin again.
+
+    Raises:
+        UserError: it is of another checkpoint, task or recipe.
+    """
+    found = latest(folder / FOLDER)
+    if found is None:
+        return None
+    if found.manifest["identity"] != identity:
+        raise UserError(
+            f"{folder} holds a broken-off run of another checkpoint, task or recipe: give another --workdir, or "
+            "delete it."
+        )
+    progress = Progress(**found.manifest["progress"])
+    if progress.best_step and latest(folder / "checkpoints") is None:
+        return None  # it was broken off while its results were being put together
+    return found, progress
+
+
+def forget(folder: Path) -> None:
+    """Deletes the state of a seed that is done."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
