@@ -23,6 +23,9 @@ from plmjax.train.state import parameter_count
 
 EMBEDDINGS = re.compile(r"(^|/)([a-z]+_)?embeddings/")
 TRUNK = re.compile(r"(^|/)(encoder|decoder)/")
+NEW_ENCODER = re.compile(r"^source_(embeddings|encoder)/")
+POSITIONS = re.compile(r"^(encoder|decoder)_embeddings/positions/")
+FIRST_PROJECTIONS = re.compile(r"^encoder/layers/attention/(query|key|value)/")
 NORM = re.compile(r"(^|/)([a-z]+_)?norm/")
 
 
@@ -169,6 +172,41 @@ class GradualUnfreezing(Updates):
                 return direction * is_free(0, depth_of(network, name), step, steps)
 
             return by_path(free, directions), step + 1
+
+        return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
+
+
+@dataclass(slots=True)
+class NewEncoderFirst(Updates):
+    """A new encoder below a BART learns first, then everything (Lewis et al. 2019, Sec. 3.4; modules/bart_translation).
+
+    At first move the new encoder, BART's positions, and of the first layer of its encoder what projects the input of
+    the self-attention to queries, keys and values. The optimizer sees the gradients of what does not move yet.
+
+    Attributes:
+        share: of the steps, before everything moves. The paper says "a small number of iterations" of the rest.
+    """
+
+    share: float = 0.9
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """Holds the rest still; UserError for a share out of range or a network without a new encoder."""
+        if not 0.0 <= self.share <= 1.0:
+            raise UserError(f"updates.share is {self.share}: it must be from 0 to 1.")
+        if not hasattr(network, "source_layers"):
+            raise UserError(f"A {type(network).__name__} has no new encoder to learn first: use AllParameters.")
+
+        def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:
+            everything = step >= self.share * steps
+
+            def one(name: str, direction: jax.Array) -> jax.Array:
+                if NEW_ENCODER.search(name) or POSITIONS.search(name):
+                    return direction
+                if FIRST_PROJECTIONS.search(name):
+                    return direction * along_layers((jnp.arange(len(direction)) == 0) | everything, direction)
+                return direction * everything
+
+            return by_path(one, directions), step + 1
 
         return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
 

@@ -19,6 +19,7 @@ from plmjax.modules import (
     bart,
     bart_decoder,
     bart_lm,
+    bart_translation,
     bert,
     bert_two_stream,
     ctrl,
@@ -67,6 +68,9 @@ FAMILIES: dict[str, Family] = {
     "bart": Family(bart.BartConfig, bart.Bart, bart.VARIANTS),
     "bart_decoder": Family(bart_decoder.BartDecoderConfig, bart_decoder.BartDecoder, bart_decoder.DECODER_VARIANTS),
     "bart_lm": Family(bart_lm.BartLMConfig, bart_lm.BartLM, bart_lm.VARIANTS),
+    "bart_translation": Family(
+        bart_translation.BartTranslationConfig, bart_translation.BartTranslation, bart_translation.VARIANTS
+    ),
     "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
     "bert_two_stream": Family(
         bert_two_stream.BertTwoStreamConfig, bert_two_stream.BertTwoStream, bert_two_stream.VARIANTS

@@ -166,13 +166,14 @@ class Bart(EncoderDecoder):
 
     config: BartConfig
 
-    def setup(self) -> None:
+    @nn.nowrap
+    def block_parts(self) -> dict[str, Any]:
+        """The arguments of every layer."""
         c = self.config
         dtype, init = jnp.dtype(c.dtype), normal(c.init_std)
-        make_norm = partial(LayerNorm, c.norm_eps, dtype)
         width = width_of_head(c.d_model, c.num_heads)
         inits: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init}
-        parts: dict[str, Any] = {
+        return {
             "wiring": self.wiring,
             "make_attention": partial(
                 Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, dtype=dtype, **inits
@@ -188,10 +189,13 @@ class Bart(EncoderDecoder):
                 dtype=dtype,
                 adapter_width=c.adapter_width,
             ),
-            "make_norm": make_norm,
+            "make_norm": partial(LayerNorm, c.norm_eps, dtype),
             "dropout": c.dropout,
         }
-        final_norm = make_norm if self.wiring is PreNorm else None
+
+    def setup(self) -> None:
+        c, parts = self.config, self.block_parts()
+        final_norm = parts["make_norm"] if self.wiring is PreNorm else None
         depth: dict[str, Any] = {"remat": c.remat, "unroll": c.unroll}
         self.embeddings = BartEmbeddings(c)
         self.encoder_embeddings = self.make_positioned()
@@ -199,7 +203,7 @@ class Bart(EncoderDecoder):
         self.encoder = Stack(c.num_layers, partial(Block, **parts), final_norm, **depth)
         self.decoder = CrossStack(c.num_decoder_layers, partial(self.decoder_block, **parts), final_norm, **depth)
         self.setup_token_head()
-        self.setup_heads(init)
+        self.setup_heads(normal(c.init_std))
 
     @property
     def wiring(self) -> type[PreNorm] | type[PostNorm]:
