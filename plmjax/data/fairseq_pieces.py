@@ -11,7 +11,8 @@ from typing import Any
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as protos
 
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.sentencepieces import located
+from plmjax.data.tokenizers import Pieces, Tokenizer
 from plmjax.data.vocabulary import make_vocabulary
 from plmjax.errors import UserError
 
@@ -57,7 +58,11 @@ class FairseqTokenizer(Tokenizer):
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         rows = self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
-        return [[token + 1 if token else FIRST.index("<unk>") for token in row] for row in rows]
+        return [_shifted(row) for row in rows]
+
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        found = [located(self._processor.encode(text, return_type="proto"), text) for text in texts]
+        return [pieces._replace(ids=_shifted(pieces.ids)) for pieces in found]
 
     def piece(self, token: int) -> str:
         return self._pieces[token]
@@ -83,6 +88,11 @@ class FairseqTokenizer(Tokenizer):
 
     def _metadata(self) -> dict[str, object]:
         return {"languages": list(self.languages)}
+
+
+def _shifted(ids: Sequence[int]) -> list[int]:
+    """fairseq's ids of the model's own."""
+    return [token + 1 if token else FIRST.index("<unk>") for token in ids]
 
 
 def load(file: Path) -> FairseqTokenizer:

@@ -7,7 +7,8 @@ from typing import Any
 
 import sentencepiece
 
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.sentencepieces import located
+from plmjax.data.tokenizers import Pieces, Tokenizer
 from plmjax.data.vocabulary import make_vocabulary
 from plmjax.errors import UserError
 
@@ -44,6 +45,9 @@ class MarianTokenizer(Tokenizer):
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         return [self._encode(self._source, text) for text in texts]
 
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        return [self._pieces_of(text) for text in texts]
+
     def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
         return [self._encode(self._target, text) for text in texts]
 
@@ -51,10 +55,24 @@ class MarianTokenizer(Tokenizer):
         return self._pieces[token]
 
     def _encode(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
-        code, mark, after = text.partition("<<")
-        codes, rest = ([code + mark], after) if text.startswith(">>") and mark else ([], text)
+        codes, rest = _parted(text)
+        return self._known([*codes, *processor.encode(rest, out_type=str)])
+
+    def _pieces_of(self, text: str) -> Pieces:
+        codes, rest = _parted(text)
+        found = self._source.encode(rest, return_type="proto")
+        _, starts, ends = located(found, rest)
+        before = len(text) - len(rest)
+        return Pieces(
+            self._known([*codes, *(piece.piece for piece in found.pieces)]),
+            [0] * len(codes) + [before + start for start in starts],
+            [before] * len(codes) + [before + end for end in ends],
+        )
+
+    def _known(self, pieces: Sequence[str]) -> list[int]:
+        """The ids of pieces."""
         unk = self._ids[ROLES["unk"]]
-        return [self._ids.get(piece, unk) for piece in [*codes, *processor.encode(rest, out_type=str)]]
+        return [self._ids.get(piece, unk) for piece in pieces]
 
     def _decode_ordinary(self, ids: list[int]) -> str:
         return self._target.decode_pieces([self._pieces[token] for token in ids])
@@ -64,6 +82,12 @@ class MarianTokenizer(Tokenizer):
 
     def _metadata(self) -> dict[str, object]:
         return {}
+
+
+def _parted(text: str) -> tuple[list[str], str]:
+    """The code of a language that a text may begin with, and the rest."""
+    code, mark, after = text.partition("<<")
+    return ([code + mark], after) if text.startswith(">>") and mark else ([], text)
 
 
 def load(file: Path) -> MarianTokenizer:

@@ -180,7 +180,11 @@ def _json(path: Path) -> Iterator[Row]:
 
 
 def _squad(path: Path, content: Any) -> Iterator[Row]:
-    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`, of SQuAD's form or a flat list."""
+    """Rows of `id`, `title`, `context`, `question`, `answers` and `answer_starts`.
+
+    The value has SQuAD's form, articles of paragraphs of questions, or a flat list of questions, alone or as its
+    "data".
+    """
     flat = content if isinstance(content, list) else None
     try:
         for question in flat if flat is not None else _nested(content):
@@ -196,6 +200,9 @@ def _squad(path: Path, content: Any) -> Iterator[Row]:
 
 def _nested(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for article in content["data"]:
+        if "paragraphs" not in article and "question" in article:
+            yield article
+            continue
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 yield question | {"title": article.get("title", ""), "context": paragraph["context"]}

@@ -61,7 +61,7 @@ class SentencePieceTokenizer(Tokenizer):
         return self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
 
     def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        return [_located(self._processor.encode(text, return_type="proto"), text) for text in texts]
+        return [located(self._processor.encode(text, return_type="proto"), text) for text in texts]
 
     def piece(self, token: int) -> str:
         return self._pieces[token] if token < len(self._pieces) else self.special_names[token]
@@ -76,8 +76,11 @@ class SentencePieceTokenizer(Tokenizer):
         return {"sentinels": self._sentinels}
 
 
-def _located(found: Any, text: str) -> Pieces:
-    """The library counts bytes of UTF-8; a byte that continues a character counts to the character."""
+def located(found: Any, text: str) -> Pieces:
+    """The pieces of the library's "proto" with the characters of each.
+
+    The library counts bytes of UTF-8; a byte that continues a character counts to the character.
+    """
     lengths = [len(character.encode()) for character in text]
     character_of = [index for index, length in enumerate(lengths) for _ in range(length)] + [len(text)]
     pieces = found.pieces

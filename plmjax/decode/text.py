@@ -63,7 +63,7 @@ def continue_text(
         remedy = "use a decoder such as GPT-2"
         raise wrong_kind(network.module, "continue a text", remedy)
     vocabulary = tokenizer.vocabulary
-    prompts = [_or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(_as_list(texts))]
+    prompts = [or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(_as_list(texts))]
     outputs = continue_prompts(
         network,
         tokenizer,
@@ -75,7 +75,7 @@ def continue_text(
         seed=seed,
         batch_size=batch_size,
     )
-    return [_decode_after(tokenizer, prompt, tokens) for prompt, tokens in zip(prompts, outputs, strict=True)]
+    return [decode_after(tokenizer, prompt, tokens) for prompt, tokens in zip(prompts, outputs, strict=True)]
 
 
 def stream_text(
@@ -96,7 +96,7 @@ def stream_text(
     if network.module.kind != "decoder":
         raise wrong_kind(network.module, "continue a text", "use a decoder such as GPT-2")
     vocabulary = tokenizer.vocabulary
-    prompt = _or_start(tokenizer.encode(text), tokenizer)
+    prompt = or_start(tokenizer.encode(text), tokenizer)
     special = np.flatnonzero(vocabulary.is_special).tolist()
     written: list[int] = []
     shown = ""
@@ -113,13 +113,13 @@ def stream_text(
         forbidden=[i for i in special if i != vocabulary.eos],
     ):
         written += tokens
-        whole = _decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+        whole = decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
         # The bytes of a character that has not been written whole decode to these marks.
         ready = whole.rstrip(UNFINISHED)
         if ready.startswith(shown) and len(ready) > len(shown):
             yield ready[len(shown) :]
             shown = ready
-    whole = _decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+    whole = decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
     if whole.startswith(shown) and len(whole) > len(shown):
         yield whole[len(shown) :]
 
@@ -152,7 +152,7 @@ def rewrite_text(
     if frame is None:
         vocabulary.require("eos", "pad")
         frame = SourceFrame((), (vocabulary.eos,), vocabulary.padding)
-    prompts = [[*frame.before, *_with_masks(tokenizer, text), *frame.after] for text in _as_list(texts)]
+    prompts = [[*frame.before, *ids_with_masks(tokenizer, text), *frame.after] for text in _as_list(texts)]
     if frame.first is not None:
         rules = (*rules, FirstToken(frame.first))
     outputs = continue_prompts(
@@ -171,7 +171,7 @@ def rewrite_text(
     return [tokenizer.decode(tokens) for tokens in outputs]
 
 
-def _with_masks(tokenizer: Tokenizer, text: str) -> list[int]:
+def ids_with_masks(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of a text, its masks included if the vocabulary has one."""
     mask = tokenizer.vocabulary.mask
     if mask is None or not MASK.search(text):
@@ -243,7 +243,8 @@ def _as_list(texts: str | Sequence[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
 
 
-def _or_start(tokens: list[int], tokenizer: Tokenizer) -> list[int]:
+def or_start(tokens: list[int], tokenizer: Tokenizer) -> list[int]:
+    """The ids of a prompt, or the vocabulary's BOS or EOS where there are none."""
     vocabulary = tokenizer.vocabulary
     start = vocabulary.bos if vocabulary.bos is not None else vocabulary.eos
     if tokens or start is None:
@@ -255,7 +256,7 @@ def _until(tokens: list[int], eos: int | None) -> list[int]:
     return tokens[: tokens.index(eos)] if eos in tokens else tokens
 
 
-def _decode_after(tokenizer: Tokenizer, prompt: list[int], new: list[int]) -> str:
+def decode_after(tokenizer: Tokenizer, prompt: list[int], new: list[int]) -> str:
     """The text of `new` as it follows `prompt`: decoded alone it would lose its first space."""
     before, whole = tokenizer.decode(prompt), tokenizer.decode(prompt + new)
     return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(new)

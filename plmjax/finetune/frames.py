@@ -2,6 +2,7 @@
 
 BERT and its like: [CLS] A [SEP] B [SEP]. RoBERTa doubles the separator between A and B. XLNet: A <sep> B <sep> <cls>,
 the class token last and of a type of its own. GPT (Radford et al. 2018, Sec. 3.3): start A delimiter B extract.
+Those of encoder-decoders are in readers/encoder_decoder.py.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Frame:
         opening, between, closing: tokens before, between and after the texts.
         class_last: whether the class is read at the last token, not at the first.
         types: what the token types are: "none" (all 0), "texts" (0 and 1), "xlnet" (0, 1, and 2 for the class token).
+        context_first: whether a context comes before the question about it.
     """
 
     opening: tuple[int, ...]
@@ -46,6 +48,7 @@ class Frame:
     closing: tuple[int, ...]
     class_last: bool = False
     types: str = "none"
+    context_first: bool = False
 
     def added(self, texts: int) -> int:
         """Special tokens around so many texts."""
@@ -86,6 +89,7 @@ def encoder_frame(config: Any, vocabulary: Vocabulary) -> Frame:
 
 
 def two_stream_frame(vocabulary: Vocabulary) -> Frame:
-    """XLNet's frame."""
+    """XLNet's frame. A context comes before its question, as in the released code."""
     vocabulary.require("cls", "sep")
-    return Frame((), (vocabulary.sep,), (vocabulary.sep, vocabulary.cls), class_last=True, types="xlnet")
+    closing = (vocabulary.sep, vocabulary.cls)
+    return Frame((), (vocabulary.sep,), closing, class_last=True, types="xlnet", context_first=True)

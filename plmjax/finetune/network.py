@@ -48,6 +48,7 @@ def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
         changes |= dict.fromkeys(DROPOUTS, recipe.dropout)
     if recipe.dtype:
         changes["dtype"] = recipe.dtype
+    changes |= recipe.updates.changes(config)
     if way.reader.new_tokens:
         changes["vocab_size"] = config.vocab_size + way.reader.new_tokens
     known = {field.name for field in dataclasses.fields(config)}

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
 from plmjax.finetune import buckets
@@ -81,7 +80,7 @@ class Prepared:
         train = self.recipe.train
         warmup = round(train.warmup_share * self.steps)
         given = replace(self.recipe.optimizer, warmup_steps=warmup, decay_steps=self.steps)
-        self.optimizer = optax.chain(make_optimizer(given), self.recipe.updates.transform(self.config))
+        self.optimizer = self.recipe.updates.around(make_optimizer(given), self.config, self.steps)
         self.abstract = abstract_state(self.module, self.optimizer, train.seed, self.mesh)
         self.programs = Programs(
             self.mesh,
@@ -172,7 +171,8 @@ class Prepared:
         rows = self.splits["train"]
         padded = sum(buckets.bucket_of(int(length), self.buckets) for length in rows.lengths)
         cut = f"; {self.way.cut_rows:,} rows cut" if self.way.cut_rows else ""
-        size = f"{parameter_count(self.abstract.params):,} parameters"
+        count, moved = parameter_count(self.abstract.params), self.recipe.updates.moved(self.abstract.params)
+        size = f"{count:,} parameters" + (f", of which {moved:,} are moved" if moved < count else "")
         return [
             f"task: {self.way.description}; examples: {counts}{cut}",
             f"network: {type(self.config).__name__}, {size}, from {source}",

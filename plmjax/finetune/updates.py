@@ -1,12 +1,13 @@
-"""Which parameters fine-tuning moves, and how far: a transformation of the optimizer's direction.
+"""Which parameters fine-tuning moves, when, and how far.
 
-A class has one method, `transform(network_config) -> optax.GradientTransformation`, that scales the direction of each
-parameter, found by its path. Parameters outside the trunk are the heads.
+A subclass of Updates says which parameters move at all (`moves`) and wraps the optimizer (`around`); it may ask for a
+change of the network (`changes`). Parameters are told apart by their paths; those outside the trunk are the heads.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,24 +16,54 @@ import jax.numpy as jnp
 import optax
 
 from plmjax.errors import UserError
+from plmjax.train.initialize import ADAPTER
 from plmjax.train.matrices import is_stacked
 from plmjax.train.sharding import path_string
+from plmjax.train.state import parameter_count
 
-EMBEDDINGS = re.compile(r"(^|/)embeddings/")
+EMBEDDINGS = re.compile(r"(^|/)([a-z]+_)?embeddings/")
 TRUNK = re.compile(r"(^|/)(encoder|decoder)/")
+NORM = re.compile(r"(^|/)([a-z]+_)?norm/")
 
 
 @dataclass(slots=True)
-class AllParameters:
-    """Every parameter, at the optimizer's rate."""
+class Updates:
+    """The base: every parameter moves, at the optimizer's rate."""
 
-    def transform(self, network: Any) -> optax.GradientTransformation:
-        """Changes nothing."""
-        return optax.identity()
+    def changes(self, network: Any) -> dict[str, Any]:
+        """Fields of the network's config that are to be another; UserError where it lacks one."""
+        return {}
+
+    def moves(self, path: str) -> bool:
+        """Whether the parameter of this path is ever moved."""
+        return True
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """The transformation of a run of so many steps, from gradients to the direction of each parameter.
+
+        Args:
+            optimizer: of train/optimizers.py.
+            network: the config of what is trained.
+            steps: of the run.
+        """
+        return optimizer
+
+    def held(self, params: Any) -> Any:
+        """The parameters, without a gradient of those that never move."""
+        return by_path(lambda path, leaf: leaf if self.moves(path) else jax.lax.stop_gradient(leaf), params)
+
+    def moved(self, params: Any) -> int:
+        """Numbers that move, in a tree of arrays or shapes."""
+        return parameter_count(by_path(lambda path, leaf: leaf if self.moves(path) else None, params))
 
 
 @dataclass(slots=True)
-class LayerDecay:
+class AllParameters(Updates):
+    """As it says."""
+
+
+@dataclass(slots=True)
+class LayerDecay(Updates):
     """Lower layers move less: the rate is multiplied by `rate` once for each layer above (ELECTRA, App. B; XLNet).
 
     The heads have the whole rate, the last layer rate^1, the first rate^N and the embeddings rate^(N + 1), as in
@@ -44,7 +75,7 @@ class LayerDecay:
 
     rate: float = 0.8
 
-    def transform(self, network: Any) -> optax.GradientTransformation:
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
         """Scales by depth; UserError for a rate outside (0, 1] or layers that share their parameters."""
         if not 0.0 < self.rate <= 1.0:
             raise UserError(f"updates.rate is {self.rate}: it must be above 0 and at most 1.")
@@ -53,12 +84,11 @@ class LayerDecay:
                 "The layers share their parameters, so that they have no rates of their own: use AllParameters."
             )
         layers = network.num_layers
-        by_layer = self.rate ** (layers - jnp.arange(layers, dtype=jnp.float32))
 
-        def scale(path: tuple[Any, ...], direction: jax.Array) -> jax.Array:
-            name = path_string(path)
+        def scale(name: str, direction: jax.Array) -> jax.Array:
             if is_stacked(name):
-                return direction * by_layer.reshape((-1,) + (1,) * (direction.ndim - 1))
+                depth = len(direction)
+                return direction * along_layers(self.rate ** (depth - jnp.arange(depth, dtype=jnp.float32)), direction)
             if EMBEDDINGS.search(name):
                 return direction * self.rate ** (layers + 1)
             # What all layers read (a table of relative positions) is of the first's depth, a last norm of the last's.
@@ -67,6 +97,85 @@ class LayerDecay:
             return direction
 
         def update(directions: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-            return jax.tree_util.tree_map_with_path(scale, directions), state
+            return by_path(scale, directions), state
 
-        return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+        return optax.chain(optimizer, optax.GradientTransformation(lambda params: optax.EmptyState(), update))
+
+
+@dataclass(slots=True)
+class Adapters(Updates):
+    """Small layers after each feed-forward layer move, and with them the norms and the fresh heads; all else stays.
+
+    Houlsby et al. 2019; Raffel et al. 2020, Sec. 3.5.1, where the token head is the token table, and stays too. The
+    optimizer keeps nothing of what stays.
+
+    Attributes:
+        width: of the adapters, the papers' d.
+    """
+
+    width: int = 32
+
+    def changes(self, network: Any) -> dict[str, Any]:
+        if self.width < 1:
+            raise UserError(f"updates.width is {self.width}: it must be at least 1.")
+        if not hasattr(network, "adapter_width"):
+            raise UserError(f"A {type(network).__name__} has no place for adapters: use AllParameters.")
+        return {"adapter_width": self.width}
+
+    def moves(self, path: str) -> bool:
+        if TRUNK.search(path) or EMBEDDINGS.search(path):
+            return bool(ADAPTER.search(path) or NORM.search(path))
+        return not path.startswith("token_head/")
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
+        return optax.masked(optimizer, lambda params: by_path(lambda path, _: self.moves(path), params))
+
+
+@dataclass(slots=True)
+class GradualUnfreezing(Updates):
+    """The top layer moves from the first step on, and of a stack of N one more from each N-th of the steps on.
+
+    Raffel et al. 2020, Sec. 3.5.1, after Howard & Ruder 2018: encoder and decoder side by side, the embeddings and the
+    heads always. What all layers read (a table of relative positions) is of the first's depth, a last norm of the
+    last's. The optimizer sees the gradients of what does not move yet, so that its moments are there when it does.
+    """
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """Holds layers still; UserError for layers that share their parameters."""
+        if hasattr(network, "sharing") and network.sharing != "none":
+            raise UserError("The layers share their parameters, so that they can't be freed one by one.")
+
+        def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:
+            def free(name: str, direction: jax.Array) -> jax.Array:
+                if is_stacked(name):
+                    depth = len(direction)
+                    return direction * along_layers(is_free(jnp.arange(depth), depth, step, steps), direction)
+                last = "norm" in name and "relative" not in name
+                if not TRUNK.search(name) or last:
+                    return direction
+                return direction * is_free(0, depth_of(network, name), step, steps)
+
+            return by_path(free, directions), step + 1
+
+        return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
+
+
+def is_free(layer: Any, depth: int, step: Any, steps: int) -> jax.Array:
+    """Whether layer (from 0) of `depth` moves in the step (from 0) of `steps`."""
+    return step * depth >= (depth - 1 - layer) * steps
+
+
+def depth_of(network: Any, path: str) -> int:
+    """The layers of the stack that a parameter of the trunk is in."""
+    return getattr(network, "num_decoder_layers", network.num_layers) if "decoder/" in path else network.num_layers
+
+
+def along_layers(values: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Values [N], shaped to multiply a leaf [N, ...]."""
+    return values.reshape((-1,) + (1,) * (leaf.ndim - 1))
+
+
+def by_path(function: Callable[[str, Any], Any], tree: Any) -> Any:
+    """`function(path, leaf)` of every leaf."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_string(path), leaf), tree)

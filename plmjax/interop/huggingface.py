@@ -69,6 +69,8 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     Raises:
         UserError: the network has a setting that the class can't have.
     """
+    if getattr(pretrained.config, "adapter_width", 0):
+        raise UserError("Hugging Face's classes have no adapters: a network that has some can't be exported.")
     directory = Path(directory).expanduser()
     family = pretrained.family
     special = dict(family.special) | dict(pretrained.special)

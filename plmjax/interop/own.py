@@ -21,6 +21,7 @@ from plmjax.train.serialize import from_json, to_json
 from plmjax.train.state import State
 
 TOKENIZER = "tokenizer"
+TAUGHT = ("task", "recipe")  # of a manifest's config, where plmjax has fine-tuned the network
 VOCABULARY_PATHS = ("embeddings/tokens/embedding", "token_head/embedding", "token_head/bias")
 
 
@@ -55,7 +56,8 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     architecture = converted.get("architecture") or architecture_of(config)
     special = converted.get("special") or special_of(tokenizer, BY_CLASS[architecture])
     extras, generation = converted.get("extras", {}), converted.get("generation", {})
-    return Pretrained(config, params, architecture, tokenizer, special, extras, generation)
+    taught = {name: manifest["config"][name] for name in TAUGHT if name in manifest["config"]}
+    return Pretrained(config, params, architecture, tokenizer, special, extras, generation, taught)
 
 
 def save(pretrained: Pretrained, directory: str | Path) -> None:
@@ -68,7 +70,7 @@ def save(pretrained: Pretrained, directory: str | Path) -> None:
     if pretrained.tokenizer is not None:
         pretrained.tokenizer.save(directory / TOKENIZER)
     manifest = {
-        "config": {"model": to_json(pretrained.config)},
+        "config": {"model": to_json(pretrained.config), **pretrained.taught},
         "store": "",  # made from no store: a run does not go on from here, it starts from here
         "tokenizer": pretrained.tokenizer.fingerprint if pretrained.tokenizer else "",
         "revision": git_revision(),

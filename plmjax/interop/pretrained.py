@@ -3,7 +3,7 @@
 Legend: B batch, L length.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,7 @@ class Pretrained:
         special: the special ids under Hugging Face's names ("pad_token_id", "decoder_start_token_id", ...).
         extras: fields of a config.json that mean nothing here and are written back by `save_huggingface`.
         generation: settings of a generation_config.json, the defaults of `generate`; see interop/generation.py.
+        taught: "task" and "recipe" of a network that plmjax has fine-tuned, as JSON.
     """
 
     config: Any
@@ -40,6 +41,7 @@ class Pretrained:
     special: Mapping[str, int] = field(default_factory=dict)
     extras: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
+    taught: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def family(self) -> Family:
@@ -75,27 +77,81 @@ class Pretrained:
         family, name = self.family, self.architecture
         arrays = checked_inputs(inputs, name, family.inputs(name), self.config, family.optional(name))
         family.check(name, arrays, self.special)
-        outputs = self._forward(self._device_params, arrays)
+        outputs = self._forward(self.device_params, arrays)
         return {name: np.asarray(value, np.float32) for name, value in outputs.items()}
 
     def generate(
         self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int | None = None, **options: Any
-    ) -> np.ndarray:
+    ) -> Any:
         """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result.
 
         What is not given is as the checkpoint's generation_config.json says, or 20 new tokens where neither says it.
         None in a setting's place leaves the checkpoint's out.
+
+        A string in the place of `input_ids` gives a string, and a list of them a list: what a decoder writes after the
+        text, and what an encoder-decoder makes of it. mBART's languages are `source` and `target`. With
+        num_return_sequences over 1 there is a list for each text.
         """
+        if isinstance(input_ids, str) or (isinstance(input_ids, (list, tuple)) and isinstance(input_ids[0], str)):
+            from plmjax.use import generate as write
+
+            asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
+            return write(self, input_ids, **asked)
         from plmjax.decode import generate
         from plmjax.interop.generation import settings
 
         tokens_BL = np.asarray(input_ids, np.int32)
         asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
         keywords = settings(self.generation, self.special, self.module.kind, tokens_BL.shape[1], asked)
-        return generate(Bound(self.module, self._device_params), tokens_BL, attention_mask, **keywords)
+        return generate(Bound(self.module, self.device_params), tokens_BL, attention_mask, **keywords)
+
+    def classify(self, texts: str | Sequence[str], pairs: str | Sequence[str] | None = None) -> Any:
+        """The label of each text, or pair of texts, with every label's probability: plmjax.use.Labelling.
+
+        A network that was taught numbers gives a float instead. A string gives one result, a list of them a list; so do
+        the other methods.
+
+        Raises:
+            UserError: the checkpoint was not taught it, or a text is empty or too long; so do the other methods.
+        """
+        from plmjax.use import classify
+
+        return classify(self, texts, pairs)
+
+    def tag(self, texts: str | Sequence[str] | Sequence[Sequence[str]]) -> Any:
+        """The words with their tags, and the entities that these make: plmjax.use.Tagged.
+
+        A string is parted at its blanks. A list of strings is the words of one text, a list of lists of several.
+        """
+        from plmjax.use import tag
+
+        return tag(self, texts)
+
+    def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> Any:
+        """The part of a context that answers a question: plmjax.use.Found; one context may serve all questions."""
+        from plmjax.use import answer
+
+        return answer(self, questions, contexts)
+
+    def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> Any:
+        """The likeliest tokens at each [MASK] or <mask> of a text: a list of plmjax.decode.fill.Candidate for each.
+
+        An encoder-decoder with sentinels fills <extra_id_0> and so on, or ___: plmjax.decode.fill.Filled.
+        """
+        from plmjax.use import fill_mask
+
+        return fill_mask(self, texts, top_k)
 
     @cached_property
-    def _device_params(self) -> Any:
+    def reading(self) -> Any:
+        """(wish, kinds of tasks) -> plmjax.use.reading.Reading, made once, as it holds compiled programs."""
+        from plmjax.use.reading import Readings
+
+        return Readings(self)
+
+    @cached_property
+    def device_params(self) -> Any:
+        """The parameters where they are computed with."""
         return jax.device_put(self.params)
 
     @cached_property

@@ -163,6 +163,10 @@ class Bound:
         """Whether a decoder is to see its inputs whole: what its `decode` calls the prefix."""
         return getattr(self.module, "sees_prefix", False)
 
+    def with_params(self, params: Any) -> "Bound":
+        """The same with other parameters."""
+        return Bound(self.module, params, self._dropout_key)
+
     def part(self, name: str) -> "Bound":
         """One network of a composite, with its parameters and dropout of its own."""
         number = 1000 + list(self.module.modules).index(name)  # no call of this object has such a number

@@ -53,6 +53,7 @@ class BartConfig:
     init_std: float = 0.02
     heads: tuple[str, ...] = ("token",)  # see modules/encoder_decoder.py
     num_labels: int = 2  # of the heads "class" and "tag"
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -177,7 +178,15 @@ class Bart(EncoderDecoder):
                 Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, dtype=dtype, **inits
             ),
             "make_mlp": partial(
-                MLP, c.d_model, c.d_ff, c.activation, c.activation_dropout, up_init=init, down_init=init, dtype=dtype
+                MLP,
+                c.d_model,
+                c.d_ff,
+                c.activation,
+                c.activation_dropout,
+                up_init=init,
+                down_init=init,
+                dtype=dtype,
+                adapter_width=c.adapter_width,
             ),
             "make_norm": make_norm,
             "dropout": c.dropout,

@@ -37,6 +37,7 @@ class BertConfig:
     init_std: float = 0.02
     heads: tuple[str, ...] = ("token",)  # see modules/encoder.py
     num_labels: int = 2  # of the heads "class" and "tag"
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None

@@ -52,6 +52,7 @@ class DebertaConfig:
     init_std: float = 0.02
     heads: tuple[str, ...] = ("token",)  # see modules/encoder.py
     num_labels: int = 2  # of the heads "class" and "tag"
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -246,7 +247,16 @@ class Deberta(Encoder):
                 kernel_init=init,
                 dtype=dtype,
             ),  # type: ignore[arg-type]
-            make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
+            make_mlp=partial(
+                MLP,
+                c.d_model,
+                c.d_ff,
+                c.activation,
+                up_init=init,
+                down_init=init,
+                dtype=dtype,
+                adapter_width=c.adapter_width,
+            ),
             make_norm=partial(LayerNorm, c.norm_eps, dtype),
             dropout=c.dropout,
         )

@@ -55,7 +55,7 @@ class EncoderDecoder(nn.Module):
         x_BLD: Any = self.decode(tokens_BL, self.encode(tokens_BL))
         readers: dict[str, Callable[[], Any]] = {
             "token": lambda: self.token_head(x_BLD),
-            "class": lambda: self.class_logits(x_BLD, jnp.zeros(1, jnp.int32)),
+            "class": lambda: self.class_logits(x_BLD),
             "tag": lambda: self.tag_logits(x_BLD),
             "answer": lambda: self.answer_logits(x_BLD),
         }
@@ -143,10 +143,11 @@ class EncoderDecoder(nn.Module):
         """float32 [..., V]."""
         return self.token_head(x).logits()
 
-    def class_logits(self, x_BLD: Array, last_B: Array) -> Array:
-        """float32 [B, C], from the decoder's state at `last_B`, its last token (Lewis et al. 2019, Sec. 3.1)."""
+    def class_logits(self, x_BLD: Array, last_B: Array | None = None) -> Array:
+        """float32 [B, C], from the decoder's state at `last_B`, its last token (Lewis et al. 2019, Sec. 3.1); None: at
+        the last place."""
         self.require_head("class")
-        last_B1D = jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
+        last_B1D = x_BLD[:, -1:] if last_B is None else jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
         return self.class_head(last_B1D).astype(jnp.float32)
 
     def tag_logits(self, x_BLD: Array) -> Array:

@@ -40,6 +40,7 @@ class GPTConfig:
     position_init_std: float = 0.01  # GPT-1: 0.02
     residual_init_scale: float = 0.0  # of what writes to the residual stream; 0: (2 * num_layers) ** -0.5; GPT-1: 1
     classes: int = 0  # of the class head of fine-tuning; 0: there is none
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -132,7 +133,14 @@ class GPT(nn.Module):
         c = self.config
         init = normal(c.init_std)
         return partial(
-            MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=self.writing_init, dtype=jnp.dtype(c.dtype)
+            MLP,
+            c.d_model,
+            c.d_ff,
+            c.activation,
+            up_init=init,
+            down_init=self.writing_init,
+            dtype=jnp.dtype(c.dtype),
+            adapter_width=c.adapter_width,
         )
 
     @nn.nowrap

@@ -49,6 +49,7 @@ class T5Config:
     dropout: float = 0.1  # on embeddings, attention weights, hidden units and outputs; 1.1 pre-trains with 0
     heads: tuple[str, ...] = ("token",)  # see modules/encoder_decoder.py
     num_labels: int = 2  # of the heads "class" and "tag"
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
@@ -94,6 +95,7 @@ class T5Stack(nn.Module):
             up_init=fan_in_truncated_normal(),
             down_init=fan_in_truncated_normal(),
             dtype=dtype,
+            adapter_width=c.adapter_width,
         )
         norm = partial(RMSNorm, c.norm_eps, dtype)
         self.layers = self.block(PreNorm, attention, mlp, norm, c.dropout, _LENGTH_AXIS)

@@ -34,6 +34,7 @@ class T5LMConfig:
     relative_max_distance: int = 128
     norm_eps: float = 1e-6
     dropout: float = 0.1  # on embeddings, attention weights, hidden units and outputs
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None

@@ -47,7 +47,11 @@ class PostNorm:
 
 
 class MLP(nn.Module):
-    """down(act(up(x))): `up/kernel` [D, F], `down/kernel` [F, D], with biases if `use_bias`."""
+    """down(act(up(x))): `up/kernel` [D, F], `down/kernel` [F, D], with biases if `use_bias`.
+
+    With an `adapter_width` A, y + down(relu(up(y))) of that y, where the adapter's down is zero at first, so that it
+    changes nothing (Houlsby et al. 2019, Sec. 2; Raffel et al. 2020, Sec. 3.5.1): `adapter/up/kernel` [D, A] and so on.
+    """
 
     features: int
     hidden: int
@@ -58,19 +62,24 @@ class MLP(nn.Module):
     up_init: Initializer = normal(0.02)
     down_init: Initializer = normal(0.02)
     dtype: Any = jnp.float32
+    adapter_width: int = 0
 
     def setup(self) -> None:
         shared: dict[str, Any] = {"use_bias": self.use_bias, "dtype": self.dtype}
         self.up = Dense(self.hidden, kernel_init=self.up_init, **shared)
         self.down = Dense(self.features, kernel_init=self.down_init, **shared)
         self.hidden_dropout = Dropout(self.dropout, self.dropout_axis)
+        if self.adapter_width:
+            inits: dict[str, Any] = {"up_init": self.up_init, "down_init": nn.initializers.zeros_init()}
+            self.adapter = MLP(self.features, self.adapter_width, "relu", **inits, **shared)
 
     def hidden_units(self, x_BLD: Array) -> Array:
         """[B, L, F] after the activation."""
         return activation(self.activation)(self.up(x_BLD))
 
     def __call__(self, x_BLD: Array) -> Array:
-        return self.down(self.hidden_dropout(self.hidden_units(x_BLD)))
+        y_BLD = self.down(self.hidden_dropout(self.hidden_units(x_BLD)))
+        return y_BLD + self.adapter(y_BLD) if self.adapter_width else y_BLD
 
 
 class GatedMLP(MLP):
@@ -157,7 +166,7 @@ class Block(nn.Module):
 def post_norm_block(config: Any, init: Initializer) -> Callable[..., Block]:
     """The layer of BERT and its like: post-norm, every kernel initialised by `init`.
 
-    config: has num_heads, d_model, d_ff, activation, norm_eps, dropout, attention_dropout and dtype.
+    config: has num_heads, d_model, d_ff, activation, norm_eps, dropout, attention_dropout, adapter_width and dtype.
     """
     c = config
     dtype, width = jnp.dtype(c.dtype), width_of_head(c.d_model, c.num_heads)
@@ -166,7 +175,16 @@ def post_norm_block(config: Any, init: Initializer) -> Callable[..., Block]:
         Block,
         wiring=PostNorm,
         make_attention=partial(Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, **shared),
-        make_mlp=partial(MLP, c.d_model, c.d_ff, c.activation, up_init=init, down_init=init, dtype=dtype),
+        make_mlp=partial(
+            MLP,
+            c.d_model,
+            c.d_ff,
+            c.activation,
+            up_init=init,
+            down_init=init,
+            dtype=dtype,
+            adapter_width=c.adapter_width,
+        ),
         make_norm=partial(LayerNorm, c.norm_eps, dtype),
         dropout=c.dropout,
     )

@@ -41,6 +41,7 @@ class XLMConfig:
     init_std: float = 0.02  # of kernels
     heads: tuple[str, ...] = ("token",)  # see modules/encoder.py; and "beam_answer"
     num_labels: int = 2  # of the heads "class" and "tag"
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     start_beams: int = 5  # of the head "beam_answer"
     end_beams: int = 5
     dtype: str = "float32"

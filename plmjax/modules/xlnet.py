@@ -48,6 +48,7 @@ class XLNetConfig:
     reuse_length: int = 0  # only this many tokens from the left go into the memory; 0: all
     heads: tuple[str, ...] = ("token",)  # see modules/encoder.py; and "beam_answer"
     num_labels: int = 2  # of the heads "class" and "tag"
+    adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     start_beams: int = 5  # of the head "beam_answer"
     end_beams: int = 5
     dtype: str = "float32"
@@ -90,7 +91,15 @@ class TwoStreamStack(nn.Module):
                 dtype=dtype,
             ),  # type: ignore[arg-type]
             make_mlp=partial(
-                MLP, c.d_model, c.d_ff, c.activation, c.dropout, up_init=init, down_init=init, dtype=dtype
+                MLP,
+                c.d_model,
+                c.d_ff,
+                c.activation,
+                c.dropout,
+                up_init=init,
+                down_init=init,
+                dtype=dtype,
+                adapter_width=c.adapter_width,
             ),
             make_norm=partial(LayerNorm, c.norm_eps, dtype),
             dropout=c.dropout,
@@ -151,7 +160,8 @@ class XLNet(AnswersByBeam):
         self.state_dropout = Dropout(c.dropout)
         self.setup_heads()
         if "beam_answer" in c.heads:
-            self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, jnp.dtype(c.dtype))
+            dtype = jnp.dtype(c.dtype)
+            self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, dtype, self.head_dropout_rate)
 
     def encode(
         self,

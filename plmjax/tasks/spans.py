@@ -17,10 +17,20 @@ METRICS = (
 
 
 class Answer(NamedTuple):
-    """The best span's text, and by how much having no answer scores higher than it."""
+    """The best span.
+
+    Attributes:
+        text: its text.
+        no_answer: by how much having no answer scores higher than it.
+        probability: of its start times that of its end.
+        start, end: its characters in the context.
+    """
 
     text: str
     no_answer: float
+    probability: float = 0.0
+    start: int = 0
+    end: int = 0
 
 
 @dataclass(slots=True)

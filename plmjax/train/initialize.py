@@ -15,6 +15,7 @@ from plmjax.train.sharding import path_string
 log = logging.getLogger(__name__)
 
 TRUNK = re.compile(r"(^|/)(embeddings|encoder|decoder)/")  # all else under a network's root is a head
+ADAPTER = re.compile(r"/adapter/")  # in the trunk, made for a task as heads are
 VOCABULARY_ROWS = re.compile(r"(^|/)(embeddings/tokens(_\d+)?/embedding|token_head/(embedding|bias(_\d+)?))$")
 
 
@@ -55,7 +56,8 @@ def fit_params(
 ) -> tuple[Any, list[str], list[str]]:
     """The source's parameters in the structure and on the devices of `fresh`.
 
-    Tables may have another number of padding rows. Heads that the source lacks stay fresh.
+    Tables may have another number of padding rows. Heads and adapters that the source lacks stay
+    fresh.
 
     Args:
         source: nested dict of arrays.
@@ -75,7 +77,7 @@ def fit_params(
     def one(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         name = path_string(path)
         if name not in given:
-            if TRUNK.search(name):
+            if TRUNK.search(name) and not ADAPTER.search(name):
                 raise UserError(
                     f"{named_by} lacks the tensor {name!r}: it holds another network than config.model describes."
                 )

@@ -70,6 +70,8 @@ def test_squad_is_flattened(tmp_path):
     flat = [{"id": "1", "context": "c", "question": "q", "answers": {"text": ["x"], "answer_start": [0]}}]
     (tmp_path / "flat.json").write_text(json.dumps(flat))
     assert fields(tmp_path / "flat.json")[0]["answers"] == ["x"]
+    (tmp_path / "data.json").write_text(json.dumps({"version": "2", "data": flat}))
+    assert fields(tmp_path / "data.json") == fields(tmp_path / "flat.json")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from plmjax.train.resolve import resolve
 from plmjax.train.serialize import from_json, to_json
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
-OTHERS = ("__init__", "common", "combine", "evaluate", "scaling")
+OTHERS = ("__init__", "combine", "common", "downstream", "evaluate", "scaling")
 FAMILIES = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem not in OTHERS)
 
 

@@ -16,7 +16,8 @@ from plmjax.finetune.network import limits_of, network_config
 from plmjax.finetune.readers import make_reader
 from plmjax.finetune.ways import Way, make_way
 from plmjax.interop import Pretrained
-from plmjax.interop.families import architecture_of
+from plmjax.interop.families import BY_CLASS, architecture_of
+from plmjax.interop.huggingface import special_of
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.train.config import OptimizerConfig
 
@@ -64,7 +65,8 @@ def checkpoint(tokenizer: Tokenizer, family: str = "bert", variant: str = "tiny"
     config = replace(config, **changes)
     module = build(config)
     params = jax.tree.map(np.asarray, jax.jit(lambda: module.init(jax.random.key(0))["params"])())
-    return Pretrained(config, params, architecture_of(config), tokenizer)
+    architecture = architecture_of(config)
+    return Pretrained(config, params, architecture, tokenizer, special_of(tokenizer, BY_CLASS[architecture]))
 
 
 def recipe(**changes: Any) -> FineTune:
@@ -83,7 +85,7 @@ def recipe(**changes: Any) -> FineTune:
 def way_of(pretrained: Pretrained, task: Any, given: FineTune | None = None) -> tuple[Way, Bound]:
     """The way of a task, which was prepared, and the network with fresh heads."""
     given = given or recipe()
-    reader = make_reader(pretrained.module.kind, pretrained.config, pretrained.tokenizer, given)
+    reader = make_reader(pretrained, given)
     way = make_way(task, reader, limits_of(pretrained.config, given), given)
     module = build(network_config(pretrained.config, way, given))
     return way, Bound(module, jax.jit(lambda: module.init(jax.random.key(1))["params"])())

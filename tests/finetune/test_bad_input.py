@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import optax
 import pytest
 
 from plmjax.errors import UserError
@@ -148,7 +149,7 @@ def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="length is 65, and the network has 64 positions"):
         way_of(encoder, two_columns(tmp_path / "a.tsv", [("it", "good")]), FineTune(length=65))
     with pytest.raises(UserError, match=r"updates.rate is 1.5"):
-        LayerDecay(1.5).transform(encoder.config)
+        LayerDecay(1.5).around(optax.identity(), encoder.config, 1)
 
 
 def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from plmjax.data.tokenizers import Tokenizer
@@ -14,6 +15,7 @@ from plmjax.finetune.config import FineTune
 from plmjax.finetune.frames import encoder_frame, two_stream_frame
 from plmjax.finetune.readers import make_reader
 from plmjax.finetune.updates import AllParameters, LayerDecay
+from plmjax.interop import Pretrained
 from plmjax.modules import build
 from plmjax.modules.albert import VARIANTS as ALBERT
 from plmjax.modules.bert import VARIANTS as BERT
@@ -50,7 +52,7 @@ def test_xlnet(tokenizer: Tokenizer) -> None:
 
 def test_gpt(tokenizer: Tokenizer) -> None:
     config = replace(GPT["gpt1_tiny"], vocab_size=300)
-    reader = make_reader("decoder", config, tokenizer, FineTune())
+    reader = make_reader(Pretrained(config, {}, "OpenAIGPTLMHeadModel", tokenizer), FineTune())
     assert joined(reader.frame, A, B) == ([300, *A, 301, *B, 302], [0] * 6, (1, 4), 5)
 
 
@@ -59,7 +61,7 @@ def scales(config: Any, rule: Any) -> dict[str, np.ndarray]:
     module = build(replace(config, vocab_size=16))
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0))["params"])
     ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
-    transform = rule.transform(config)
+    transform = rule.around(optax.identity(), config, 1)
     out, _ = transform.update(ones, transform.init(ones), ones)
     return {path_string(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(out)}
 
@@ -84,4 +86,4 @@ def test_a_last_norm_is_of_the_last_layer() -> None:
 
 def test_shared_layers_have_no_rates_of_their_own() -> None:
     with pytest.raises(UserError, match="share their parameters"):
-        LayerDecay().transform(ALBERT["tiny"])
+        LayerDecay().around(optax.identity(), ALBERT["tiny"], 1)

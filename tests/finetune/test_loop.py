@@ -110,6 +110,17 @@ def test_the_folder_loads_and_exports(found: Results, folder: Path, encoder: Pre
         assert shares[1] == pytest.approx(lines[0]["probabilities"]["good"], abs=2e-5)
 
 
+def test_the_folder_works_on_strings(found: Results, folder: Path) -> None:
+    model = plmjax.load(folder / "run")
+    lines = [json.loads(line) for line in (folder / "run" / "predictions.jsonl").read_text().splitlines()]
+    texts = [text for text, _ in sentences(20, 2)]
+    for line, one in zip(lines, model.classify(texts), strict=False):
+        assert one.label == line["prediction"]
+        assert one.probabilities == pytest.approx(line["probabilities"], abs=2e-5)
+    plmjax.interop.save(model, folder / "saved")
+    assert plmjax.load(folder / "saved").classify(texts[0]) == model.classify(texts[0])
+
+
 def test_only_the_best_seed_keeps_its_checkpoint(found: Results, folder: Path) -> None:
     assert (folder / "run" / "checkpoints").is_dir()
     for seed in range(SEEDS):
@@ -155,6 +166,7 @@ def test_early_stopping_and_the_best_step(encoder: Pretrained, folder: Path, tmp
     assert one.scores["validation"]["accuracy"] == validated[2]
 
 
+@pytest.mark.slow
 def test_without_a_validation_split_the_last_step_is_kept(encoder: Pretrained, folder: Path, tmp_path: Path) -> None:
     task = replace(make_task(folder), validation="")
     found = run(encoder, task, tmp_path / "run", recipe=recipe(steps=3), from_random=True)

@@ -1,17 +1,21 @@
 """An answer's characters, over its tokens, and back: the way that the network's answers take."""
 
+import io
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import sentencepiece
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from plmjax.data import sentencepieces
+from plmjax.data.fairseq_pieces import FairseqTokenizer
 from plmjax.data.fast_tokenizers import FastTokenizer
+from plmjax.data.marian_pieces import MarianTokenizer
 from plmjax.data.rows import read_rows
 from plmjax.data.tokenizers import Pieces, Tokenizer, load_tokenizer
-from plmjax.finetune.ways.spans import answer_tokens, text_between
+from plmjax.finetune.ways.spans import answer_tokens, trimmed
 
 LANGUAGES = ("en", "de", "es", "hi")
 MOST_WRONG = {"sentencepiece": 60, "bytes": 110, "wordpiece": 8}  # of 4,760 answers
@@ -30,7 +34,7 @@ def recovered(pieces: Pieces, context: str, answer: str, start: int) -> str:
     """The text of the tokens of an answer."""
     found = answer_tokens(pieces, start, start + len(answer))
     assert found is not None
-    return text_between(context, pieces.starts[found[0]], pieces.ends[found[1]])
+    return context[slice(*trimmed(context, pieces.starts[found[0]], pieces.ends[found[1]]))]
 
 
 TRICKY = [
@@ -55,10 +59,27 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
         "sentencepiece": sentencepieces.train(texts, 330, sentinels=0),
         "bytes": byte_bpe(texts),
         "wordpiece": load_tokenizer(folder),
+        **over_sentencepiece(texts),
     }
 
 
-@pytest.mark.parametrize("kind", ["sentencepiece", "bytes", "wordpiece"])
+def over_sentencepiece(texts: list[str]) -> dict[str, Tokenizer]:
+    """fairseq's and Marian's ids over one trained model; Marian's lacks every seventh piece."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=model, vocab_size=330, minloglevel=2, hard_vocab_limit=False
+    )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = [processor.id_to_piece(number) for number in range(processor.get_piece_size())]
+    known = ["</s>", "<unk>", *(piece for number, piece in enumerate(pieces[3:]) if number % 7), ">>fr<<", "<pad>"]
+    ids = {piece: number for number, piece in enumerate(known)}
+    return {
+        "fairseq": FairseqTokenizer(model.getvalue()),
+        "marian": MarianTokenizer(model.getvalue(), model.getvalue(), ids),
+    }
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "bytes", "wordpiece", "fairseq", "marian"])
 @pytest.mark.parametrize(("context", "answer"), TRICKY)
 def test_characters_that_normalisation_changes(
     kind: str, context: str, answer: str, tokenizers: dict[str, Tokenizer]
@@ -68,9 +89,17 @@ def test_characters_that_normalisation_changes(
 
 
 def test_the_ids_are_those_of_encode(tokenizers: dict[str, Tokenizer]) -> None:
-    texts = [context for context, _ in TRICKY]
+    texts = [*(context for context, _ in TRICKY), ">>fr<< the fox"]
     for tokenizer in tokenizers.values():
         assert [pieces.ids for pieces in tokenizer.encode_pieces(texts)] == tokenizer.encode_batch(texts)
+
+
+def test_marians_code_stands_before_the_text(tokenizers: dict[str, Tokenizer]) -> None:
+    text = ">>fr<< the fox"
+    (pieces,) = tokenizers["marian"].encode_pieces([text])
+    assert tokenizers["marian"].piece(pieces.ids[0]) == ">>fr<<"
+    assert text[pieces.starts[0] : pieces.ends[0]] == ">>fr<<"
+    assert recovered(pieces, text, "fox", text.index("fox")) == "fox"
 
 
 def count_wrong(tokenizer: Tokenizer, data_dir: Path) -> tuple[Counter, Counter]:

@@ -57,6 +57,7 @@ KINDS = {
     "xlnet": ("xlnet", {}),
     "gpt": ("gpt", {"variant": "gpt1_tiny"}),
     "deberta": ("deberta", {}),
+    "bart": ("bart", {}),
 }
 
 
@@ -68,6 +69,7 @@ CASES = [
     ("gpt", "classification"),
     ("gpt", "multiple_choice"),
     ("deberta", "tagging"),
+    ("bart", "tagging"),
 ]
 
 
@@ -106,6 +108,7 @@ FAMILIES = {
     "xlm": ("xlm", {"num_languages": 2}),
     "ctrl": ("ctrl", {}),
     "gpt3": ("gpt3", {}),
+    "bart": ("bart", {}),
 }
 
 

@@ -18,7 +18,10 @@ def loss_and_gradients(net):
     return jax.jit(jax.value_and_grad(loss)), jax.make_jaxpr(jax.grad(loss))(net.params)
 
 
-@pytest.mark.parametrize("name", ["bert", "deberta", "gpt2", "t5", "t5_shared", "transformer_xl", "xlnet"])
+SLOW = ("bert", "deberta", "t5_shared", "transformer_xl", "xlnet")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_scanned_unrolled_and_recomputed_are_one(name):
     plain = network(name, unroll=True)
     run, jaxpr = loss_and_gradients(plain)
@@ -39,7 +42,7 @@ def test_scanned_unrolled_and_recomputed_are_one(name):
             assert recomputes == remat, "remat must be in the program exactly when it is asked for"
 
 
-@pytest.mark.parametrize("name", ["gpt2", "t5", "t5_shared"])
+@pytest.mark.parametrize("name", ["gpt2", pytest.param("t5", marks=pytest.mark.slow)])
 def test_init_is_the_same_scanned_or_not_and_each_layer_has_its_own(name):
     one = jax.jit(build(config(name, unroll=True)).init)(jax.random.key(3))["params"]
     other = jax.jit(build(config(name, unroll=False)).init)(jax.random.key(3))["params"]

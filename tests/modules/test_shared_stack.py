@@ -60,6 +60,7 @@ def test_each_group_and_each_layer_of_its_own_starts_differently():
         assert kernel.shape[0] == count and len({float(layer.sum()) for layer in kernel}) == count
 
 
+@pytest.mark.slow
 def test_scanned_unrolled_and_recomputed_are_one():
     losses = {}
     for unroll, remat in ((True, False), (False, False), (False, True)):

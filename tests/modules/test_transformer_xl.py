@@ -1,5 +1,7 @@
 """Transformer-XL: what a segment sees of the text before, and what it sends no gradient to."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +22,9 @@ WAYS = {
 def after_each(net, text, keep, **options):
     """The states of a text read in segments, each after the memory of those before."""
     memory = net.module.init_memory(len(text), keep)
-    parts = []
+    parts, step = [], jax.jit(partial(net.bound().decode_after, keep=keep, **options))
     for begin in range(0, text.shape[1], LENGTH):
-        x, memory = net.bound().decode_after(text[:, begin : begin + LENGTH], memory, keep, **options)
+        x, memory = step(text[:, begin : begin + LENGTH], memory)
         parts.append(x)
     return jnp.concatenate(parts, axis=1), memory
 
@@ -71,9 +73,10 @@ def test_an_empty_memory_is_none():
 
 def test_rows_that_do_not_continue_forget():
     net, text = network("transformer_xl"), tokens(2, LENGTH)
-    _, memory = net.bound().decode_after(text, net.module.init_memory(2, LENGTH), LENGTH)
-    x, after = net.bound().decode_after(text, memory.of_rows(jnp.array([1, 0])), LENGTH)
-    went_on, _ = net.bound().decode_after(text, memory, LENGTH)
+    step = jax.jit(partial(net.bound().decode_after, keep=LENGTH))
+    _, memory = step(text, net.module.init_memory(2, LENGTH))
+    x, after = step(text, memory.of_rows(jnp.array([1, 0])))
+    went_on, _ = step(text, memory)
     np.testing.assert_allclose(x[0], went_on[0], atol=1e-6)
     np.testing.assert_allclose(x[1], net.bound().decode(text)[1], atol=1e-5)
     assert after.filled.all()

@@ -70,7 +70,8 @@ def test_what_is_kept(length, reuse, want):
     """Of a memory m m m and the text a..i: the last `length` states, of the text its first `reuse`."""
     net = network("xlnet", memory_length=length, reuse_length=reuse)
     memory = Memory(jnp.full((1, 2, 3, 32), 7.0), jnp.ones((1, 3), bool))
-    kept = net.bound().two_streams(TOKENS, None, None, memory=memory).memory.states[0, 0]
+    read = jax.jit(lambda memory: net.bound().two_streams(TOKENS, None, None, memory=memory).memory.states[0, 0])
+    kept = read(memory)
     embedded = net.params["embeddings"]["tokens"]["embedding"][TOKENS[0]]
     rows = [memory.states[0, 0, 0] if name == "m" else embedded["abcdefghi".index(name)] for name in want]
     np.testing.assert_array_equal(kept, jnp.stack(rows))
@@ -81,11 +82,12 @@ def test_what_is_kept(length, reuse, want):
 def test_left_to_right_with_memory_is_the_whole_text_at_once():
     net = network("xlnet", causal=True, memory_length=11)
     text = tokens(2, 11)
-    whole = net.bound().encode(text)
+    whole = jax.jit(net.bound().encode)(text)
+    read = jax.jit(lambda part, memory: net.bound().two_streams(part, None, None, memory=memory))
     memory = None
     parts = []
     for part in (text[:, :4], text[:, 4:5], text[:, 5:]):
-        streams = net.bound().two_streams(part, None, None, memory=memory)
+        streams = read(part, memory)
         parts.append(streams.h)
         memory = streams.memory
     np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, atol=2e-5)

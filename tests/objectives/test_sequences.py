@@ -1,6 +1,7 @@
 """Inputs and targets in one row of a decoder: the same targets as an encoder-decoder's, from the same text."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -99,16 +100,21 @@ def test_padding_changes_nothing(vocabulary, prefix_decoder):
 
 def test_the_loss_is_of_the_targets_in_the_text(vocabulary, batch, decoder, prefix_decoder):
     """Against a row made by hand and logits of every place of it; and as many targets as in an encoder-decoder."""
+    width = max(int((segments > 0).sum()) for segments in np.hstack([batch["segments"], batch["decoder_segments"]]))
     for network in (decoder, prefix_decoder):
+        decode = jax.jit(partial(network.decode, positions_BL=None))  # one program for the rows of all lengths
         total = 0.0
         for row in range(len(batch["tokens"])):
             inputs = batch["tokens"][row][batch["segments"][row] > 0]
             targets = batch["targets"][row][batch["decoder_segments"][row] > 0]
-            text = np.concatenate([inputs, targets])[None]
-            prefix = (np.arange(text.shape[1]) < len(inputs))[None]
-            x = network.decode(text, **({"prefix_BL": prefix} if network.sees_prefix else {}))
+            length = len(inputs) + len(targets)
+            text = np.zeros((1, width), np.int32)
+            text[0, :length] = np.concatenate([inputs, targets])
+            places = np.arange(width)[None]
+            prefix = {"prefix_BL": places < len(inputs)} if network.sees_prefix else {}
+            x = decode(text, segments_BL=(places < length).astype(np.int32), **prefix)
             logs = jax.nn.log_softmax(network.token_logits(x)[0, :, : vocabulary.size])
-            total -= logs[np.arange(len(inputs) - 1, text.shape[1] - 1), targets].sum()
+            total -= logs[np.arange(len(inputs) - 1, length - 1), targets].sum()
         got, weight = of_targets(network, batch, vocabulary)
         assert got == pytest.approx(float(total), rel=1e-4)
         assert weight == batch["weights"].sum()

@@ -80,6 +80,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         source_params(str(tmp_path), "")
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_another(tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """A run, then a new one that begins with its parameters and so with a lower loss."""
     config, one = tiny_config(tiny_store), jax.devices()[:1]

@@ -160,6 +160,7 @@ def test_compiles_nothing_after_the_first_steps(
     assert before[2] == before[-1] == len(compiled), "something was compiled again during training"
 
 
+@pytest.mark.slow
 def test_a_memory_survives_a_stop(tiny_store: Path, tmp_path: Path) -> None:
     """A run that reads on resumes with what it remembered: to the bit, on one device and on eight."""
     model = TransformerXLConfig(

@@ -60,6 +60,7 @@ def test_every_example_once_and_in_the_order_of_a_constant_batch(tiny_store):
     assert batches.epoch(14) == pytest.approx(plain.epoch(sum(sizes)))
 
 
+@pytest.mark.slow
 def test_the_schedule_counts_whole_batches(tiny_store, tmp_path):
     changes = RAMP | {"train__steps": 18, "train__microbatches": 4, "train__eval_every": 18}
     assert train(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE).step == 18
@@ -70,6 +71,7 @@ def test_the_schedule_counts_whole_batches(tiny_store, tmp_path):
     assert rates[-1] < max(rates)
 
 
+@pytest.mark.slow
 def test_resuming_within_the_ramp(tiny_store, tmp_path):
     changes = RAMP | {"train__eval_every": 12, "optimizer__decay_steps": 8}
     train(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE)

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from plmjax.data.tokenizers import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.readers.base import Reader
 from plmjax.finetune.readers.decoder import decoder_reader
 from plmjax.finetune.readers.encoder import encoder_reader, two_stream_reader
+from plmjax.finetune.readers.encoder_decoder import encoder_decoder_reader
 from plmjax.finetune.readers.text import text_reader
 from plmjax.interop import Pretrained
 
 __all__ = ["READERS", "Reader", "make_reader", "reader_of"]
 
-# kind of network -> (its config, tokenizer, recipe) -> Reader
-READERS: dict[str, Callable[[Any, Tokenizer, Any], Reader]] = {
+# kind of network -> (checkpoint, recipe) -> Reader
+READERS: dict[str, Callable[[Pretrained, Any], Reader]] = {
     "encoder": encoder_reader,
     "two_stream": two_stream_reader,
     "decoder": decoder_reader,
+    "encoder_decoder": encoder_decoder_reader,
 }
 
 
@@ -29,16 +30,12 @@ def reader_of(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
     Raises:
         UserError: the network can't do it, or the checkpoint has no tokenizer.
     """
-    if pretrained.tokenizer is None:
-        raise UserError("The checkpoint has no tokenizer: put its files beside it.")
     if task.kind == "mixture" and not recipe.text_to_text:
         raise UserError(
             "The tasks of a mixture are done text to text: take --config=experiments/configs/finetune/t5.py:mini, or "
             "set --config.text_to_text=True."
         )
-    if writes(task, recipe):
-        return text_reader(pretrained, recipe)
-    return make_reader(pretrained.module.kind, pretrained.config, pretrained.tokenizer, recipe)
+    return text_reader(pretrained, recipe) if writes(task, recipe) else make_reader(pretrained, recipe)
 
 
 def writes(task: Any, recipe: Any) -> bool:
@@ -46,8 +43,9 @@ def writes(task: Any, recipe: Any) -> bool:
     return recipe.text_to_text or task.kind == "writing"
 
 
-def make_reader(kind: str, config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
-    """The reader of a kind of network; UserError where there is none."""
+def make_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+    """The reader of a checkpoint's network; UserError where there is none, or the checkpoint has no tokenizer."""
+    kind = pretrained.module.kind
     if kind not in READERS:
         raise UserError(f"A network of kind {kind!r} is not fine-tuned here: use one of kind {', '.join(READERS)}.")
-    return READERS[kind](config, tokenizer, recipe)
+    return READERS[kind](pretrained, recipe)

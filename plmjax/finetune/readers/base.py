@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 import jax
 
 from plmjax.data.tokenizers import Tokenizer
+from plmjax.errors import UserError
 from plmjax.finetune.frames import Frame
+from plmjax.interop import Pretrained
 from plmjax.losses.weighted import Weighted
 
 
@@ -46,6 +48,10 @@ class Reader:
         """[B, L, D]."""
         raise NotImplementedError
 
+    def tag_states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        """The states that tags are read at [B, L, D]; the same but for networks that read them elsewhere."""
+        return self.states(network, tokens_BL, types_BL, segments_BL)
+
     def losses(
         self, network: Any, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
     ) -> dict[str, Weighted]:
@@ -55,3 +61,10 @@ class Reader:
     def coefficients(self) -> dict[str, float]:
         """Their factors."""
         return {}
+
+
+def tokenizer_of(pretrained: Pretrained) -> Tokenizer:
+    """The checkpoint's tokenizer; UserError where it has none."""
+    if pretrained.tokenizer is None:
+        raise UserError("The checkpoint has no tokenizer: put its files beside it.")
+    return pretrained.tokenizer

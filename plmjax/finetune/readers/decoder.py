@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from plmjax.data.tokenizers import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.frames import Frame
-from plmjax.finetune.readers.base import Reader
+from plmjax.finetune.readers.base import Reader, tokenizer_of
+from plmjax.interop import Pretrained
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.losses.weighted import Weighted
 
@@ -56,12 +56,13 @@ class DecoderReader(Reader):
         return {"lm": self.lm_weight}
 
 
-def decoder_reader(config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
+def decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
     """Of a decoder that has a class head; UserError for one that has none."""
+    config = pretrained.config
     if not hasattr(config, "classes"):
         raise UserError(f"A {type(config).__name__} has no class head: fine-tune a GPT or CTRL, or an encoder.")
     if recipe.lm_weight < 0:
         raise UserError(f"lm_weight is {recipe.lm_weight}: it must be at least 0.")
     start = config.vocab_size
     frame = Frame((start,), (start + 1,), (start + 2,), class_last=True)
-    return DecoderReader(config, tokenizer, frame, recipe.lm_weight)
+    return DecoderReader(config, tokenizer_of(pretrained), frame, recipe.lm_weight)

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from plmjax.data.tokenizers import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.frames import encoder_frame, two_stream_frame
-from plmjax.finetune.readers.base import Reader
+from plmjax.finetune.readers.base import Reader, tokenizer_of
+from plmjax.interop import Pretrained
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class EncoderReader(Reader):
         return network.encode(tokens_BL, types, None, segments_BL)
 
 
-def encoder_reader(config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
+def encoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
     """Of BERT and its like; UserError for a language that the network does not have."""
+    config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     languages = getattr(config, "num_languages", 0)
     if languages and not 0 <= recipe.language < languages:
         raise UserError(
@@ -40,6 +41,7 @@ def encoder_reader(config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
     return EncoderReader(config, tokenizer, encoder_frame(config, tokenizer.vocabulary), recipe.language)
 
 
-def two_stream_reader(config: Any, tokenizer: Tokenizer, recipe: Any) -> Reader:
+def two_stream_reader(pretrained: Pretrained, recipe: Any) -> Reader:
     """Of XLNet."""
-    return EncoderReader(config, tokenizer, two_stream_frame(tokenizer.vocabulary))
+    tokenizer = tokenizer_of(pretrained)
+    return EncoderReader(pretrained.config, tokenizer, two_stream_frame(tokenizer.vocabulary))

@@ -14,7 +14,7 @@ from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.finetune.frames import Frame
-from plmjax.finetune.readers.base import Reader
+from plmjax.finetune.readers.base import Reader, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.interop.source_frames import source_frame
 
@@ -57,7 +57,8 @@ class TextReader(Reader):
 
 
 def text_reader(pretrained: Pretrained, recipe: Any) -> TextReader:
-    """Of a checkpoint with a tokenizer; UserError for a network that does not write."""
+    """Of a network that writes; UserError for one that does not, or a checkpoint without a tokenizer."""
+    tokenizer_of(pretrained)
     config, kind = pretrained.config, pretrained.module.kind
     if kind == "encoder_decoder":
         return _of_encoder_decoder(pretrained, recipe.writer)

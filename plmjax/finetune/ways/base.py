@@ -115,8 +115,9 @@ class Way:
         return example
 
     def losses(self, network: Any, batch: dict[str, jax.Array], vocabulary: Any, train: bool) -> Any:
-        """As an objective's."""
-        return self.forward(network, batch, train)[:2]
+        """As an objective's; what the recipe does not move gets no gradient."""
+        held = network.with_params(self.recipe.updates.held(network.params))
+        return self.forward(held, batch, train)[:2]
 
     def coefficients(self) -> dict[str, float]:
         """As an objective's."""

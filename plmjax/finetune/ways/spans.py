@@ -56,12 +56,13 @@ def answer_tokens(pieces: Pieces, start: int, end: int) -> tuple[int, int] | Non
     return (inside[0], inside[-1]) if inside else None
 
 
-def text_between(context: str, start: int, end: int) -> str:
+def trimmed(context: str, start: int, end: int) -> tuple[int, int]:
     """The characters of a span, without the blanks that its first token may begin with, and with the accents of its
     last character, which a tokenizer may have dropped (BERT's uncased vocabularies do)."""
     while end < len(context) and unicodedata.category(context[end]) in ("Mn", "Me"):
         end += 1
-    return context[start:end].strip()
+    text = context[start:end]
+    return start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
 
 
 def windows(length: int, room: int, stride: int) -> list[tuple[int, int]]:
@@ -127,7 +128,7 @@ class SpansWay(Way):
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
     ) -> list[Any]:
-        spans: list[tuple[float, str]] = [(-np.inf, "") for _ in examples]
+        spans = [(-np.inf, Answer("", 0.0)) for _ in examples]
         silence = [np.inf for _ in examples]
         for feature, row in zip(features, outputs, strict=True):
             number, window = feature.example, feature.origin
@@ -135,8 +136,11 @@ class SpansWay(Way):
             silence[number] = min(silence[number], float(row["start"][at] + row["end"][at]))
             score, span = self._best_span(window, row)
             if score > spans[number][0] and span is not None:
-                spans[number] = score, text_between(examples[number].texts[1], *span)
-        return [Answer(text, none - score) for (score, text), none in zip(spans, silence, strict=True)]
+                context = examples[number].texts[1]
+                start, end = trimmed(context, *span)
+                chance = float(np.exp(score - sum(_log_total(row[side]) for side in ("start", "end"))))
+                spans[number] = score, Answer(context[start:end], 0.0, chance, start, end)
+        return [best._replace(no_answer=none - score) for (score, best), none in zip(spans, silence, strict=True)]
 
     def _rows(self, number: int, example: Example, question: list[int], context: Pieces) -> list[Feature]:
         frame, most = self.reader.frame, self.limits.length
@@ -171,8 +175,7 @@ class SpansWay(Way):
         answer: tuple[int, int] | None,
     ) -> Feature:
         first, last = cut
-        # XLNet reads the context first, as its class token is the last.
-        order = 0 if self.reader.frame.class_last else 1
+        order = 0 if self.reader.frame.context_first else 1
         texts = [question, context.ids[first:last]][:: 1 if order else -1]
         framed = self.reader.frame.join(texts)
         offset = framed.starts[order]
@@ -205,3 +208,8 @@ class SpansWay(Way):
         if not np.isfinite(scores[i, j]):
             return -np.inf, None
         return float(scores[i, j]), (int(window.starts[first[i]]), int(window.ends[last[j]]))
+
+
+def _log_total(scores: np.ndarray) -> float:
+    """log sum exp."""
+    return float(np.logaddexp.reduce(scores.astype(np.float64)))

@@ -48,11 +48,13 @@ class TagsWay(Way):
         return features
 
     def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
-        x_BLD = self.reader.states(network, batch["tokens"], batch["token_types"], batch["segments"])
+        x_BLD = self.reader.tag_states(network, batch["tokens"], batch["token_types"], batch["segments"])
         logits_BLC = network.tag_logits(x_BLD)
         loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
         metrics = {"accuracy": Weighted.of(loss.correct, batch["tag_weights"])}
-        return {"task": loss.total}, metrics, {"tags": jnp.argmax(logits_BLC, axis=-1)}
+        probabilities_BL = jnp.max(jax.nn.softmax(logits_BLC), axis=-1)
+        found = {"tags": jnp.argmax(logits_BLC, axis=-1), "probabilities": probabilities_BL}
+        return {"task": loss.total}, metrics, found
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]

@@ -86,6 +86,7 @@ def test_a_finished_family_is_left_alone(whole, store, monkeypatch):
     assert family_runs.train_family(family(store), whole, ONE)
 
 
+@pytest.mark.slow
 def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, monkeypatch):
     take, taken = loop._Run._take, []
 
@@ -104,6 +105,7 @@ def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, mo
     assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_before_a_run_was_written_down(whole, store, tmp_path):
     workdir = tmp_path / "copy"
     shutil.copytree(whole, workdir)

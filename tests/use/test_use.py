@@ -1,0 +1,95 @@
+"""What every kind of checkpoint does with strings, and what it says that it can't do."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from plmjax.data.tokenizers import Tokenizer
+from plmjax.errors import UserError
+from plmjax.finetune.features import make_batch
+from plmjax.finetune.network import manifest_of
+from plmjax.interop import Pretrained
+from plmjax.interop.families import architecture_of
+from plmjax.modules import Bound
+from plmjax.tasks.classification import Classification
+from plmjax.tasks.labelled import Example
+from plmjax.train.serialize import to_json
+from tests.finetune.kit import checkpoint, recipe, way_of
+
+
+@pytest.fixture(scope="module")
+def decoder(tokenizer: Tokenizer) -> Pretrained:
+    return checkpoint(tokenizer, "gpt")
+
+
+def taught(base: Pretrained, task: Classification) -> tuple[Pretrained, np.ndarray]:
+    """A network with fresh heads as a fine-tuned folder gives it, and its way's logits of a text."""
+    way, bound = way_of(base, task)
+    manifest = manifest_of(base, bound.module.config, recipe(), way, {})
+    found = Pretrained(
+        bound.module.config,
+        jax.tree.map(np.asarray, bound.params),
+        manifest["huggingface"]["architecture"],
+        base.tokenizer,
+        extras=manifest["huggingface"]["extras"],
+        taught={"task": to_json(task), "recipe": to_json(recipe())},
+    )
+    features = way.features([Example("", "", ("a good film",), None)], learn=False)
+    batch = make_batch(features, 1, features[0].length, way.padding)
+    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, train=False)[2])
+    return found, np.asarray(forward(bound.params, batch)["logits"][0])
+
+
+@pytest.mark.parametrize(
+    ("family", "variant"), [pytest.param("xlnet", "tiny", marks=pytest.mark.slow), ("gpt", "gpt1_tiny")]
+)
+def test_classify_reads_as_fine_tuning_does(tokenizer: Tokenizer, family: str, variant: str) -> None:
+    """GPT's new tokens stand at the end of its table, and XLNet's class token at the end of a row."""
+    model, logits = taught(checkpoint(tokenizer, family, variant), Classification(labels=("bad", "good")))
+    found = model.classify("a good film")
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert list(found.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+    assert model.classify(["a good film"] * 3)[2].probabilities == pytest.approx(found.probabilities, abs=1e-5)
+    wrong = f"a {model.architecture}, can't tag words: its methods on strings are classify"
+    with pytest.raises(UserError, match=wrong):
+        model.tag("a good film")
+
+
+def test_generate_takes_strings_of_all_lengths(decoder: Pretrained, tokenizer: Tokenizer) -> None:
+    texts = ["a good film", "the plot was very very dull and it was"]
+    found = decoder.generate(texts, max_new_tokens=6)
+    for text, more in zip(texts, found, strict=True):
+        assert decoder.generate(text, max_new_tokens=6) == more
+        ids = tokenizer.encode(text)
+        whole = decoder.generate([ids], max_new_tokens=6)[0].tolist()
+        assert whole[: len(ids)] == ids
+        assert tokenizer.decode(whole).endswith(more.strip())
+    assert any(more.strip() for more in found)
+    several = decoder.generate(texts, max_new_tokens=4, num_beams=2, num_return_sequences=2)
+    assert [len(one) for one in several] == [2, 2]
+
+
+def test_what_a_checkpoint_cannot_do(decoder: Pretrained, tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match="a GPT2LMHeadModel, can't classify texts: its methods on strings are generate"):
+        decoder.classify("a good film")
+    with pytest.raises(UserError, match="can't fill what a text leaves out"):
+        decoder.fill_mask("a [MASK]")
+    with pytest.raises(UserError, match="no tokenizer"):
+        replace(decoder, tokenizer=None).generate("a")
+    with pytest.raises(UserError, match="Text 2 is ' '"):
+        decoder.generate(["a", " "])
+
+
+def test_what_was_taught_says_what_strings_it_takes(tokenizer: Tokenizer) -> None:
+    config = checkpoint(tokenizer, heads=("class",), num_labels=2).config
+    bare = Pretrained(config, {}, architecture_of(config), tokenizer)
+    several = replace(bare, extras={"problem_type": "multi_label_classification"})
+    with pytest.raises(UserError, match="gives a text several labels"):
+        several.classify("a")
+    pairs = replace(bare, taught={"task": to_json(Classification(labels=("a", "b"), pair="second"))})
+    with pytest.raises(UserError, match="was taught pairs of texts"):
+        pairs.classify("a")
+    with pytest.raises(UserError, match="2 texts and 1 to pair them with"):
+        pairs.classify(["a", "b"], ["c"])
