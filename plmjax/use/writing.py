@@ -14,7 +14,7 @@ from plmjax.decode.fill import fill_mask as fill_masks
 from plmjax.decode.fill import fill_sentinels
 from plmjax.decode.text import decode_after, ids_with_masks, or_start
 from plmjax.interop import Pretrained
-from plmjax.interop.source_frames import source_frame
+from plmjax.interop.source_frames import delimited_frame, source_frame
 from plmjax.modules import Bound
 from plmjax.use.labels import as_list, like
 from plmjax.use.taught import abilities, cannot, require_tokenizer
@@ -43,8 +43,12 @@ def generate(
         raise cannot(pretrained, "write texts")
     tokenizer, found = require_tokenizer(pretrained), as_list(texts)
     vocabulary = tokenizer.vocabulary
+    delimited = delimited_frame(pretrained)
     if pretrained.module.kind == "decoder":
         prompts = [or_start(tokenizer.encode(text), tokenizer) for text in found]
+        if delimited is not None:
+            prompts = [[*tokenizer.encode(text), *delimited.after] for text in found]
+            options = {"eos_token_id": delimited.end} | options
         tokens_BL, mask_BL = rectangle(prompts, vocabulary.padding, left=True)
     else:
         frame = source_frame(pretrained, source, target)
@@ -55,13 +59,20 @@ def generate(
             options = {"forced_bos_token_id": frame.first} | options
     written = pretrained.generate(tokens_BL, mask_BL, **options).tolist()
     copies = len(written) // len(found)
-    if pretrained.module.kind == "decoder":
+    if delimited is not None:
+        out = [tokenizer.decode(before(row[tokens_BL.shape[1] :], delimited.end)) for row in written]
+    elif pretrained.module.kind == "decoder":
         length = tokens_BL.shape[1]
         read = [prompt for prompt in prompts for _ in range(copies)]
         out = [decode_after(tokenizer, prompt, row[length:]) for prompt, row in zip(read, written, strict=True)]
     else:
         out = [tokenizer.decode(row) for row in written]
     return like(texts, out if copies == 1 else [out[at : at + copies] for at in range(0, len(out), copies)])
+
+
+def before(tokens: list[int], end: int | None) -> list[int]:
+    """The ids before the first that is `end`."""
+    return tokens[: tokens.index(end)] if end in tokens else tokens
 
 
 def rectangle(rows: Sequence[list[int]], padding: int, left: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -104,6 +104,9 @@ def test_what_a_mixture_learned_loads(mixed: tuple[Path, Results]) -> None:
     loaded = plmjax.load(mixed[0] / "run")
     assert loaded.architecture == "GPT2LMHeadModel"
     assert loaded.generation["max_new_tokens"] == 8
+    lines = [json.loads(line) for line in (mixed[0] / "run" / "predictions.jsonl").read_text().splitlines()]
+    sources = ["film text: a film", "film text: the plot"]
+    assert [text.strip() for text in loaded.generate(sources)] == [line["written"] for line in lines[:2]]
     task = worded(Mixture((Classification(name="a"), Classification(name="b"))))
     with pytest.raises(UserError, match="The tasks of a mixture are done text to text"):
         reader_of(loaded, task, recipe())

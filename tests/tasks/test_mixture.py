@@ -52,7 +52,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> str:
 def mixture(tmp_path: Path) -> Mixture:
     labels = write(tmp_path / "a.jsonl", [{"text": f"t{i}", "label": "xy"[i % 2]} for i in range(30)])
     numbers = write(tmp_path / "b.jsonl", [{"text": f"n{i}", "label": i} for i in range(10)])
-    texts = write(tmp_path / "c.jsonl", [{"text": f"s{i}", "target": f"z{i}"} for i in range(60)])
+    texts = write(tmp_path / "c.jsonl", [{"text": f"s{i}", "target": f"z{i} one two three"} for i in range(60)])
     return Mixture(
         (
             Classification(name="a", train=labels, validation=labels, metric=("accuracy", "f1")),
@@ -93,13 +93,14 @@ def test_batches_are_drawn_so(mixture: Mixture) -> None:
 def test_each_by_its_own_metrics(mixture: Mixture) -> None:
     examples: Any = mixture.splits()["validation"]
     chosen = [examples[0], examples[1], examples[30], examples[31], examples[40]]
-    predictions = [np.array([1.0, 0.0]), np.array([1.0, 0.0]), np.array([0.0]), np.array([1.0]), "z0"]
+    predictions = [np.array([1.0, 0.0]), np.array([1.0, 0.0]), np.array([0.0]), np.array([1.0]), "z0 one two three"]
     found = mixture.measure(chosen, predictions)
     assert found["a_accuracy"] == 0.5
     assert found["b_pearson"] == pytest.approx(1.0)
     assert found["c_exact_match"] == 1.0
     assert set(found) == set(mixture.metrics)
-    assert found["mean"] == pytest.approx((0.5 + 1.0 + found["c_bleu"] / 100) / 3)
+    assert found["c_bleu"] == pytest.approx(100.0)
+    assert found["mean"] == pytest.approx((0.5 + 1.0 + 1.0) / 3)
     assert mixture.metrics[0] == "mean"
     assert set(mixture.measure(chosen[2:4], predictions[2:4])) == {"mean", "b_pearson", "b_spearman"}
     assert mixture.notes({"validation": examples})[0] == "rates: a 0.3000, b 0.1000, c 0.6000"
@@ -110,7 +111,7 @@ def test_each_in_its_own_words(mixture: Mixture) -> None:
     examples: Any = task.splits()["train"]
     form = form_of(task, str)
     assert [form.source(examples[row]) for row in (0, 30, 40)] == ["a text: t0", "b text: n0", "c: s0"]
-    assert [form.target(examples[row]) for row in (1, 31, 41)] == ["y", "1", "z1"]
+    assert [form.target(examples[row]) for row in (1, 31, 41)] == ["y", "1", "z1 one two three"]
     nothing = form.answer(examples[0], "z")
     assert form.is_none(examples[0], nothing)
     assert form.shown(examples[0], nothing) is None
