@@ -12,6 +12,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
+from plmjax.finetune.readers.text import TEXT_TO_TEXT
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained, load
 from plmjax.tasks.report import RESULTS
@@ -121,7 +122,7 @@ def _run_cell(column: Column, grid: Grid, pretrained: Pretrained, path: str, fol
     task.test = tuple(_inside(data, source) for source in task.test)
 
     def run(task: Any, folder: Path) -> Results:
-        recipe = replace(column.recipe, text_to_text=by_writing)
+        recipe = replace(column.recipe, way=TEXT_TO_TEXT if by_writing else "")
         return finetune(
             pretrained, copy.deepcopy(task), recipe, folder, seeds=column.seeds, from_random=random, about=about
         )

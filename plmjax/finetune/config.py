@@ -46,7 +46,7 @@ class FineTune:
     train: TrainConfig = field(default_factory=TrainConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # its warm-up and end come from `train`
     updates: Any = field(default_factory=AllParameters)  # of plmjax.finetune.updates: which parameters move, how far
-    way: str = ""  # another way than that of the task's kind: "spans_by_beam" (XLNet, XLM)
+    way: str = ""  # another than the task's kind has: "text_to_text" (T5's words), "spans_by_beam" (XLNet, XLM)
     length: int = 0  # tokens of a row at most, 0: the positions that the network has
     cut: bool = False  # what is longer is cut; False: it is refused
     stride: int = 128  # tokens by which a long context's windows are apart, of answers in contexts
@@ -55,7 +55,6 @@ class FineTune:
     dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
     lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)  # of an ELMo
-    text_to_text: bool = False  # do every task by writing, in T5's words
     writer: WriterConfig = field(default_factory=WriterConfig)  # of tasks that are done by writing
     language: int = 0  # number of the texts' language in a network that has several (XLM)
     dtype: str = ""  # of the network, "bfloat16" for one; empty: as the checkpoint says

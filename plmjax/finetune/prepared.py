@@ -18,6 +18,7 @@ from plmjax.finetune.network import filler, limits_of, network_config
 from plmjax.finetune.programs import Programs
 from plmjax.finetune.readers import reader_of
 from plmjax.finetune.readers.base import tokenizer_of
+from plmjax.finetune.readers.text import TEXT_TO_TEXT
 from plmjax.finetune.results import peak_memory
 from plmjax.finetune.ways import make_way
 from plmjax.interop import Pretrained
@@ -55,7 +56,7 @@ class Prepared:
     """
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
-        task = worded(task) if recipe.text_to_text else task
+        task = worded(task) if recipe.way == TEXT_TO_TEXT else task
         reader = reader_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, tokenizer_of(pretrained), task, mesh
         self.from_random = from_random

@@ -145,5 +145,5 @@ def test_bad_recipes(tokenizer: Tokenizer, tmp_path: Path) -> None:
         make_way(task, make_reader(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]
     given.way = "spans_by_beam"
     other = type("Task", (), {"kind": "tagging"})()
-    with pytest.raises(UserError, match="does tasks of kind 'spans', and this one is 'tagging'"):
+    with pytest.raises(UserError, match="does tasks of kind spans, and this one is 'tagging'"):
         make_way(other, make_reader(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ ROWS = [("a film", "good"), ("the plot", "fine"), ("it was", "good")]
 def made(tokenizer: Tokenizer, family: str, folder: Path) -> tuple[TextToTextWay, Any]:
     file = write_jsonl(folder / "a.jsonl", [{"text": text, "label": label} for text, label in ROWS])
     given = recipe()
-    given.text_to_text = True
+    given.way = "text_to_text"
     task = worded(Classification(name="film", train=str(file), metric=("accuracy", "f1")))
     examples = task.splits()
     way, _ = writing_way(torchless(tokenizer, family), task, given)
@@ -76,7 +76,7 @@ def mixed(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tup
     task = Mixture((film, replace(copying(folder, 12), name="copy")), rates="equal")
     start = checkpoint(tokenizer, "gpt")
     given = recipe(steps=6, eval_every=3, buckets=1)
-    given.text_to_text = True
+    given.way = "text_to_text"
     devices = jax.devices()[:1]
     return folder, finetune(start, task, given, folder / "run", seeds=2, devices=devices)
 

@@ -25,7 +25,7 @@ from plmjax.train.config import OptimizerConfig
 def base() -> FineTune:
     return FineTune(
         name="t5",
-        text_to_text=True,
+        way="text_to_text",
         train=TrainConfig(steps=2**18, batch_size=128, warmup_share=0.0, eval_every=5000),
         optimizer=OptimizerConfig(name="adafactor", schedule="constant", learning_rate=1e-3),
         dropout=0.1,

@@ -11,7 +11,7 @@ from plmjax.finetune.readers.characters import character_reader
 from plmjax.finetune.readers.decoder import decoder_reader
 from plmjax.finetune.readers.encoder import encoder_reader, two_stream_reader
 from plmjax.finetune.readers.encoder_decoder import encoder_decoder_reader
-from plmjax.finetune.readers.text import text_reader
+from plmjax.finetune.readers.text import TEXT_TO_TEXT, text_reader
 from plmjax.interop import Pretrained
 
 __all__ = ["READERS", "Reader", "make_reader", "reader_of"]
@@ -32,17 +32,17 @@ def reader_of(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
     Raises:
         UserError: the network can't do it, or the checkpoint has no tokenizer.
     """
-    if task.kind == "mixture" and not recipe.text_to_text:
+    if task.kind == "mixture" and recipe.way != TEXT_TO_TEXT:
         raise UserError(
             "The tasks of a mixture are done text to text: take --config=experiments/configs/finetune/t5.py:mini, or "
-            "set --config.text_to_text=True."
+            f"set --config.way={TEXT_TO_TEXT}."
         )
     return text_reader(pretrained, recipe) if writes(task, recipe) else make_reader(pretrained, recipe)
 
 
 def writes(task: Any, recipe: Any) -> bool:
     """Whether a task is done by writing."""
-    return recipe.text_to_text or task.kind == "writing"
+    return recipe.way == TEXT_TO_TEXT or task.kind == "writing"
 
 
 def make_reader(pretrained: Pretrained, recipe: Any) -> Reader:

@@ -18,6 +18,8 @@ from plmjax.finetune.readers.base import Reader, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.interop.source_frames import source_frame
 
+TEXT_TO_TEXT = "text_to_text"  # the way of a recipe that has every task done by writing, in T5's words
+
 
 @dataclass(frozen=True)
 class TextReader(Reader):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.finetune.readers import Reader
+from plmjax.finetune.readers.text import TEXT_TO_TEXT
 from plmjax.finetune.ways.base import Limits, Way
 from plmjax.finetune.ways.beam_spans import BeamSpansWay
 from plmjax.finetune.ways.choices import ChoicesWay
@@ -14,6 +16,7 @@ from plmjax.finetune.ways.tags import TagsWay
 from plmjax.finetune.ways.text_to_text import TextToTextWay
 from plmjax.finetune.ways.texts import NumbersWay, TextsWay
 from plmjax.finetune.ways.writing import WritingWay
+from plmjax.tasks.text_forms import FORMS
 
 __all__ = ["OTHERS", "WAYS", "Limits", "Way", "make_way"]
 
@@ -26,20 +29,22 @@ WAYS: dict[str, type[Way]] = {
     "writing": WritingWay,
 }
 
-# name in a recipe's `way` -> (the kind of tasks that it does, the way)
-OTHERS: dict[str, tuple[str, type[Way]]] = {"spans_by_beam": ("spans", BeamSpansWay)}
+# name in a recipe's `way` -> (the kinds of tasks that it does, the way)
+OTHERS: dict[str, tuple[Collection[str], type[Way]]] = {
+    "spans_by_beam": (("spans",), BeamSpansWay),
+    TEXT_TO_TEXT: (FORMS, TextToTextWay),
+}
 
 
 def make_way(task: Any, reader: Reader, limits: Limits, recipe: Any) -> Way:
     """The way that the recipe names, else that of the task's kind; UserError where there is none."""
-    if recipe.text_to_text:
-        return TextToTextWay(task, reader, limits, recipe)
     if recipe.way:
         if recipe.way not in OTHERS:
             raise UserError(f"way is {recipe.way!r}: it must be empty or one of {', '.join(OTHERS)}.")
-        kind, way = OTHERS[recipe.way]
-        if kind != task.kind:
-            raise UserError(f"The way {recipe.way!r} does tasks of kind {kind!r}, and this one is {task.kind!r}.")
+        kinds, way = OTHERS[recipe.way]
+        if task.kind not in kinds:
+            known = ", ".join(kinds)
+            raise UserError(f"The way {recipe.way!r} does tasks of kind {known}, and this one is {task.kind!r}.")
         return way(task, reader, limits, recipe)
     if task.kind not in WAYS:
         raise UserError(f"Nothing here does tasks of kind {task.kind!r}: it must be one of {', '.join(WAYS)}.")
