@@ -52,7 +52,7 @@ def elmo() -> Pretrained:
     return Pretrained(config, params, "", SPLITTER)
 
 
-@pytest.mark.parametrize("kind", ["classification", "tagging"])
+@pytest.mark.parametrize("kind", ["tagging", pytest.param("classification", marks=pytest.mark.slow)])
 def test_vectors_are_the_bilms_and_padding_counts_for_nothing(kind: str, elmo: Pretrained, tmp_path: Path) -> None:
     task = tasks(tmp_path)[kind]
     if kind == "classification":

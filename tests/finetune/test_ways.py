@@ -112,7 +112,12 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("network", list(FAMILIES))
+QUICK = ("bart", "ctrl")  # of the others the slow tests see to it
+
+
+@pytest.mark.parametrize(
+    "network", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAMILIES]
+)
 def test_every_family_does_what_its_kind_can(network: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     """Traced only: the shapes of what each way gives."""
     family, options = FAMILIES[network]
