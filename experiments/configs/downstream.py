@@ -22,6 +22,7 @@ from plmjax.tasks.catalogue import named
 
 ENCODERS = ("encoder", "two_stream")
 WRITERS = ("decoder", "encoder_decoder")
+READERS = (*ENCODERS, "encoder_decoder")  # each token's state has seen the whole text
 ALL = (*ENCODERS, *WRITERS)
 
 
@@ -54,7 +55,7 @@ def columns() -> dict[str, Column]:
             task("conll2003_files", train="conll2003_en/eng.train", test=("conll2003_en/eng.testb",)),
             ("f1",),
             recipe(1.0),
-            ALL,
+            READERS,
         ),
         "aeslc": Column(
             task(
@@ -84,7 +85,7 @@ def columns() -> dict[str, Column]:
             task("xquad", train="xquad_squad_format/xquad.en.json"),
             ("f1",),
             replace(recipe(1.0), stride=64, cut=False),
-            (*ENCODERS, "encoder_decoder"),
+            READERS,
         ),
     }
 
