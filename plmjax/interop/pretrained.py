@@ -32,6 +32,7 @@ class Pretrained:
         extras: fields of a config.json that mean nothing here and are written back by `save_huggingface`.
         generation: settings of a generation_config.json, the defaults of `generate`; see interop/generation.py.
         taught: "task" and "recipe" of a network that plmjax has fine-tuned, as JSON.
+        source_tokenizer: of what the encoder reads, where that has a vocabulary of its own.
     """
 
     config: Any
@@ -42,6 +43,7 @@ class Pretrained:
     extras: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     taught: Mapping[str, Any] = field(default_factory=dict)
+    source_tokenizer: Tokenizer | None = None
 
     @property
     def family(self) -> Family:
