@@ -135,6 +135,15 @@ class Pretrained:
 
         return answer(self, questions, contexts)
 
+    def choose(self, contexts: str | Sequence[str], choices: Sequence[Any]) -> Any:
+        """The likeliest of the choices after a context: plmjax.use.Chosen; a list of contexts takes a list for each.
+
+        There are as many choices as it was taught. What stood before each of them, such as a question, is part of it.
+        """
+        from plmjax.use import choose
+
+        return choose(self, contexts, choices)
+
     def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> Any:
         """The likeliest tokens at each [MASK] or <mask> of a text: a list of plmjax.decode.fill.Candidate for each.
 

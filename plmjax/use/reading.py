@@ -20,6 +20,7 @@ from plmjax.finetune.frames import Frame
 from plmjax.finetune.network import limits_of
 from plmjax.finetune.readers import Reader, reader_of, writes
 from plmjax.finetune.ways import make_way
+from plmjax.finetune.ways.writing import WritingWay
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound
 from plmjax.tasks.labelled import Example
@@ -50,6 +51,11 @@ class Reading:
         self._params = pretrained.device_params
         self._module = pretrained.module
         self._predict = jax.jit(self._forward)
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers are written, so that they have no probabilities."""
+        return isinstance(self.way, WritingWay)
 
     def read(self, examples: Sequence[Example]) -> list[Read]:
         """The examples' predictions, in their order; UserError for one that is too long."""

@@ -134,8 +134,8 @@ def test_the_folder_classifies_strings(run: Path, tmp_path: Path) -> None:
     """As in evaluation; words that come up later are read too."""
     model = plmjax.load(run)
     lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
-    texts = [example.texts[0] for example in make_task(tmp_path).splits()["test"]]
-    known = [line["probabilities"] for line in lines if line["split"] == "test"]
+    texts = [example.texts[0] for example in make_task(tmp_path).splits()["validation"]]
+    known = [line["probabilities"] for line in lines if line["split"] == "validation"]
     alone = model.classify("words of another kind")  # with which the program is made
     found = model.classify(texts[:4])
     for one, probabilities in zip(found, known, strict=False):
