@@ -9,10 +9,9 @@ r"""Fine-tunes a checkpoint on a task, with one seed or several.
 --from takes a working folder of experiments.pretrain, one of its checkpoints, a Hugging Face directory, or a released
 ELMo's. --task takes a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/finetune/tasks.py
 says how), and --task.FIELD=VALUE sets its fields; --config takes a recipe. The working folder gets the checkpoint of
-the seed with the best validation (`plmjax.load` and experiments.convert read it; an ELMo's `plmjax.load_bilm`, without
-the task's network), results.json, results.txt and predictions.jsonl, and a folder for each seed. The same command again
-runs only the seeds that are not done, and goes on where one was broken off; SIGTERM and Ctrl-C save first (exit status
-75).
+the seed with the best validation (`plmjax.load` and experiments.convert read it), results.json, results.txt and
+predictions.jsonl, and a folder for each seed. The same command again runs only the seeds that are not done, and goes on
+where one was broken off; SIGTERM and Ctrl-C save first (exit status 75).
 """
 
 import copy

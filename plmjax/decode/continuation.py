@@ -184,8 +184,9 @@ def request(
         raise ValueError(f"max_new_tokens is {max_new_tokens}: give 1 or more.")
     if not lengths_B.size or not lengths_B.all():
         raise ValueError("A prompt has no token: give each row at least one, such as the EOS or BOS token.")
-    if not np.all((rows >= 0) & (rows < module.config.vocab_size) | ~real_BL):
-        raise ValueError(f"A prompt has an id outside the network's {module.config.vocab_size} token rows.")
+    known = getattr(module.config, "source_vocab_size", module.config.vocab_size)
+    if not np.all((rows >= 0) & (rows < known) | ~real_BL):
+        raise ValueError(f"A prompt has an id outside the network's {known} token rows.")
     decoder = module.kind == "decoder"
     if not decoder:  # an encoder counts its positions from the first column
         lengths_B = np.full(len(rows), int(np.flatnonzero(real_BL.any(axis=0))[-1]) + 1)

@@ -139,7 +139,8 @@ def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Requ
     if network.module.kind == "decoder":
         written = continue_text(network, tokenizer, texts, **arguments)
         return [text + more for text, more in zip(texts, written, strict=True)]
-    has_blank = [bool(blanks(text)) for text in texts]
+    translates = request.frame is not None and request.frame.tokenizer is not None  # where a blank means nothing
+    has_blank = [bool(blanks(text)) and not translates for text in texts]
     with_blanks = [text for text, has in zip(texts, has_blank, strict=True) if has]
     without = [text for text, has in zip(texts, has_blank, strict=True) if not has]
     # Without blanks the tokenizer need have no sentinels.

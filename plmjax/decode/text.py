@@ -31,6 +31,7 @@ class SourceFrame(NamedTuple):
         start: the first id that the decoder reads.
         first: the id that it must write first, or None.
         end: the id that ends what is written; None: the vocabulary's EOS.
+        tokenizer: of the text, where it is another than that of what is written.
     """
 
     before: tuple[int, ...]
@@ -38,6 +39,7 @@ class SourceFrame(NamedTuple):
     start: int
     first: int | None = None
     end: int | None = None
+    tokenizer: Tokenizer | None = None
 
 
 def continue_text(
@@ -152,7 +154,8 @@ def rewrite_text(
     if frame is None:
         vocabulary.require("eos", "pad")
         frame = SourceFrame((), (vocabulary.eos,), vocabulary.padding)
-    prompts = [[*frame.before, *ids_with_masks(tokenizer, text), *frame.after] for text in _as_list(texts)]
+    reads = frame.tokenizer or tokenizer
+    prompts = [[*frame.before, *ids_with_masks(reads, text), *frame.after] for text in _as_list(texts)]
     if frame.first is not None:
         rules = (*rules, FirstToken(frame.first))
     outputs = continue_prompts(

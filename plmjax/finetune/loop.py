@@ -17,6 +17,7 @@ from plmjax.finetune.progress import forget
 from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
 from plmjax.finetune.seed import SeedRun
 from plmjax.interop import Pretrained
+from plmjax.interop.own import save_tokenizers
 from plmjax.tasks.report import write
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.sharding import make_mesh, mesh_shape
@@ -109,7 +110,7 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
             print(f"seed {seed} is done: its results are in {folder}", flush=True)
             continue
         if prepared.recipe.keep_seeds:
-            prepared.tokenizer.save(folder / "tokenizer")
+            save_tokenizers(prepared.pretrained, folder)
         if is_best:
             _keep(prepared, folder, workdir)
         elif not prepared.recipe.keep_seeds:
@@ -148,4 +149,4 @@ def _keep(prepared: Prepared, folder: Path, workdir: Path) -> None:
         shutil.copytree(folder / "checkpoints", target)
     else:
         (folder / "checkpoints").rename(target)
-    prepared.tokenizer.save(workdir / "tokenizer")
+    save_tokenizers(prepared.pretrained, workdir)

@@ -16,7 +16,7 @@ from plmjax.finetune.readers import Reader
 from plmjax.finetune.ways.base import Limits, Way
 from plmjax.interop import Pretrained
 from plmjax.interop.families import architecture_of
-from plmjax.modules import reads_characters
+from plmjax.interop.own import fingerprints_of
 from plmjax.train.checkpoints import Checkpointer
 from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
 from plmjax.train.manifest import git_revision, versions
@@ -84,7 +84,6 @@ def manifest_of(
     pretrained: Pretrained, config: Any, recipe: FineTune, way: Way, about: dict[str, Any]
 ) -> dict[str, Any]:
     """What a checkpoint says of itself: `plmjax.load` reads the network by it, in Hugging Face's class."""
-    tokenizer = pretrained.tokenizer
     extras = dict(pretrained.extras) | way.extras
     if pretrained.config.vocab_size < config.vocab_size:  # tokens that the tokenizer does not have
         new = range(pretrained.config.vocab_size, config.vocab_size)
@@ -92,24 +91,17 @@ def manifest_of(
     return {
         "config": {"model": to_json(config), "recipe": to_json(recipe), "task": to_json(way.task)},
         "store": "",
-        "tokenizer": tokenizer.fingerprint if tokenizer is not None else "",
+        **fingerprints_of(pretrained),
         "revision": git_revision(),
         "versions": versions(),
         "huggingface": {
-            "architecture": architecture_as(pretrained, config),
+            "architecture": pretrained.family.architecture(config) or architecture_of(config),
             "special": dict(pretrained.special),
             "extras": extras,
             "generation": way.generation(pretrained.generation),
         },
         **about,
     }
-
-
-def architecture_as(pretrained: Pretrained, config: Any) -> str:
-    """The class of `transformers` that a fine-tuned network goes into; empty for an ELMo's, which has none."""
-    if reads_characters(config):
-        return ""
-    return pretrained.family.architecture(config) or architecture_of(config)
 
 
 def save_params(writer: Checkpointer, params: Any, step: int, manifest: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch, Feature, make_batch
 from plmjax.finetune.fingerprints import fingerprint, fingerprint_of_examples
 from plmjax.finetune.network import filler, limits_of, network_config
+from plmjax.finetune.new_encoder import with_new_encoder
 from plmjax.finetune.programs import Programs
 from plmjax.finetune.readers import reader_of
 from plmjax.finetune.readers.base import tokenizer_of
@@ -57,6 +58,7 @@ class Prepared:
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
         task = worded(task) if recipe.way == TEXT_TO_TEXT else task
+        pretrained = with_new_encoder(pretrained, task, recipe)
         reader = reader_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, tokenizer_of(pretrained), task, mesh
         self.from_random = from_random
@@ -163,6 +165,8 @@ class Prepared:
         start = "random" if self.from_random else fingerprint(self.pretrained.params)
         data = {name: fingerprint_of_examples(split.examples) for name, split in self.splits.items()}
         found = {"recipe": to_json(self.recipe), "task": to_json(self.task), "parameters": start, "examples": data}
+        if self.pretrained.source_tokenizer is not None:  # of which the parameters say nothing yet
+            found["source_tokenizer"] = self.pretrained.source_tokenizer.fingerprint
         return json.loads(json.dumps({**about, **found}))
 
     def measured(self) -> dict[str, Any]:

@@ -194,7 +194,10 @@ class NewEncoderFirst(Updates):
         if not 0.0 <= self.share <= 1.0:
             raise UserError(f"updates.share is {self.share}: it must be from 0 to 1.")
         if not hasattr(network, "source_layers"):
-            raise UserError(f"A {type(network).__name__} has no new encoder to learn first: use AllParameters.")
+            raise UserError(
+                f"A {type(network).__name__} has no new encoder to learn first: name the source's tokenizer with "
+                "--config.writer.source_tokenizer=DIR, or use AllParameters."
+            )
 
         def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:
             everything = step >= self.share * steps

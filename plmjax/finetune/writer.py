@@ -21,6 +21,8 @@ class WriterConfig:
     no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
     source_language: str = ""  # of an mBART: en_XX
     target_language: str = ""  # of an mBART, or of a Marian that writes several
+    source_tokenizer: str = ""  # folder or file: a BART gets a new encoder of its tokens (Lewis et al. 2019, Sec. 3.4)
+    source_layers: int = 6  # of that encoder
 
 
 def check_writer(writer: Any, size: int) -> None:

@@ -45,9 +45,7 @@ ALL = (
     xlnet.XLNET,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in ALL}
-BY_CLASS: dict[str, Family] = {name: family for family in FAMILIES.values() for name in family.forward} | {
-    unnamed.CLASS: unnamed.UNNAMED
-}
+BY_CLASS: dict[str, Family] = {name: family for family in FAMILIES.values() for name in family.forward} | unnamed.ALL
 
 
 def family_named(model_type: Any, where: Any) -> Family:
@@ -59,8 +57,8 @@ def family_named(model_type: Any, where: Any) -> Family:
 
 
 def architecture_of(config: Any) -> str:
-    """The class of `transformers` that holds everything a network of ours has; a decoder's may have no name there."""
-    for family in FAMILIES.values():
+    """The class of `transformers` that holds everything a network of ours has; some have no name there."""
+    for family in (*FAMILIES.values(), unnamed.BART_TRANSLATION, unnamed.ELMO_TASK):
         if type(config) in family.ours and (architecture := family.architecture(config)):
             return architecture
     if build(config).kind == "decoder":

@@ -96,7 +96,7 @@ def _check_range(name: str, value: np.ndarray, config: Any) -> None:
     if longest is not None and value.shape[1] > longest:
         raise UserError(f"{name} is {value.shape[1]} tokens long, the network has {longest} positions: shorten it.")
     if name in (*TOKENS, LABELS):
-        rows = config.vocab_size
+        rows = getattr(config, "source_vocab_size", config.vocab_size) if name == "input_ids" else config.vocab_size
         value = value[value != -100] if name == LABELS else value
     elif name == "token_type_ids":
         if not hasattr(config, "token_type_vocab"):

@@ -16,6 +16,7 @@ from plmjax.interop.families import BY_CLASS, architecture_of
 from plmjax.interop.huggingface import CONFIG, load_huggingface, special_of
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.tables import flatten, nest
+from plmjax.interop.unnamed import ELMO
 from plmjax.modules import build, networks_of, reads_characters
 from plmjax.modules.elmo_task import task_config
 from plmjax.train.checkpoints import Checkpointer, find, load_params
@@ -24,6 +25,7 @@ from plmjax.train.serialize import from_json, to_json
 from plmjax.train.state import State
 
 TOKENIZER = "tokenizer"
+SOURCE_TOKENIZER = "source_tokenizer"  # of what an encoder reads that has a vocabulary of its own
 TAUGHT = ("task", "recipe")  # of a manifest's config, where plmjax has fine-tuned the network
 VOCABULARY_PATHS = ("embeddings/tokens/embedding", "token_head/embedding", "token_head/bias")
 
@@ -51,7 +53,8 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     params, manifest = load_params(path)
     config, params = one_network(from_json(manifest["config"]["model"]), params, part, path)
     tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
-    if reads_characters(config):
+    taught = {name: manifest["config"][name] for name in TAUGHT if name in manifest["config"]}
+    if reads_characters(config) and not taught:
         raise UserError(f"The checkpoint in {path} is of an ELMo, which reads sentences: use plmjax.load_bilm.")
     converted = manifest.get("huggingface", {})
     if tokenizer is not None and not converted:  # what came from Hugging Face goes back as it was
@@ -59,20 +62,20 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     architecture = converted.get("architecture") or architecture_of(config)
     special = converted.get("special") or special_of(tokenizer, BY_CLASS[architecture])
     extras, generation = converted.get("extras", {}), converted.get("generation", {})
-    taught = {name: manifest["config"][name] for name in TAUGHT if name in manifest["config"]}
-    return Pretrained(config, params, architecture, tokenizer, special, extras, generation, taught)
+    source = _find_tokenizer(Path(str(find(path).path)), manifest, SOURCE_TOKENIZER)
+    return Pretrained(config, params, architecture, tokenizer, special, extras, generation, taught, source)
 
 
 def load_for_task(directory: str | Path, part: str | None = None) -> Pretrained:
-    """As `load`; and an ELMo, pre-trained here or released, as the vectors below a task's network.
+    """As `load`; but an ELMo, pre-trained here or released, as the vectors below a task's network.
 
-    An ELMo has no class in `transformers`: such a `Pretrained` is for fine-tuning alone.
+    Of one that was fine-tuned, the task's network is left out.
     """
     path = Path(directory).expanduser()
     if is_released(path):
         bilm = load_bilm(path)
         words = WordTokenizer(list(ROLES.values()), len(ROLES), "words")
-        return Pretrained(task_config(bilm.config), bilm.params, "", words)
+        return Pretrained(task_config(bilm.config), bilm.params, ELMO, words)
     if not path.exists() or (path / CONFIG).is_file():
         return load(path, part)
     _, manifest = load_params(path)
@@ -80,7 +83,7 @@ def load_for_task(directory: str | Path, part: str | None = None) -> Pretrained:
         return load(path, part)
     bilm = load_bilm(path)
     tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
-    return Pretrained(task_config(bilm.config), bilm.params, "", tokenizer)
+    return Pretrained(task_config(bilm.config), bilm.params, ELMO, tokenizer)
 
 
 def save(pretrained: Pretrained, directory: str | Path) -> None:
@@ -90,12 +93,11 @@ def save(pretrained: Pretrained, directory: str | Path) -> None:
         UserError: the disk is full.
     """
     directory = Path(directory).expanduser()
-    if pretrained.tokenizer is not None:
-        pretrained.tokenizer.save(directory / TOKENIZER)
+    save_tokenizers(pretrained, directory)
     manifest = {
         "config": {"model": to_json(pretrained.config), **pretrained.taught},
         "store": "",  # made from no store: a run does not go on from here, it starts from here
-        "tokenizer": pretrained.tokenizer.fingerprint if pretrained.tokenizer else "",
+        **fingerprints_of(pretrained),
         "revision": git_revision(),
         "versions": versions(),
         "huggingface": {
@@ -111,6 +113,23 @@ def save(pretrained: Pretrained, directory: str | Path) -> None:
         writer.save(State(zero, pretrained.params, (), zero, zero), manifest)
     finally:
         writer.close()
+
+
+def save_tokenizers(pretrained: Pretrained, directory: Path) -> None:
+    """Writes those that there are into folders of a working folder, where `load` looks for them."""
+    for name, tokenizer in _tokenizers(pretrained).items():
+        if tokenizer is not None:
+            tokenizer.save(directory / name)
+
+
+def fingerprints_of(pretrained: Pretrained) -> dict[str, str]:
+    """The fields of a manifest by which `load` knows the tokenizers; empty where there is none."""
+    found = _tokenizers(pretrained)
+    return {name: tokenizer.fingerprint if tokenizer is not None else "" for name, tokenizer in found.items()}
+
+
+def _tokenizers(pretrained: Pretrained) -> dict[str, Tokenizer | None]:
+    return {TOKENIZER: pretrained.tokenizer, SOURCE_TOKENIZER: pretrained.source_tokenizer}
 
 
 def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any, dict[str, Any]]:
@@ -139,13 +158,15 @@ def one_network(config: Any, params: dict[str, Any], part: str | None, path: Pat
     return networks[name], jax.tree.map(np.asarray, whole)
 
 
-def _find_tokenizer(step: Path, manifest: dict[str, Any]) -> Tokenizer | None:
+def _find_tokenizer(step: Path, manifest: dict[str, Any], name: str = TOKENIZER) -> Tokenizer | None:
     """The tokenizer with the checkpoint's fingerprint: beside the checkpoints, or in the store of the run."""
+    if not manifest.get(name):
+        return None
     workdir = step.parent.parent
     store = (manifest["config"].get("data") or {}).get("store") or workdir / "store"
-    for candidate in (workdir / TOKENIZER, workdir / "store" / TOKENIZER, Path(store).expanduser() / TOKENIZER):
+    for candidate in (workdir / name, workdir / "store" / name, Path(store).expanduser() / name):
         if candidate.is_dir():
             tokenizer = load_tokenizer(candidate)
-            if tokenizer.fingerprint == manifest["tokenizer"]:
+            if tokenizer.fingerprint == manifest[name]:
                 return tokenizer
     return None

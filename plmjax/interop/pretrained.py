@@ -32,6 +32,7 @@ class Pretrained:
         extras: fields of a config.json that mean nothing here and are written back by `save_huggingface`.
         generation: settings of a generation_config.json, the defaults of `generate`; see interop/generation.py.
         taught: "task" and "recipe" of a network that plmjax has fine-tuned, as JSON.
+        source_tokenizer: of what the encoder reads, where that has a vocabulary of its own.
     """
 
     config: Any
@@ -42,6 +43,7 @@ class Pretrained:
     extras: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     taught: Mapping[str, Any] = field(default_factory=dict)
+    source_tokenizer: Tokenizer | None = None
 
     @property
     def family(self) -> Family:
@@ -132,6 +134,15 @@ class Pretrained:
         from plmjax.use import answer
 
         return answer(self, questions, contexts)
+
+    def choose(self, contexts: str | Sequence[str], choices: Sequence[Any]) -> Any:
+        """The likeliest of the choices after a context: plmjax.use.Chosen; a list of contexts takes a list for each.
+
+        There are as many choices as it was taught. What stood before each of them, such as a question, is part of it.
+        """
+        from plmjax.use import choose
+
+        return choose(self, contexts, choices)
 
     def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> Any:
         """The likeliest tokens at each [MASK] or <mask> of a text: a list of plmjax.decode.fill.Candidate for each.

@@ -2,7 +2,8 @@
 
 T5: `text </s>`, from padding. Marian: `text </s>`, from padding, `>>de<< text </s>` where it writes several languages.
 BART: `<s> text </s>`, from </s>. mBART: `text </s> en_XX`, from the language that is to be written (Liu et al. 2020,
-Sec. 2.2). mBART-50: `en_XX text </s>`, from </s>, then the language (Tang et al. 2020).
+Sec. 2.2). mBART-50: `en_XX text </s>`, from </s>, then the language (Tang et al. 2020). A BART under a new encoder
+reads as BART does, in the source's own tokens (Lewis et al. 2019, Sec. 3.4).
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from plmjax.decode.text import SourceFrame
 from plmjax.errors import UserError
 from plmjax.interop.generation import settings
 from plmjax.interop.pretrained import Pretrained
+from plmjax.modules.bart_translation import BartTranslationConfig
 
 DELIMITER = "delimiter_token_id"  # the field of a checkpoint's extras
 
@@ -29,7 +31,7 @@ def source_frame(pretrained: Pretrained, source: str | None = None, target: str 
             Marian with several targets the second; others take neither.
 
     Raises:
-        UserError: a language is missing, unknown or of no use, or the tokenizer has no EOS.
+        UserError: a language is missing, unknown or of no use, the tokenizer has no EOS, or the source's is not there.
     """
     tokenizer = pretrained.tokenizer
     if tokenizer is None:
@@ -54,7 +56,35 @@ def source_frame(pretrained: Pretrained, source: str | None = None, target: str 
     before = () if target is None else (language_token(tokenizer, target),)
     if kind == "bart":
         before = (pretrained.special.get("bos_token_id", vocabulary.opening),)
+    if isinstance(pretrained.config, BartTranslationConfig):
+        reads = source_tokenizer_of(pretrained)
+        return SourceFrame(*marks_of(reads), start, first, ending, reads)
     return SourceFrame(before, (ending,), start, first)
+
+
+def source_tokenizer_of(pretrained: Pretrained) -> Tokenizer:
+    """That of what a BART under a new encoder reads; UserError where it is not there."""
+    if pretrained.source_tokenizer is None:
+        raise UserError(
+            "The checkpoint has no tokenizer of the texts that it reads: put the folder source_tokenizer of the run "
+            "that taught it beside its checkpoints."
+        )
+    return pretrained.source_tokenizer
+
+
+def marks_of(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What opens a text of a new encoder, if the vocabulary has it, and what ends it.
+
+    Raises:
+        UserError: the vocabulary has nothing that ends a text.
+    """
+    v = tokenizer.vocabulary
+    first, last = (v.cls, v.sep) if v.eos is None else (v.bos, v.eos)
+    if last is None:
+        raise UserError(
+            f"The source's tokenizer, {tokenizer.name}, has no token to end a text with: it needs eos or sep."
+        )
+    return (() if first is None else (first,)), (last,)
 
 
 def delimited_frame(pretrained: Pretrained) -> SourceFrame | None:

@@ -1,9 +1,11 @@
-"""A checkpoint on plain strings: what `Pretrained.classify`, `tag`, `answer`, `fill_mask` and `generate` do.
+"""A checkpoint on plain strings: what `Pretrained.classify`, `tag`, `answer`, `choose`, `fill_mask` and `generate` do.
 
-The first three read as fine-tuning does, by its readers and ways, so that a network does in use what it was taught.
+The first four read as fine-tuning does, by its readers and ways, so that a network does in use what it was taught.
 """
 
-from plmjax.use.labels import Entity, Found, Labelling, Tagged, answer, classify, tag
+from plmjax.use.labels import Chosen, Entity, Found, Labelling, Tagged, answer, choose, classify, tag
 from plmjax.use.writing import fill_mask, generate
 
-__all__ = ["Entity", "Found", "Labelling", "Tagged", "answer", "classify", "fill_mask", "generate", "tag"]
+__all__ = [
+    "Chosen", "Entity", "Found", "Labelling", "Tagged", "answer", "choose", "classify", "fill_mask", "generate", "tag",
+]  # fmt: skip

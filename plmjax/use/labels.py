@@ -1,4 +1,4 @@
-"""Labels of texts, tags of words and answers to questions, on plain strings."""
+"""Labels of texts, tags of words, answers to questions and choices among texts, on plain strings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from seqeval.metrics.sequence_labeling import get_entities
 
 from plmjax.errors import UserError
 from plmjax.interop import Pretrained
-from plmjax.tasks.labelled import Example
+from plmjax.tasks.labelled import NONE, Example, chosen
 from plmjax.use.reading import Read, Reading
 
 WORD = re.compile(r"\S+")
@@ -41,6 +42,17 @@ class Tagged(NamedTuple):
     tags: tuple[str, ...]
     probabilities: tuple[float, ...]
     entities: tuple[Entity, ...]
+
+
+class Chosen(NamedTuple):
+    """The likeliest choice, its number from 0, and the probability of each.
+
+    A network that writes its choice gives no probabilities; None and -1 where what it wrote is no choice.
+    """
+
+    text: str | None
+    number: int
+    probabilities: tuple[float, ...]
 
 
 class Found(NamedTuple):
@@ -105,6 +117,20 @@ def answer(pretrained: Pretrained, questions: str | Sequence[str], contexts: str
     return like(questions, [_answered(reading.task, one.prediction) for one in found])
 
 
+def choose(pretrained: Pretrained, contexts: str | Sequence[str], choices: Sequence[Any]) -> Any:
+    """See `Pretrained.choose`."""
+    reading: Reading = pretrained.reading("choose among texts", ("multiple_choice",))
+    firsts = as_list(contexts)
+    rows = [as_list(row) for row in ([choices] if isinstance(contexts, str) else choices)]
+    if len(rows) != len(firsts):
+        raise UserError(f"There are {len(firsts)} contexts and {len(rows)} lists of choices: give as many.")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != reading.task.count:
+            raise UserError(f"Text {number} has {len(row)} choices: this network was taught {reading.task.count}.")
+    read = reading.read(examples_of([(first, *row) for first, row in zip(firsts, rows, strict=True)], None))
+    return like(contexts, [_chosen(reading, row, one.prediction) for row, one in zip(rows, read, strict=True)])
+
+
 def as_list(texts: str | Sequence[str]) -> list[str]:
     """One string or several, none of them blank."""
     found = [texts] if isinstance(texts, str) else list(texts)
@@ -128,7 +154,15 @@ def _labelled(reading: Reading, one: Read) -> Any:
     shown = reading.task.readable(one.prediction)
     if reading.task.kind == "regression":
         return shown["prediction"]
-    return Labelling(shown["prediction"], shown.get("probabilities", {}))
+    return Labelling(shown["prediction"], {} if reading.writes else shown.get("probabilities", {}))
+
+
+def _chosen(reading: Reading, choices: list[str], scores: Any) -> Chosen:
+    number = chosen(scores)
+    if number == NONE or reading.writes:
+        return Chosen(None if number == NONE else choices[number], number, ())
+    shares = np.exp(np.asarray(scores, np.float64) - np.max(scores))
+    return Chosen(choices[number], number, tuple((shares / shares.sum()).tolist()))
 
 
 def _tagged(text: str, words: tuple[str, ...], one: Read) -> Tagged:

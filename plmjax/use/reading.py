@@ -5,6 +5,7 @@ Legend: B batch.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from plmjax.finetune.frames import Frame
 from plmjax.finetune.network import limits_of
 from plmjax.finetune.readers import Reader, reader_of, writes
 from plmjax.finetune.ways import make_way
+from plmjax.finetune.ways.writing import WritingWay
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound
 from plmjax.tasks.labelled import Example
@@ -47,17 +49,23 @@ class Reading:
         self.task = task
         self.way = make_way(task, reader_for(pretrained, task, recipe), limits_of(pretrained.config, recipe), recipe)
         self._params = pretrained.device_params
-        module = pretrained.module
-        self._predict = jax.jit(lambda params, batch: self.way.forward(Bound(module, params), batch, train=False)[2])
+        self._module = pretrained.module
+        self._predict = jax.jit(self._forward)
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers are written, so that they have no probabilities."""
+        return isinstance(self.way, WritingWay)
 
     def read(self, examples: Sequence[Example]) -> list[Read]:
         """The examples' predictions, in their order; UserError for one that is too long."""
         features = self.way.features(examples, learn=False)
         outputs: list[Any] = [None] * len(features)
+        beside = self.way.reader.beside()
         size = min(ROWS, 1 << max(0, len(features) - 1).bit_length())
         for rows in sorted_plan(np.array([feature.length for feature in features], np.int64), size):
             batch = self._batch([features[row] for row in rows], size)
-            found = jax.device_get(self._predict(self._params, batch))
+            found = jax.device_get(self._predict(self._params, batch, beside))
             for place, row in enumerate(rows):
                 outputs[row] = {name: value[place] for name, value in found.items()}
         predictions = self.way.predictions(examples, features, outputs)
@@ -65,6 +73,11 @@ class Reading:
         for feature, output in zip(features, outputs, strict=True):
             rows_of[feature.example].append((feature, output))
         return [Read(*one) for one in zip(predictions, rows_of, strict=True)]
+
+    def _forward(self, params: Any, batch: dict[str, jax.Array], beside: Any) -> dict[str, jax.Array]:
+        way = copy.copy(self.way)
+        way.reader = way.reader.reading_by(beside)
+        return way.forward(Bound(self._module, params), batch, train=False)[2]
 
     def _batch(self, features: list[Feature], rows: int) -> dict[str, np.ndarray]:
         """Rows filled up to a power of two, or to what the network has positions for."""

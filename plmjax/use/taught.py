@@ -20,6 +20,7 @@ DOES = {
     "regression": "classify",
     "tagging": "tag",
     "spans": "answer",
+    "multiple_choice": "choose",
 }
 """{kind of a task: the method that does it}."""
 

@@ -52,8 +52,9 @@ def generate(
         tokens_BL, mask_BL = rectangle(prompts, vocabulary.padding, left=True)
     else:
         frame = source_frame(pretrained, source, target)
-        prompts = [[*frame.before, *ids_with_masks(tokenizer, text), *frame.after] for text in found]
-        tokens_BL, mask_BL = rectangle(prompts, vocabulary.padding, left=False)
+        reads = frame.tokenizer or tokenizer
+        prompts = [[*frame.before, *ids_with_masks(reads, text), *frame.after] for text in found]
+        tokens_BL, mask_BL = rectangle(prompts, reads.vocabulary.padding, left=False)
         options = {"decoder_start_token_id": frame.start} | options
         if frame.first is not None:
             options = {"forced_bos_token_id": frame.first} | options

@@ -1,5 +1,6 @@
 """ELMo's vectors as features: what is read, what moves, and that the same vectors come out as of the biLM alone."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from plmjax.interop import Pretrained
 from plmjax.interop.bilm import Bilm, load_bilm
 from plmjax.interop.own import load_for_task
 from plmjax.interop.tables import flatten
+from plmjax.interop.unnamed import ELMO
 from plmjax.modules import Bound, build
 from plmjax.modules.elmo import VARIANTS
 from plmjax.modules.elmo_task import bilm_config, task_config
 from plmjax.train.checkpoints import load_params
+from plmjax.train.serialize import to_json
 from tests.finetune.kit import recipe, way_of
 from tests.finetune.test_loop import make_task
 from tests.finetune.test_ways import tasks
@@ -49,7 +52,7 @@ def elmo() -> Pretrained:
     shapes = jax.eval_shape(build(bilm_config(config)).init, jax.random.key(0))["params"]
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes)
-    return Pretrained(config, params, "", SPLITTER)
+    return Pretrained(config, params, ELMO, SPLITTER)
 
 
 @pytest.mark.parametrize("kind", ["tagging", pytest.param("classification", marks=pytest.mark.slow)])
@@ -109,17 +112,64 @@ def test_answers_are_refused(elmo: Pretrained, tmp_path: Path) -> None:
         way.features(way.task.splits()["train"], learn=True)
 
 
-def test_only_what_is_above_moves(elmo: Pretrained, tmp_path: Path) -> None:
-    finetune(elmo, make_task(tmp_path), given(steps=3, buckets=1), tmp_path / "run", devices=jax.devices()[:1])
-    with pytest.raises(UserError, match="use plmjax.load_bilm"):
-        plmjax.load(tmp_path / "run")
-    bilm, again = load_bilm(tmp_path / "run"), load_for_task(tmp_path / "run")
+@pytest.fixture(scope="module")
+def run(elmo: Pretrained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of three steps."""
+    folder = tmp_path_factory.mktemp("elmo")
+    finetune(elmo, make_task(folder), given(steps=3, buckets=1), folder / "run", devices=jax.devices()[:1])
+    return folder / "run"
+
+
+def test_only_what_is_above_moves(elmo: Pretrained, run: Path) -> None:
+    bilm, again = load_bilm(run), load_for_task(run)
     jax.tree.map(np.testing.assert_array_equal, bilm.params, elmo.params)
     jax.tree.map(np.testing.assert_array_equal, again.params, elmo.params)
-    whole, _ = load_params(tmp_path / "run")
+    whole, _ = load_params(run)
     assert np.any(whole["mix_weights"]) and np.any(whole["class_head"]["bias"])
     assert replace(bilm.config, dropout=0.0) == replace(bilm_config(elmo.config), dropout=0.0)
     assert again.tokenizer is not None and again.tokenizer.fingerprint == SPLITTER.fingerprint
+
+
+def test_the_folder_classifies_strings(run: Path, tmp_path: Path) -> None:
+    """As in evaluation; words that come up later are read too."""
+    model = plmjax.load(run)
+    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    texts = [example.texts[0] for example in make_task(tmp_path).splits()["validation"]]
+    known = [line["probabilities"] for line in lines if line["split"] == "validation"]
+    alone = model.classify("words of another kind")  # with which the program is made
+    found = model.classify(texts[:4])
+    for one, probabilities in zip(found, known, strict=False):
+        assert one.probabilities == pytest.approx(probabilities, abs=1e-5)
+    assert model.classify(["words of another kind", texts[0]])[0].probabilities == pytest.approx(alone.probabilities)
+    model.classify("nothing like it anywhere")
+    later = "nothing like it elsewhere"  # of as many words, one of which the program made by then has not seen
+    expected = plmjax.load(run).classify(later).probabilities
+    assert model.classify(later).probabilities == pytest.approx(expected, abs=1e-6)
+    assert alone.probabilities != pytest.approx(expected, abs=1e-5)
+    with pytest.raises(UserError, match="a ElmoUnderTask, can't tag words: its methods on strings are classify"):
+        model.tag("a film")
+    with pytest.raises(UserError, match="reads words by their characters and has no tokens"):
+        model(input_ids=[[1]])
+    with pytest.raises(UserError, match="No class of transformers holds the network of a ElmoTaskConfig"):
+        plmjax.save_huggingface(model, tmp_path / "exported")
+
+
+def test_an_elmo_tags_strings(elmo: Pretrained, tmp_path: Path) -> None:
+    task = tasks(tmp_path)["tagging"]
+    example = task.splits()["train"][0]
+    way, bound = way_of(elmo, task, given())
+    params, _, _ = filler(elmo, way.reader)(bound.params)
+    taught = {"task": to_json(task), "recipe": to_json(given())}
+    model = Pretrained(bound.module.config, jax.tree.map(np.asarray, params), ELMO, SPLITTER, taught=taught)
+    model.tag("Something else first")
+    found = model.tag(" ".join(example.texts))
+    (feature,) = way.features([example], learn=False)
+    batch = make_batch([feature], 1, 32, way.padding)
+    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, False)[2])
+    output = jax.device_get(forward(params, batch))
+    assert found.words == example.texts
+    assert found.probabilities == pytest.approx(output["probabilities"][0][feature.origin].tolist(), abs=1e-5)
+    assert list(found.tags) == way.predictions([example], [feature], [{k: v[0] for k, v in output.items()}])[0]
 
 
 def test_the_gradient_is_of_what_is_above(elmo: Pretrained, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What every kind of checkpoint does with strings, and what it says that it can't do."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +17,10 @@ from plmjax.interop.families import architecture_of
 from plmjax.modules import Bound
 from plmjax.tasks.classification import Classification
 from plmjax.tasks.labelled import Example
+from plmjax.tasks.multiple_choice import MultipleChoice
 from plmjax.train.serialize import to_json
+from plmjax.use.labels import _chosen, _labelled
+from plmjax.use.reading import Read
 from tests.finetune.kit import checkpoint, recipe, way_of
 
 
@@ -24,7 +29,7 @@ def decoder(tokenizer: Tokenizer) -> Pretrained:
     return checkpoint(tokenizer, "gpt")
 
 
-def taught(base: Pretrained, task: Classification) -> tuple[Pretrained, np.ndarray]:
+def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",)) -> tuple[Pretrained, np.ndarray]:
     """A network with fresh heads as a fine-tuned folder gives it, and its way's logits of a text."""
     way, bound = way_of(base, task)
     manifest = manifest_of(base, bound.module.config, recipe(), way, {})
@@ -36,7 +41,7 @@ def taught(base: Pretrained, task: Classification) -> tuple[Pretrained, np.ndarr
         extras=manifest["huggingface"]["extras"],
         taught={"task": to_json(task), "recipe": to_json(recipe())},
     )
-    features = way.features([Example("", "", ("a good film",), None)], learn=False)
+    features = way.features([Example("", "", texts, None)], learn=False)
     batch = make_batch(features, 1, features[0].length, way.padding)
     forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, train=False)[2])
     return found, np.asarray(forward(bound.params, batch)["logits"][0])
@@ -55,6 +60,31 @@ def test_classify_reads_as_fine_tuning_does(tokenizer: Tokenizer, family: str, v
     wrong = f"a {model.architecture}, can't tag words: its methods on strings are classify"
     with pytest.raises(UserError, match=wrong):
         model.tag("a good film")
+
+
+def test_choose_reads_as_fine_tuning_does(tokenizer: Tokenizer) -> None:
+    task = MultipleChoice(count=3)
+    model, logits = taught(checkpoint(tokenizer), task, ("the film was", "good", "very dull", "it"))
+    choices = ["good", "very dull", "it"]
+    found = model.choose("the film was", choices)
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert found.probabilities == pytest.approx(expected.tolist(), abs=1e-5)
+    assert (found.number, found.text) == (int(logits.argmax()), choices[int(logits.argmax())])
+    both = model.choose(["the film was", "a plot"], [choices, ["was", "a", "the"]])
+    assert both[0].probabilities == pytest.approx(found.probabilities, abs=1e-5) and both[1].text in ("was", "a", "the")
+    with pytest.raises(UserError, match="Text 1 has 2 choices: this network was taught 3"):
+        model.choose("a", ["b", "c"])
+    with pytest.raises(UserError, match="There are 2 contexts and 1 lists of choices"):
+        model.choose(["a", "b"], [["c", "d", "e"]])
+    with pytest.raises(UserError, match="can't tag words: its methods on strings are choose"):
+        model.tag("a")
+
+
+def test_what_is_written_has_no_probability() -> None:
+    reading: Any = SimpleNamespace(writes=True, task=Classification(labels=("bad", "good")))
+    assert _labelled(reading, Read(np.array([0.0, 1.0]), [])) == ("good", {})
+    assert _chosen(reading, ["a", "b"], np.array([1.0, 0.0])) == ("a", 0, ())
+    assert _chosen(reading, ["a", "b"], np.array([np.nan, np.nan])) == (None, -1, ())
 
 
 def test_generate_takes_strings_of_all_lengths(decoder: Pretrained, tokenizer: Tokenizer) -> None:

@@ -46,6 +46,14 @@ class Reader:
         """How many they are."""
         return len(self.new_names)
 
+    def beside(self) -> Any:
+        """Arrays that the rows so far are read by, for a program that is to read more rows than it was traced with."""
+        return ()
+
+    def reading_by(self, beside: Any) -> Reader:
+        """This reader, which reads by what `beside` gave."""
+        return self
+
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """[B, L, D]."""
         raise NotImplementedError

@@ -3,13 +3,13 @@
 A text is a sentence of a stream as the biLM was trained on, between its marks: <S> A </S>, of two <S> A </S> <S> B
 </S>. Every word of the task gets a number when it is first met; the network is given the characters behind the numbers.
 
-Legend: B batch, L length, D width of a state, C characters of a word.
+Legend: B batch, L length, D width of a state, V words, C characters of a word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -69,16 +69,30 @@ class TaskWords(Tokenizer):
 
 @dataclass(frozen=True)
 class CharacterReader(Reader):
-    """A biLM under a task's network; `l2` is the factor of the mixture's penalty, the paper's lambda."""
+    """A biLM under a task's network.
+
+    Attributes:
+        l2: the factor of the mixture's penalty, the paper's lambda.
+        table_VC: the characters of each word; None: those that the words so far have.
+    """
 
     l2: float = 0.0
+    table_VC: Any = None
+
+    def beside(self) -> np.ndarray:
+        """The characters of the words so far, with rows of zeros up to a power of two."""
+        spelled = self.tokenizer.spelled(self.config.characters)  # type: ignore[attr-defined]
+        return np.pad(spelled, ((0, (1 << (len(spelled) - 1).bit_length()) - len(spelled)), (0, 0)))
+
+    def reading_by(self, beside: Any) -> CharacterReader:
+        return replace(self, table_VC=beside)
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
         """Each word as it is."""
         return [[self.tokenizer.number(word.strip())] for word in words]  # type: ignore[attr-defined]
 
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
-        table_VC = jnp.asarray(self.tokenizer.spelled(self.config.characters))  # type: ignore[attr-defined]
+        table_VC = jnp.asarray(self.beside() if self.table_VC is None else self.table_VC)
         return network.states(jnp.where(segments_BL[..., None] > 0, table_VC[tokens_BL], 0))
 
     def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from plmjax.data.tokenizers import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.frames import Frame
 from plmjax.finetune.readers.base import Reader, tokenizer_of
@@ -31,6 +32,7 @@ class TextReader(Reader):
         first: the token that a target begins with, or None.
         last: those that it ends with; the first of them ends what is written.
         new: names of the new tokens.
+        source_tokenizer: of what is read, where it is another than that of what is written.
     """
 
     kind: str
@@ -38,6 +40,12 @@ class TextReader(Reader):
     first: int | None
     last: tuple[int, ...]
     new: tuple[str, ...] = ()
+    source_tokenizer: Tokenizer | None = None
+
+    @property
+    def reads(self) -> Tokenizer:
+        """The tokenizer of what is read."""
+        return self.source_tokenizer or self.tokenizer
 
     @property
     def new_names(self) -> tuple[str, ...]:
@@ -80,13 +88,22 @@ def text_reader(pretrained: Pretrained, recipe: Any) -> TextReader:
 def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> TextReader:
     family = pretrained.family.model_type
     frame = source_frame(pretrained, writer.source_language or None, writer.target_language or None)
-    first, last = frame.first, frame.after[:1]
+    first, last = frame.first, frame.after[:1] if frame.end is None else (frame.end,)
     if family == "bart":  # `<s> text </s>` on both sides
-        first = frame.before[0]
+        first = pretrained.special.get("bos_token_id", tokenizer_of(pretrained).vocabulary.opening)
     elif family == "mbart" and first is None:  # `text </s> de_DE`, of which the decoder reads the language first
         last = (*last, frame.start)
     opened = Frame(tuple(token for token in frame.before if token is not None), (), frame.after)
-    return TextReader(pretrained.config, pretrained.tokenizer, opened, "encoder_decoder", frame.start, first, last)
+    return TextReader(
+        pretrained.config,
+        tokenizer_of(pretrained),
+        opened,
+        "encoder_decoder",
+        frame.start,
+        first,
+        last,
+        source_tokenizer=frame.tokenizer,
+    )
 
 
 def _of_decoder(pretrained: Pretrained) -> TextReader:

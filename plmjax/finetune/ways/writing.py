@@ -51,6 +51,11 @@ class WritingWay(Way):
         check_writer(self.recipe.writer, self.reader.size)
 
     @property
+    def padding(self) -> dict[str, int]:
+        """Of what is read; targets have no padding but that of their places."""
+        return {"tokens": self.reader.reads.vocabulary.padding}
+
+    @property
     def num_outputs(self) -> int:
         """None beside the vocabulary's."""
         return 0
@@ -87,7 +92,7 @@ class WritingWay(Way):
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
         if not self._prepared:
             self.prepare({"": list(examples)})
-        sources = self.reader.tokenizer.encode_batch([self.source(example) for example in examples])
+        sources = self.reader.reads.encode_batch([self.source(example) for example in examples])
         known = [self.target(example) for example in examples]
         targets = self._encoded([text or "" for text in known])
         places = self.recipe.writer.target_length

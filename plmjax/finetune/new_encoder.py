@@ -1,0 +1,51 @@
+"""A BART that is to translate from another language: a new encoder of that language's tokens below its own.
+
+Lewis et al. 2019, Sec. 3.4. What moves when is said by `updates.NewEncoderFirst`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from plmjax.data.tokenizers import load_tokenizer
+from plmjax.errors import UserError
+from plmjax.finetune.readers import writes
+from plmjax.interop import Pretrained
+from plmjax.interop.source_frames import marks_of
+from plmjax.interop.unnamed import TRANSLATION
+from plmjax.modules.bart import BartConfig
+from plmjax.modules.bart_translation import translation_config
+
+
+def with_new_encoder(pretrained: Pretrained, task: Any, recipe: Any) -> Pretrained:
+    """The checkpoint under the new encoder that `recipe.writer` asks for; as it is where it asks for none.
+
+    The new encoder's parameters are not among the checkpoint's, and stay fresh.
+
+    Raises:
+        UserError: the task is not done by writing, the network is no BART or has a new encoder already, or the source's
+            tokenizer is not there, or has nothing that ends a text.
+    """
+    writer = recipe.writer
+    if not writer.source_tokenizer:
+        return pretrained
+    if not writes(task, recipe):
+        raise UserError(
+            "writer.source_tokenizer is for tasks that are done by writing, and this one is of kind "
+            f"{task.kind!r}: leave it out."
+        )
+    if type(pretrained.config) is not BartConfig:
+        raise UserError(
+            "writer.source_tokenizer puts a new encoder below a BART that has none, and this is a "
+            f"{type(pretrained.config).__name__}: leave it out."
+        )
+    if writer.source_layers < 1:
+        raise UserError(f"writer.source_layers is {writer.source_layers}: it must be at least 1.")
+    try:
+        tokenizer = load_tokenizer(writer.source_tokenizer)
+    except UserError as error:
+        raise UserError(f"writer.source_tokenizer: {error}") from error
+    marks_of(tokenizer)
+    config = translation_config(pretrained.config, tokenizer.vocabulary.padded_size, writer.source_layers)
+    return replace(pretrained, config=config, architecture=TRANSLATION, source_tokenizer=tokenizer)
