@@ -170,5 +170,6 @@ def test_it_learns_a_dictionary(bart: Pretrained, source: Path, tmp_path: Path) 
     loaded = plmjax.load(tmp_path / "run")
     asked = texts(3, 7, 3)
     assert loaded.generate([foreign(text) for text in asked]) == asked
-    moved = [not np.array_equal(leaf, flatten(loaded.params)[path]) for path, leaf in flatten(bart.params).items()]
-    assert all(moved)
+    now = flatten(loaded.params)
+    stayed = [path for path, leaf in flatten(bart.params).items() if np.array_equal(leaf, now[path])]
+    assert stayed == ["token_head/bias"]  # which no training of a BART moves
