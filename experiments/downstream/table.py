@@ -10,8 +10,8 @@ from experiments.downstream.grid import Cell, Grid
 def table(grid: Grid, cells: Sequence[Cell]) -> str:
     """A checkpoint a row, a metric a column: the median from the checkpoint, that from random parameters in brackets.
 
-    A star marks what the seeds tell apart: the worst from the checkpoint is better than the best from random, or the
-    other way round.
+    A star marks what the seeds, where there are several, tell apart: the worst from the checkpoint is better than the
+    best from random, or the other way round.
     """
     columns = [(name, metric) for name, column in grid.chosen().items() for metric in column.metrics]
     heads = [f"{name}, {metric}" for name, metric in columns]
@@ -62,4 +62,5 @@ def _entry(cells: Sequence[Cell], checkpoint: str) -> str:
 
 
 def _apart(one: Sequence[float], other: Sequence[float]) -> bool:
-    return min(one) > max(other) or max(one) < min(other)
+    several = min(len(one), len(other)) > 1
+    return several and (min(one) > max(other) or max(one) < min(other))

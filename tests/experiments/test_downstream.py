@@ -81,12 +81,14 @@ def test_table_marks_what_the_seeds_tell_apart(grid, tmp_path):
         Cell("sst2", "accuracy", "gpt", False, (0.8, 0.7, 0.9)),
         Cell("sst2", "accuracy", "gpt", True, (0.6, 0.71, 0.5)),
         Cell("xquad", "f1", "bert", False, (0.1,)),
+        Cell("xquad", "f1", "gpt", False, (0.9,)),
+        Cell("xquad", "f1", "gpt", True, (0.1,)),
     ]
     assert table(grid, cells).splitlines() == [
         "| checkpoint | sst2, accuracy | xquad, f1 |",
         "|---|---|---|",
         "| bert | 0.800 (0.600)* | 0.100 (?) |",
-        "| gpt | 0.800 (0.600) | - |",
+        "| gpt | 0.800 (0.600) | 0.900 (0.100) |",
     ]
     draw(grid, cells, tmp_path / "table.png")
     assert (tmp_path / "table.png").stat().st_size > 1000
