@@ -132,6 +132,7 @@ def finished(store, changes, tmp_path_factory):
     return train(config, workdir, devices=jax.devices()[:1])
 
 
+@pytest.mark.slow
 def test_a_run_learns_both_ways(finished):
     last = timeless(finished.workdir)[-1]
     first = next(record for record in timeless(finished.workdir) if record["split"] == "validation")
@@ -140,6 +141,7 @@ def test_a_run_learns_both_ways(finished):
         assert last[f"{name}_perplexity"] == pytest.approx(np.exp(last[name]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_resumes_to_the_bit(finished, store, changes, tmp_path):
     for steps in (STEPS // 2 + 1, STEPS):
         changed = {"train__steps": steps, "train__eval_every": STEPS, "optimizer__decay_steps": STEPS}

@@ -27,6 +27,8 @@ from plmjax.train.sharding import path_string
 from plmjax.train.teacher import start_student
 from tests.train.kit import make_store, tiny_config
 
+pytestmark = pytest.mark.slow
+
 ONE = jax.devices()[:1]
 SIZES = {"num_heads": 2, "d_model": 16, "d_ff": 32, "max_positions": 32, "activation": "gelu", "unroll": False}
 STUDENT = DistilBertConfig(num_layers=2, **SIZES)

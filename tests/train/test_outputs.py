@@ -13,6 +13,8 @@ from plmjax.train.loop import train
 from plmjax.train.outputs import dump_outputs, write
 from tests.train.kit import tiny_config
 
+pytestmark = pytest.mark.slow
+
 NETWORK = {"num_layers": 1, "num_decoder_layers": 1, "num_heads": 2, "d_model": 16, "d_ff": 32, "max_positions": 32}
 
 

@@ -63,6 +63,7 @@ def finish(workdir: Path, store: Path, code: str = "") -> str:
     return output
 
 
+@pytest.mark.slow
 def test_killed_inside_a_save(tiny_store: Path, tmp_path: Path) -> None:
     """A process that dies with a step's files written and its manifest not; this process takes the run on."""
     changes = {"train__steps": 12, "checkpoint__every_steps": 5}

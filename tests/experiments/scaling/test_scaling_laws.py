@@ -20,6 +20,8 @@ from plmjax.errors import UserError
 from plmjax.train import loop
 from tests.train.kit import REPOSITORY, make_store, tiny_config
 
+pytestmark = pytest.mark.slow
+
 ONE = jax.devices()[:1]
 
 
@@ -86,7 +88,6 @@ def test_a_finished_family_is_left_alone(whole, store, monkeypatch):
     assert family_runs.train_family(family(store), whole, ONE)
 
 
-@pytest.mark.slow
 def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, monkeypatch):
     take, taken = loop._Run._take, []
 
@@ -105,7 +106,6 @@ def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, mo
     assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
 
-@pytest.mark.slow
 def test_killed_before_a_run_was_written_down(whole, store, tmp_path):
     workdir = tmp_path / "copy"
     shutil.copytree(whole, workdir)
@@ -159,7 +159,6 @@ def test_how_results_are_fitted_may_change(whole, store, tmp_path):
     family_runs.report(replace(family(store), resamples=0, name="renamed"), workdir, tmp_path / "scaling.png")
 
 
-@pytest.mark.slow
 def test_a_family_killed_at_once_goes_on_to_the_same_numbers(whole, store, tmp_path):
     """SIGKILL, which nothing can catch, when the third run has written its first checkpoint."""
     code = (
