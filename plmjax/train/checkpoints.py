@@ -322,8 +322,9 @@ def _rest(state: State) -> tuple[Any, Any, Any, Any]:
 
 
 def _read(path: epath.Path, tree: dict[str, Any]) -> dict[str, Any]:
-    with ocp.PyTreeCheckpointer() as reader:
-        return reader.restore(path, item=tree, restore_args=ocp.checkpoint_utils.construct_restore_args(tree))
+    arguments = ocp.checkpoint_utils.construct_restore_args(tree)
+    with ocp.PyTreeCheckpointer() as reader:  # which takes no relative path
+        return reader.restore(path.absolute(), item=tree, restore_args=arguments)
 
 
 def _shape(description: list[Any]) -> str:

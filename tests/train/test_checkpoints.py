@@ -75,6 +75,12 @@ def test_restores_on_any_mesh(tmp_path: Path) -> None:
             assert leaf.sharding == wanted.sharding
 
 
+def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(Path("here"), 1)
+    assert_equal(restore(latest("here"), abstract_on(one_device(), make_state(1))), make_state(1))
+
+
 def test_saving_does_not_see_later_steps(tmp_path: Path) -> None:
     """The next step overwrites the state's memory while the save is still writing."""
     overwrite = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
