@@ -14,6 +14,7 @@ from plmjax.errors import UserError
 from plmjax.tasks.classification import Classification, Regression
 from plmjax.tasks.mixture import Mixture
 from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.pronouns import PronounChoice, Winograd
 from plmjax.tasks.spans import Spans
 from plmjax.tasks.tagging import Tagging
 from plmjax.tasks.writing import Writing
@@ -53,10 +54,9 @@ SUPER_GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], s
     ),
     "super_rte": (("accuracy",), ENTAILMENT, ("premise", "hypothesis"), ""),
     "wic": (("accuracy",), YES_NO, ("{word}: {sentence1}", "{word}: {sentence2}"), ""),
-    "wsc": (("accuracy",), YES_NO, ("text", "{span2_text} is {span1_text}"), ""),
 }
 
-TFDS_NAMES = {"super_rte": "rte", "wsc": "wsc.fixed"}  # "wsc" there has labels that its authors have mended since
+TFDS_NAMES = {"super_rte": "rte"}
 
 
 def glue(name: str) -> Any:
@@ -173,6 +173,42 @@ def swag_files() -> MultipleChoice:
     )
 
 
+def wsc() -> Winograd:
+    """From TFDS's "wsc.fixed": its "wsc" has labels that its authors have mended since."""
+    return Winograd(
+        train="tfds:super_glue/wsc.fixed:train",
+        validation="tfds:super_glue/wsc.fixed:validation",
+        text="text",
+        pair="{span2_text} is {span1_text}",
+        labels=YES_NO,
+        unlabelled="-1",
+    )
+
+
+def dpr() -> PronounChoice:
+    """Definite pronoun resolution (Rahman and Ng 2012)."""
+    return PronounChoice(
+        train="tfds:definite_pronoun_resolution:train",
+        test=("tfds:definite_pronoun_resolution:test",),
+        context="sentence",
+        question="{pronoun} is",
+        choices=("candidates",),
+        count=2,
+    )
+
+
+def record() -> Writing:
+    """ReCoRD (Zhang et al. 2018): the entity that fills a gap, each of the right ones learned (Raffel et al. 2020)."""
+    return Writing(
+        train="tfds:super_glue/record:train",
+        validation="tfds:super_glue/record:validation",
+        text="query: {query} entities: {entities} passage: {passage}",
+        target="answers",
+        learn_each=True,
+        metric=("squad_f1", "squad_exact_match"),
+    )
+
+
 def copa() -> MultipleChoice:
     return MultipleChoice(
         train="tfds:super_glue/copa:train",
@@ -189,8 +225,8 @@ def glue_mixture() -> Mixture:
 
 
 def super_glue_mixture() -> Mixture:
-    """SuperGLUE at once, without ReCoRD."""
-    return Mixture(tuple(named(name) for name in (*SUPER_GLUE, "copa")))
+    """SuperGLUE at once, and DPR, which is learned alone (Raffel et al. 2020, Sec. 2.3 and the released code)."""
+    return Mixture(tuple(named(name) for name in (*SUPER_GLUE, "wsc", "copa", "record", "dpr")))
 
 
 TASKS: dict[str, Callable[[], Any]] = {
@@ -204,7 +240,10 @@ TASKS: dict[str, Callable[[], Any]] = {
     # GLUE and SuperGLUE
     **{name: partial(glue, name) for name in GLUE},
     **{name: partial(super_glue, name) for name in SUPER_GLUE},
+    "wsc": wsc,
     "copa": copa,
+    "record": record,
+    "dpr": dpr,
     # others
     "sst2_files": sst2_files,
     "cola_files": cola_files,

@@ -176,15 +176,22 @@ FIELD = re.compile(r"\{(\w+)\}")
 
 
 def text_of(row: Row, template: str) -> str:
-    """A field's text, or a template's with "{field}" filled in; UserError where one is missing or empty."""
-    fields = FIELD.findall(template)
+    """A field's text, or a template's with "{field}" filled in, texts of a list parted by commas.
+
+    Raises:
+        UserError: one is missing or empty.
+    """
+    fields, texts = FIELD.findall(template), {}
     for name in fields or [template]:
         value = row[name]
+        if fields and isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value):
+            value = ", ".join(value)
         if not isinstance(value, str) and not (fields and isinstance(value, (int, float))):
             raise UserError(f"{row.place} has {type(value).__name__} {value!r:.40} in {name!r}: a text is needed.")
         if not str(value).strip():
             raise UserError(f"{row.place} has an empty text in {name!r}: fill or drop the line.")
-    return FIELD.sub(lambda found: str(row[found[1]]), template) if fields else row[template]
+        texts[name] = str(value)
+    return FIELD.sub(lambda found: texts[found[1]], template) if fields else texts[template]
 
 
 def number_of(row: Row, field: str, labels: Sequence[str]) -> int:

@@ -43,7 +43,7 @@ class Mixture:
     """Tasks whose training examples are drawn by rates; each is validated by its own metrics.
 
     Attributes:
-        members: tasks of plmjax.tasks with names, all with validation examples or none.
+        members: tasks of plmjax.tasks with names; one without validation examples is learned alone.
         rates: "proportional", "temperature" or "equal".
         limit: K of the first two, the most examples that a task counts for (the paper: 2^16 to 2^21).
         temperature: T of the second.
@@ -74,10 +74,6 @@ class Mixture:
         """
         self._check()
         parts = [member.splits() for member in self.members]
-        validated = ["validation" in part for part in parts]
-        if any(validated) and not all(validated):
-            without = self.members[validated.index(False)].name
-            raise UserError(f"{without} has no validation examples and others have: give all of them some, or none.")
         self.sizes = tuple(len(part["train"]) for part in parts)
         found: Split = {}
         for number, part in enumerate(parts):
@@ -123,6 +119,10 @@ class Mixture:
         """The rates, and the members' notes."""
         shares = zip(self.members, self.shares(), strict=True)
         found = ["rates: " + ", ".join(f"{member.name} {share:.4f}" for member, share in shares)]
+        validated = {one.member for one in splits.get("validation", ())}
+        alone = [member.name for number, member in enumerate(self.members) if number not in validated]
+        if validated and alone:
+            found.append(f"without validation examples, learned alone: {', '.join(alone)}")
         for number, member in enumerate(self.members):
             own = {name: [one for one in examples if one.member == number] for name, examples in splits.items()}
             found += [f"{member.name}, {note}" for note in member.notes(own)]

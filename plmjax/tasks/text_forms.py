@@ -15,6 +15,7 @@ import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.tasks.labelled import FIELD, Example, is_no_answer
+from plmjax.tasks.pronouns import same_noun
 from plmjax.tasks.spans import Answer
 from plmjax.tasks.wordings import Wording, wording_of
 
@@ -95,6 +96,18 @@ class Labels(Pairs):
         return one_of(self.task.labels, text, self.spelled)
 
 
+class Noun(Labels):
+    """The noun that is asked about, whether it is the right one or not; only what names it says that it is."""
+
+    may_be_none: ClassVar[bool] = False
+
+    def target(self, example: Example) -> str:
+        return example.texts[1]
+
+    def answer(self, example: Example, text: str) -> Any:
+        return np.eye(2)[int(same_noun(text, example.texts[1]))]
+
+
 class Numbers(Pairs):
     """A number, rounded."""
 
@@ -128,6 +141,17 @@ class Choices(Form):
 
     def _names(self) -> list[str]:
         return [f"choice{number + 1}" for number in range(self.task.count)]
+
+
+class ChosenText(Choices):
+    """The text of a choice."""
+
+    def target(self, example: Example) -> str:
+        return example.texts[1 + example.target]
+
+    def answer(self, example: Example, text: str) -> Any:
+        is_it = [self.spelled(choice) == text for choice in example.texts[1:]]
+        return np.where(any(is_it), np.array(is_it, np.float64), np.nan)
 
 
 class Spoken(Form):
@@ -189,13 +213,14 @@ FORMS: dict[str, type[Form]] = {
     "writing": Texts,
     "mixture": Several,
 }
+OTHER_FORMS: dict[str, type[Form]] = {"noun": Noun, "chosen text": ChosenText}  # which wordings ask for
 
 
 def form_of(task: Any, spelled: Spelled) -> Form:
     """The form of a task's kind; UserError where it has none."""
     if task.kind not in FORMS:
         raise UserError(f"A task of kind {task.kind!r} is not done by writing: it must be one of {', '.join(FORMS)}.")
-    return FORMS[task.kind](task, spelled)
+    return OTHER_FORMS.get(wording_of(task).form, FORMS[task.kind])(task, spelled)
 
 
 def one_of(words: Any, text: str, spelled: Spelled) -> np.ndarray:

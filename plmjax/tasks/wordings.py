@@ -1,7 +1,7 @@
 """What T5 says of the tasks of the catalogue (Raffel et al. 2020, App. D, and the released code).
 
 A task of the catalogue has T5's prefix, its features in T5's order and its label words. Any other has its name before
-its features: "NAME text: ...". WNLI and WSC are worded as other pairs are; the paper asks for a pronoun's referent.
+its features: "NAME text: ...". WNLI is worded as other pairs are: the paper leaves it out.
 """
 
 from __future__ import annotations
@@ -22,17 +22,25 @@ class Wording:
         fields: of the task, where T5's features are other ones than its texts: the first text is then all features.
         step: of numbers, to the nearest multiple of which they are rounded; 0: they have three digits.
         clean: what is changed in a text.
+        form: of text_forms.OTHER_FORMS; empty: that of the task's kind.
     """
 
     prefix: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     step: float = 0.0
     clean: Callable[[str], str] = str.strip
+    form: str = ""
 
 
 def without_tags(text: str) -> str:
     """Without MultiRC's marks of sentences."""
     return " ".join(re.sub(r"<br>|</?b>", " ", text).split())
+
+
+def without_highlights(text: str) -> str:
+    """ReCoRD's passage, the sentences of its summary after the others."""
+    ended = re.sub(r"([.?!\"'])\n@highlight\n", r"\1 ", text.strip())
+    return ended.replace("\n@highlight\n", ". ")
 
 
 def with_spaces(text: str) -> str:
@@ -56,6 +64,9 @@ WORDINGS: dict[str, Wording] = {
         "copa",
         {"context": "choice1: {choice1} choice2: {choice2} premise: {premise} question: {question}"},
     ),
+    "wsc": Wording("wsc:", {"text": "marked", "pair": "span1_text", "learned": ("True",)}, form="noun"),
+    "dpr": Wording("wsc:", {"context": "marked", "question": ""}, form="chosen text"),
+    "record": Wording("record", clean=without_highlights),
     **{name: Wording("", clean=with_spaces) for name in ("squad", "squad2", "squad_files", "xquad")},
     **{name: Wording("summarize:") for name in ("cnn_dm", "cnn_dm_files", "xsum", "xsum_files")},
     "wmt_en_de": Wording("translate English to German:"),
@@ -67,9 +78,10 @@ WORDINGS: dict[str, Wording] = {
 
 
 def wording_of(task: Any) -> Wording:
-    """T5's of a task of the catalogue; of another its name, with a colon where the features have no names."""
-    if task.name in WORDINGS:
-        return WORDINGS[task.name]
+    """T5's of a task of the catalogue; of another, if named alike, its name, with a colon where features have none."""
+    known = WORDINGS.get(task.name)
+    if known is not None and all(hasattr(task, name) for name in known.fields):
+        return known
     colon = ":" if task.name and task.kind == "writing" else ""
     return Wording(task.name + colon)
 

@@ -1,11 +1,12 @@
 """Tasks whose answer is a text: summaries, translations, headlines.
 
-Metrics are those of sacrebleu (Post 2018) and rouge-score (Lin 2004), from 0 to 100 as papers print them. exact_match
-is a share; perplexity is that of the target's tokens under the network, so that it depends on the tokenizer.
+Metrics are those of sacrebleu (Post 2018) and rouge-score (Lin 2004), from 0 to 100 as papers print them. Those with
+"match" and squad_f1, the latter by SQuAD's rules, are shares; perplexity is that of the target's tokens under the
+network, so that it depends on the tokenizer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -16,7 +17,8 @@ from sacrebleu.metrics import BLEU, CHRF
 from plmjax.data.rows import Row
 from plmjax.data.sentences import split_sentences
 from plmjax.errors import UserError
-from plmjax.tasks.labelled import FIELD, Example, Labelled, check_metrics, text_of
+from plmjax.tasks.exact_match import exact_match, f1
+from plmjax.tasks.labelled import FIELD, Example, Labelled, Split, check_metrics, text_of
 
 PERPLEXITY = "perplexity"  # the one metric that is taken from the loss
 References = Sequence[Sequence[str]]
@@ -53,15 +55,18 @@ def _sentences(text: str) -> str:
 
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-PERCENT = frozenset({"bleu", "chrf", *ROUGE})  # metrics that go to 100
+PERCENT = frozenset({"bleu", "bleu_intl", "chrf", *ROUGE})  # metrics that go to 100
 METRICS: Mapping[str, Callable[[Sequence[str], References], float] | None] = {
     "bleu": lambda written, references: _corpus_score(BLEU(), written, references),
+    "bleu_intl": lambda written, references: _corpus_score(BLEU(tokenize="intl"), written, references),
     "chrf": lambda written, references: _corpus_score(CHRF(), written, references),
     "rouge1": lambda written, references: _rouge("rouge1", written, references),
     "rouge2": lambda written, references: _rouge("rouge2", written, references),
     "rougeL": lambda written, references: _rouge("rougeL", written, references),
     "rougeLsum": lambda written, references: _rouge("rougeLsum", written, references),
     "exact_match": _exact_match,
+    "squad_f1": lambda written, references: float(np.mean(list(map(f1, written, references)))),
+    "squad_exact_match": lambda written, references: float(np.mean(list(map(exact_match, written, references)))),
     PERPLEXITY: None,
 }
 
@@ -74,6 +79,7 @@ class Writing(Labelled):
         text: what is read: a field of the row, or a template with {field}.
         target: what is to be written: a field, a template, or a field that holds a list, each of whose texts is right
             and the first of which is learned. An empty one is not known; only in tests.
+        learn_each: whether each of those texts is learned, as an example of its own.
         metric: names in METRICS; checkpoints are chosen by the first.
     """
 
@@ -81,6 +87,7 @@ class Writing(Labelled):
 
     text: str = "text"
     target: str = "target"
+    learn_each: bool = False
     metric: tuple[str, ...] = ("rougeLsum", "rouge1", "rouge2", "rougeL")
 
     @property
@@ -97,6 +104,12 @@ class Writing(Labelled):
     def example(self, row: Row) -> Example:
         return Example(texts=(text_of(row, self.text),), target=self._references(row), **self.identity(row))
 
+    def splits(self) -> Split:
+        found = Labelled.splits(self)
+        if self.learn_each:
+            found["train"] = [replace(one, target=(text,)) for one in found["train"] for text in one.target]
+        return found
+
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         """All metrics but the perplexity, which the way adds."""
         references = [example.target for example in examples]
@@ -106,7 +119,7 @@ class Writing(Labelled):
     def notes(self, splits: Mapping[str, Sequence[Example]]) -> list[str]:
         """The libraries' signatures, which say how the numbers were taken."""
         found: dict[str, None] = {}
-        for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+        for name, metric in (("bleu", BLEU()), ("bleu_intl", BLEU(tokenize="intl")), ("chrf", CHRF())):
             for examples in splits.values():
                 references = [example.target for example in examples if example.target is not None]
                 if name in self.metric and references:

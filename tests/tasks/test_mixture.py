@@ -106,6 +106,14 @@ def test_each_by_its_own_metrics(mixture: Mixture) -> None:
     assert mixture.notes({"validation": examples})[0] == "rates: a 0.3000, b 0.1000, c 0.6000"
 
 
+def test_a_member_that_is_learned_alone(mixture: Mixture) -> None:
+    mixture.members[1].validation = ""
+    found: Any = mixture.splits()
+    assert {one.member for one in found["train"]} == {0, 1, 2}
+    assert {one.member for one in found["validation"]} == {0, 2}
+    assert mixture.notes({"validation": found["validation"]})[1] == "without validation examples, learned alone: b"
+
+
 def test_each_in_its_own_words(mixture: Mixture) -> None:
     task = worded(mixture)
     examples: Any = task.splits()["train"]
@@ -128,9 +136,7 @@ def test_what_is_no_mixture(mixture: Mixture) -> None:
     mixture.rates = "some"
     with pytest.raises(UserError, match="task.rates is 'some'"):
         mixture.splits()
-    mixture.rates, mixture.members[1].validation = "equal", ""
-    with pytest.raises(UserError, match="b has no validation examples and others have"):
-        mixture.splits()
+    mixture.rates = "equal"
     with pytest.raises(UserError, match="each with a name of its own"):
         Mixture((Classification(), Classification())).splits()
     mixture.members[1].metric = ("squared_error",)

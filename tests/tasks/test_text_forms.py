@@ -11,6 +11,7 @@ from plmjax.tasks.catalogue import GLUE, SUPER_GLUE, named
 from plmjax.tasks.classification import Classification, Regression
 from plmjax.tasks.labelled import Example
 from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.pronouns import PronounChoice, Winograd
 from plmjax.tasks.spans import Answer, Spans
 from plmjax.tasks.tagging import Tagging
 from plmjax.tasks.text_forms import Form, as_in, form_of
@@ -71,6 +72,38 @@ FORMS: dict[str, tuple[dict[str, Any], str, str]] = {
         "copa choice1: A b. choice2: C d. premise: It rained. question: effect",
         "choice2",
     ),
+    "wsc": (
+        {
+            "text": "Ann saw Eve, and she waved; she was late.",
+            "span1_text": "Ann",
+            "span1_index": 0,
+            "span2_text": "she",
+            "span2_index": 6,
+            "label": 0,
+        },
+        "wsc: Ann saw Eve, and she waved; *she* was late.",
+        "Ann",
+    ),
+    "dpr": (
+        {
+            "sentence": "The bee fled from the wasp since it was angry, and it fled far.",
+            "pronoun": "it",
+            "candidates": ["The bee", "the wasp"],
+            "label": 1,
+        },
+        "wsc: The bee fled from the wasp since *it* was angry, and it fled far.",
+        "the wasp",
+    ),
+    "record": (
+        {
+            "query": "A @placeholder is a bird",
+            "entities": ["Penguin", "Potato"],
+            "passage": "It flies.\n@highlight\nIt sings\n@highlight\nIt eats",
+            "answers": ["Penguin", "Penguins"],
+        },
+        "record query: A @placeholder is a bird entities: Penguin, Potato passage: It flies. It sings. It eats",
+        "Penguin",
+    ),
     "squad": (
         {
             "id": "1",
@@ -99,7 +132,9 @@ def form(task: Any, spelled: Any = as_it_is) -> Form:
 def test_words_of_t5(name: str) -> None:
     fields, source, target = FORMS[name]
     found = form(named(name))
-    example = found.task.example(Row(fields, "f:1"))
+    task = found.task
+    row = task.marked(Row(fields, "f:1")) if isinstance(task, (Winograd, PronounChoice)) else Row(fields, "f:1")
+    example = task.example(row)
     assert found.source(example) == source
     assert found.target(example) == target
     assert worded(found.task) == found.task
@@ -109,6 +144,7 @@ def test_every_named_task_with_labels_has_words() -> None:
     for name in {**GLUE, **SUPER_GLUE}:
         task = named(name)
         assert form(task).wording.prefix, name
+    assert all(form(member).wording.prefix for member in named("super_glue_mixture").members)
 
 
 def test_a_task_of_ones_own() -> None:
@@ -122,6 +158,9 @@ def test_a_task_of_ones_own() -> None:
     example = choice.example(Row({"context": "c", "choices": ["x", "y"], "label": 0}, "f:1"))
     assert form(choice).source(example) == "mine choice1: x choice2: y context: c"
     assert form(choice).target(example) == "choice1"
+    alike = Classification(name="wsc", labels=("bad", "good"))  # named as one of T5's, but no such task
+    example = alike.example(Row({"text": "a film", "label": "good"}, "f:1"))
+    assert form(alike).source(example) == "wsc text: a film"
     nameless = Classification(labels=("bad", "good"))
     assert form(nameless).source(Example("1", "f:1", ("a film",), 0)) == "text: a film"
 

@@ -14,6 +14,8 @@ from plmjax.tasks.catalogue import named
 from plmjax.tasks.labelled import Example
 from plmjax.tasks.writing import METRICS, Writing
 
+SHARES = ("exact_match", "squad_exact_match", "squad_f1")
+
 
 def examples(*references: Any) -> list[Example]:
     return [Example(str(i), f"f:{i}", ("x",), known) for i, known in enumerate(references)]
@@ -27,8 +29,8 @@ def measured(written: list[str], *references: Any) -> dict[str, float]:
 def test_a_perfect_text_has_all() -> None:
     text = "the old man sat by the sea . he was tired"
     found = measured([text], (text,))
-    assert found == pytest.approx({name: 1.0 if name == "exact_match" else 100.0 for name in found})
-    assert set(found) == {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match"}
+    assert found == pytest.approx({name: 1.0 if name in SHARES else 100.0 for name in found})
+    assert set(found) == {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum", *SHARES, "bleu_intl"}
 
 
 def test_bleu_by_hand() -> None:
@@ -126,3 +128,25 @@ def test_real_files(name: str, file: str, count: int, data_dir: Path) -> None:
     task = named(name)
     task.train = ",".join(str(data_dir / part) for part in file.split(","))
     assert len(task.splits()["train"]) == count
+
+
+def test_each_answer_is_learned(tmp_path: Path) -> None:
+    """ReCoRD's: an example for each in training, all of them right afterwards."""
+    file = tmp_path / "record.jsonl"
+    row = {"query": "A @placeholder", "entities": ["Ann Lee", "Eve"], "passage": "P", "answers": ["Ann Lee", "Eve"]}
+    file.write_text(json.dumps(row), encoding="utf-8")
+    task = named("record")
+    task.train = task.validation = str(file)
+    found = task.splits()
+    assert [example.target for example in found["train"]] == [("Ann Lee",), ("Eve",)]
+    assert [example.target for example in found["validation"]] == [("Ann Lee", "Eve")]
+    assert found["train"][0].texts == ("query: A @placeholder entities: Ann Lee, Eve passage: P",)
+    assert task.measure(found["validation"], ["the Lee"]) == {"squad_f1": 2 / 3, "squad_exact_match": 0.0}
+    assert task.measure(found["validation"], ["eve!"]) == {"squad_f1": 1.0, "squad_exact_match": 1.0}
+
+
+def test_t5s_bleu_parts_symbols() -> None:
+    """The "intl" tokenizer parts every mark and symbol; 13a keeps the euro's sign at its number."""
+    found = measured(["it costs 5\u20ac or so now"], ("it costs 5 \u20ac or so now",))
+    assert found["bleu_intl"] == pytest.approx(100.0)
+    assert found["bleu"] < 70
