@@ -39,6 +39,7 @@ class Frame:
     Attributes:
         opening, between, closing: tokens before, between and after the texts.
         class_last: whether the class is read at the last token, not at the first.
+        after_class: tokens that follow that last one.
         types: what the token types are: "none" (all 0), "texts" (0 and 1), "xlnet" (0, 1, and 2 for the class token).
         context_first: whether a context comes before the question about it.
     """
@@ -47,6 +48,7 @@ class Frame:
     between: tuple[int, ...]
     closing: tuple[int, ...]
     class_last: bool = False
+    after_class: int = 0
     types: str = "none"
     context_first: bool = False
 
@@ -66,7 +68,7 @@ class Frame:
             types += [number] * len(text)
         tokens += self.closing
         types += [len(texts) - 1] * len(self.closing)
-        class_index = len(tokens) - 1 if self.class_last else 0
+        class_index = len(tokens) - 1 - self.after_class if self.class_last else 0
         if self.types == "none":
             types = [0] * len(types)
         elif self.types == "xlnet":

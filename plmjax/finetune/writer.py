@@ -19,7 +19,7 @@ class WriterConfig:
     max_new_tokens: int = 0  # tokens that are written at most, 0: target_length
     min_new_tokens: int = 0  # before which no text ends
     no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
-    source_language: str = ""  # of an mBART: en_XX
+    source_language: str = ""  # of an mBART: en_XX; its texts' where it writes none
     target_language: str = ""  # of an mBART, or of a Marian that writes several
     source_tokenizer: str = ""  # folder or file: a BART gets a new encoder of its tokens (Lewis et al. 2019, Sec. 3.4)
     source_layers: int = 6  # of that encoder

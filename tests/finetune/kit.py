@@ -53,10 +53,10 @@ def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 @cache
-def tokenizer_in(directory: str) -> Tokenizer:
+def tokenizer_in(directory: str, languages: tuple[str, ...] = ()) -> Tokenizer:
     """A tokenizer of the words above, with every special token."""
     texts = [text for text, _ in sentences(300, 99)]
-    return train_sentencepiece(texts, directory, vocab_size=300, sentinels=0)
+    return train_sentencepiece(texts, directory, vocab_size=300, sentinels=0, languages=languages)
 
 
 def checkpoint(tokenizer: Tokenizer, family: str = "bert", variant: str = "tiny", **changes: Any) -> Pretrained:

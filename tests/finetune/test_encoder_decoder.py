@@ -11,18 +11,21 @@ import pytest
 import plmjax
 from plmjax.data.tokenizers import Tokenizer
 from plmjax.errors import UserError
+from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch, make_batch
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import limits_of, network_config
 from plmjax.finetune.readers import make_reader
 from plmjax.finetune.readers.encoder_decoder import EncoderDecoderReader
 from plmjax.finetune.ways import make_way
+from plmjax.finetune.writer import WriterConfig
 from plmjax.interop import Pretrained, load_huggingface
 from plmjax.interop.families import BY_CLASS, architecture_of
 from plmjax.interop.huggingface import special_of
+from plmjax.interop.source_frames import language_token
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.tasks.tagging import Tagging
-from tests.finetune.kit import checkpoint, recipe
+from tests.finetune.kit import checkpoint, recipe, tokenizer_in
 from tests.finetune.test_loop import make_task
 from tests.finetune.test_ways import tasks
 from tests.interop import reference
@@ -59,6 +62,30 @@ def test_frames(tokenizer: Tokenizer) -> None:
     assert starts == [v.eos, v.padding]
 
 
+@pytest.fixture(scope="module")
+def of_languages(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return tokenizer_in(str(tmp_path_factory.mktemp("tokenizer")), ("en", "de"))
+
+
+def in_language(language: str) -> FineTune:
+    return replace(recipe(), writer=WriterConfig(source_language=language))
+
+
+def test_the_frame_of_a_language(of_languages: Tokenizer) -> None:
+    mbart, v = shapeless(of_languages, "mbart"), of_languages.vocabulary
+    english, german = language_token(of_languages, "en"), language_token(of_languages, "de")
+    reader: Any = make_reader(mbart, in_language("de"))
+    assert reader.start == german != english
+    assert reader.frame.join([A]).tokens.tolist() == [*A, v.eos, german]
+    framed = reader.frame.join([A, B])
+    assert (framed.tokens.tolist(), framed.class_index) == ([*A, v.eos, *B, v.eos, german], 4)
+    assert reader.frame.added(2) == 3
+    with pytest.raises(UserError, match="needs the language of its texts: give --config.writer.source_language"):
+        make_reader(mbart, recipe())
+    with pytest.raises(UserError, match="no token of the language 'fr'"):
+        make_reader(mbart, in_language("fr"))
+
+
 def test_networks_that_have_no_heads_are_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(UserError, match="family 't5_shared' has no heads to fine-tune here"):
         make_reader(shapeless(tokenizer, "t5_shared"), recipe())
@@ -71,6 +98,7 @@ class Pair:
 
     def __init__(self, architecture: str, config: dict[str, Any], kind: str, tokenizer: Tokenizer, folder: Path):
         v, task = tokenizer.vocabulary, tasks(folder)[kind]
+        given = in_language("en" if architecture.startswith("MBart") else "")
         examples = task.splits()["train"]
         special = {"pad_token_id": v.padding, "bos_token_id": v.bos, "eos_token_id": v.eos}
         special["decoder_start_token_id"] = v.eos if architecture.startswith("Bart") else v.padding
@@ -78,8 +106,8 @@ class Pair:
         self.model = reference.random_model(Case(architecture, config | special | labels))
         self.model.save_pretrained(folder / "theirs")
         pretrained = replace(load_huggingface(folder / "theirs"), tokenizer=tokenizer)
-        self.way = make_way(task, make_reader(pretrained, recipe()), limits_of(pretrained.config, recipe()), recipe())
-        config_ = replace(network_config(pretrained.config, self.way, recipe()), unroll=False)
+        self.way = make_way(task, make_reader(pretrained, given), limits_of(pretrained.config, given), given)
+        config_ = replace(network_config(pretrained.config, self.way, given), unroll=False)
         self.network = Bound(build(config_), pretrained.params)
         self.examples, self.v, self.encode = examples, v, tokenizer.encode
 
@@ -110,13 +138,17 @@ def framed(pair: Pair, *texts: str) -> list[int]:
     first, second = (pair.encode(text) for text in texts)
     if type(pair.model).__name__.startswith("Bart"):
         return [pair.v.bos, *first, pair.v.eos, pair.v.eos, *second, pair.v.eos]
-    return [*first, pair.v.eos, *second, pair.v.eos]
+    language = [pair.way.reader.start] if type(pair.model).__name__.startswith("MBart") else []
+    return [*first, pair.v.eos, *second, pair.v.eos, *language]
 
 
-@pytest.mark.parametrize(("name", "config"), [("Bart", BART), ("T5", T5)])
-def test_classification_is_theirs(name: str, config: dict[str, Any], tokenizer: Tokenizer, tmp_path: Path) -> None:
+THEIRS = pytest.mark.parametrize(("name", "config"), [("Bart", BART), ("MBart", BART), ("T5", T5)])
+
+
+@THEIRS
+def test_classification_is_theirs(name: str, config: dict[str, Any], of_languages: Tokenizer, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    pair = Pair(f"{name}ForSequenceClassification", config, "regression", tokenizer, tmp_path)
+    pair = Pair(f"{name}ForSequenceClassification", config, "regression", of_languages, tmp_path)
     pair.examples[1] = replace(pair.examples[1], texts=("the story", "was a very dull plot"))
     rows = [framed(pair, *example.texts) for example in pair.examples]
     assert len({len(row) for row in rows}) > 1
@@ -126,11 +158,11 @@ def test_classification_is_theirs(name: str, config: dict[str, Any], tokenizer: 
     assert loss == pytest.approx(float(theirs.loss), abs=1e-4)
 
 
-@pytest.mark.parametrize(("name", "config"), [("Bart", BART), ("T5", T5)])
-def test_answers_are_theirs(name: str, config: dict[str, Any], tokenizer: Tokenizer, tmp_path: Path) -> None:
+@THEIRS
+def test_answers_are_theirs(name: str, config: dict[str, Any], of_languages: Tokenizer, tmp_path: Path) -> None:
     """Theirs is over all places, ours over the context's and the class token: here all places are let in."""
     pytest.importorskip("transformers")
-    pair = Pair(f"{name}ForQuestionAnswering", config, "spans", tokenizer, tmp_path)
+    pair = Pair(f"{name}ForQuestionAnswering", config, "spans", of_languages, tmp_path)
     batch = pair.batch()
     rows = [framed(pair, *example.texts) for example in pair.examples]
     places = {"start_positions": batch["answer_start"], "end_positions": batch["answer_end"]}
@@ -139,10 +171,10 @@ def test_answers_are_theirs(name: str, config: dict[str, Any], tokenizer: Tokeni
     np.testing.assert_allclose(outputs["start"], theirs.start_logits.numpy(), atol=1e-4)
     np.testing.assert_allclose(outputs["end"], theirs.end_logits.numpy(), atol=1e-4)
     assert loss == pytest.approx(float(theirs.loss), abs=1e-4)
-    # As it is trained, the question's places have no part in it.
-    question = len(pair.encode(pair.examples[0].texts[0]))
+    # As it is trained, the question's places have no part in it, nor has the language's.
+    question, language = len(pair.encode(pair.examples[0].texts[0])), len(rows[0]) - 1 if name == "MBart" else None
     assert batch["allowed"][0].tolist() == [
-        int(place > question + (name == "Bart") * 2) for place in range(len(rows[0]))
+        int(place > question + (name == "Bart") * 2 and place != language) for place in range(len(rows[0]))
     ]
 
 

@@ -10,8 +10,9 @@
 | mini | small networks: up to 10 epochs of 32 rows, early stopping | not measured | not measured |
 
 The paper packs its rows, so that a step has up to 128 x 512 tokens; here a row is an example. Its length penalty is
-that of Wu et al. 2016, ((5 + length) / 6)^0.6, here length^0.6. --task takes a name of the catalogue, a mixture of them
-(glue_mixture), or a task of your own, whose texts begin with --task.name.
+that of Wu et al. 2016, ((5 + length) / 6)^0.6, here length^0.6. Its BLEU is --task.metric=bleu_intl. --task takes a
+name of the catalogue, a mixture of them (glue_mixture, super_glue_mixture with DPR), or a task of your own, whose texts
+begin with --task.name.
 """
 
 from dataclasses import replace

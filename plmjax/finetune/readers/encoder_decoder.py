@@ -2,15 +2,15 @@
 
 The decoder's row is the encoder's shifted right behind the token that the checkpoint's decoder starts from: its state
 at a place has read what precedes the place and, through the encoder, the whole row. A text's class is read at the place
-of the last token, EOS; tags and answers at each token's place. T5's tags are read off the encoder alone, as in
-`transformers`.
+of the last EOS; tags and answers at each token's place. T5's tags are read off the encoder alone, as in `transformers`.
+An mBART's row has its language's token at its end, which the decoder reads first (mBART-50's at its beginning).
 
 Legend: B batch, L length, D model width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -19,10 +19,11 @@ from plmjax.errors import UserError
 from plmjax.finetune.frames import Frame
 from plmjax.finetune.readers.base import Reader, tokenizer_of
 from plmjax.interop import Pretrained
+from plmjax.interop.source_frames import source_frame
 from plmjax.modules import family_of
 from plmjax.objectives.sequences import shift_right
 
-FRAMED = ("bart", "marian", "t5")
+FRAMED = ("bart", "mbart", "marian", "t5")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class T5Reader(EncoderDecoderReader):
 
 
 def encoder_decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
-    """Of BART, Marian and T5; UserError for another network, or where a special token is missing."""
+    """Of BART, mBART, Marian and T5; UserError for another network, or where a token or an mBART's language lacks."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     family = family_of(config)
     if family not in FRAMED:
@@ -56,16 +57,24 @@ def encoder_decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
             f"A network of the family {family!r} has no heads to fine-tune here: use one of {', '.join(FRAMED)}."
         )
     kind = T5Reader if family == "t5" else EncoderDecoderReader
-    start = _special(pretrained, "decoder_start_token_id")
-    return kind(config, tokenizer, encoder_decoder_frame(pretrained), start)
+    if family == "mbart":
+        return kind(config, tokenizer, *_frame_of_language(pretrained, recipe.writer.source_language))
+    start, ending = _special(pretrained, "decoder_start_token_id"), _special(pretrained, "eos_token_id")
+    frame = Frame((), (ending,), (ending,), class_last=True)  # A </s> B </s>
+    if family == "bart":  # <s> A </s> </s> B </s>
+        frame = replace(frame, opening=(_special(pretrained, "bos_token_id"),), between=(ending, ending))
+    return kind(config, tokenizer, frame, start)
 
 
-def encoder_decoder_frame(pretrained: Pretrained) -> Frame:
-    """BART: <s> A </s> </s> B </s>. Others: A </s> B </s>. The class is read at the last </s>."""
-    ending = _special(pretrained, "eos_token_id")
-    if family_of(pretrained.config) == "bart":
-        return Frame((_special(pretrained, "bos_token_id"),), (ending, ending), (ending,), class_last=True)
-    return Frame((), (ending,), (ending,), class_last=True)
+def _frame_of_language(pretrained: Pretrained, language: str) -> tuple[Frame, int]:
+    """A </s> B </s> en_XX and its decoder's first token, en_XX; mBART-50: en_XX A </s> B </s>, and </s>."""
+    if not language:
+        raise UserError(
+            "An mBART needs the language of its texts: give --config.writer.source_language, such as en_XX."
+        )
+    found = source_frame(pretrained, language, language)
+    ending, *after = found.after
+    return Frame(found.before, (ending,), found.after, class_last=True, after_class=len(after)), found.start
 
 
 def _special(pretrained: Pretrained, name: str) -> int:
