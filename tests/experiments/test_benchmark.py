@@ -56,6 +56,7 @@ def test_transformers_writes_the_same_beside_it(network):
     assert found["times_as_fast"] == pytest.approx(ratio)
 
 
+@pytest.mark.slow
 def test_training_step(tmp_path):
     config = gpt2.get_config("builtin")
     model = replace(VARIANTS["tiny"], unroll=False)

@@ -95,6 +95,7 @@ def test_the_source_is_read_by_its_own_tokenizer(bart: Pretrained, source: Path,
     assert config.vocab_size == bart.config.vocab_size
 
 
+@pytest.mark.slow
 def test_the_first_stage_moves_the_new_encoder(bart: Pretrained, run: tuple[Path, Results]) -> None:
     found = flatten(plmjax.load(run[0]).params)
     projections = [f"encoder/layers/attention/{part}/kernel" for part in ("query", "key", "value")]
@@ -109,6 +110,7 @@ def test_the_first_stage_moves_the_new_encoder(bart: Pretrained, run: tuple[Path
     assert {path for path in found if path.startswith("source_")} == set(found) - set(flatten(bart.params))
 
 
+@pytest.mark.slow
 def test_the_folder_translates(
     run: tuple[Path, Results], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def mixed(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tup
     return folder, finetune(start, task, given, folder / "run", seeds=2, devices=devices)
 
 
+@pytest.mark.slow
 def test_a_mixture_from_end_to_end(mixed: tuple[Path, Results]) -> None:
     folder, found = mixed
     scores = found.best.scores["validation"]
@@ -100,6 +101,7 @@ def test_a_mixture_from_end_to_end(mixed: tuple[Path, Results]) -> None:
     assert content["recipe"]["writer"]["max_new_tokens"] == 8
 
 
+@pytest.mark.slow
 def test_what_a_mixture_learned_loads(mixed: tuple[Path, Results]) -> None:
     loaded = plmjax.load(mixed[0] / "run")
     assert loaded.architecture == "GPT2LMHeadModel"

@@ -72,6 +72,7 @@ def test_adapters_begin_as_nothing(tokenizer: Tokenizer) -> None:
     assert np.abs(states(module, params) - before).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_what_stays_stays_to_the_bit(tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pretrained, given = checkpoint(tokenizer, "t5"), recipe(steps=3, buckets=1)
     given.updates = Adapters(4)

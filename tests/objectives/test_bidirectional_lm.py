@@ -150,6 +150,7 @@ def test_a_run_resumes_to_the_bit(finished, store, changes, tmp_path):
     assert timeless(finished.workdir)[-1] == timeless(tmp_path)[-1]
 
 
+@pytest.mark.slow
 def test_a_run_gives_vectors_that_a_task_learns_from(finished, tmp_path):
     """Frozen vectors, a mixture of their layers and a linear tagger: which of eight endings does the *next* word have?
 
