@@ -46,7 +46,7 @@ class FineTune:
     train: TrainConfig = field(default_factory=TrainConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # its warm-up and end come from `train`
     updates: Any = field(default_factory=AllParameters)  # of plmjax.finetune.updates: which parameters move, how far
-    way: str = ""  # another than the task's kind has: "text_to_text" (T5's words), "spans_by_beam" (XLNet, XLM)
+    way: str = ""  # another than its kind's: "text_to_text" (T5), "spans_by_beam" (XLNet, XLM), "chained_tags" (ELMo)
     length: int = 0  # tokens of a row at most, 0: the positions that the network has
     cut: bool = False  # what is longer is cut; False: it is refused
     stride: int = 128  # tokens by which a long context's windows are apart, of answers in contexts

@@ -1,9 +1,9 @@
 """ELMo's vectors under a small network for a task (Peters et al. 2018, Sec. 3.2 to 3.4).
 
 The layers of the biLM are mixed by weights of the task's own, read by an LSTM each way, and by a linear map: of each
-word for tags, of the highest value of each unit over the text for its class.
+word for tags, which may be chained (losses/chain.py), of the highest value of each unit over the text for its class.
 
-Legend: B batch, L length, C characters of a word, D twice the task's cells, W width of a vector.
+Legend: B batch, L length, C characters of a word or classes, D twice the task's cells, W width of a vector.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -20,7 +20,7 @@ from plmjax.modules.lstm import LSTMStack, empty_state
 from plmjax.modules.masks import MASK_VALUE
 from plmjax.modules.scalar_mix import ScalarMix
 
-HEADS = ("class", "tag")
+HEADS = ("class", "tag", "chain")
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -28,7 +28,7 @@ class ElmoTaskConfig(ElmoConfig):
     """The sizes of an ELMo and of what is above it. The biLM has no dropout here."""
 
     dropout: float = 0.5  # on the mixed vectors and on what the last map reads
-    heads: tuple[str, ...] = ()  # of "class" and "tag"
+    heads: tuple[str, ...] = ()  # of "class", "tag", and "chain", which goes with "tag"
     num_labels: int = 2
     cells: int = 256  # of the task's LSTM, each way
     normalise: bool = False  # bring each layer to mean 0 and variance 1 before they are mixed
@@ -62,8 +62,22 @@ class BothWaysLSTM(nn.Module):
         return jnp.concatenate([ahead_NBLM[0], jnp.take_along_axis(back_NBLM[0], order_BL1, axis=1)], axis=-1)
 
 
+class ChainScores(nn.Module):
+    """Of tags that follow one another: `steps` [C, C], from the row's to the column's, `first` [C], `last` [C]."""
+
+    tags: int
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array, Array]:
+        zeros = nn.initializers.zeros_init()
+        shapes = {"steps": (self.tags, self.tags), "first": (self.tags,), "last": (self.tags,)}
+        steps, first, last = (self.param(name, zeros, shape, jnp.float32) for name, shape in shapes.items())
+        return steps, first, last
+
+
 class ElmoTask(Elmo):
-    """Parameters besides the biLM's: `mix_weights` [K], `mix_gamma`, `task/...`, `class_head` or `tag_head`."""
+    """Parameters besides the biLM's: `mix_weights` [K], `mix_gamma`, `task/...`, and what the heads have: `class_head`,
+    `tag_head`, `chain_head`."""
 
     config: ElmoTaskConfig
 
@@ -81,6 +95,8 @@ class ElmoTask(Elmo):
             self.class_head = Dense(c.num_labels, kernel_init=init)
         if "tag" in c.heads:
             self.tag_head = Dense(c.num_labels, kernel_init=init)
+        if "chain" in c.heads:
+            self.chain_head = ChainScores(c.num_labels)
 
     @property
     def lstm_dropout(self) -> float:
@@ -93,6 +109,8 @@ class ElmoTask(Elmo):
         for name, read in {"class": self.class_logits, "tag": self.tag_logits}.items():
             if name in self.config.heads:
                 read(x_B1D)
+        if "chain" in self.config.heads:
+            self.chain()
 
     def states(self, characters_BLC: Array) -> Array:
         """[B, L, D] of int32 characters [B, L, C] as `embed` reads them; zeros where there is no word."""
@@ -120,6 +138,10 @@ class ElmoTask(Elmo):
     def tag_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, C]."""
         return self.tag_head(self.task_dropout(x_BLD)).astype(jnp.float32)
+
+    def chain(self) -> tuple[Array, Array, Array]:
+        """float32 [C, C], [C] and [C], see ChainScores."""
+        return self.chain_head()
 
 
 VARIANTS: dict[str, Any] = {

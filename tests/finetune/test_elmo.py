@@ -154,12 +154,14 @@ def test_the_folder_classifies_strings(run: Path, tmp_path: Path) -> None:
         plmjax.save_huggingface(model, tmp_path / "exported")
 
 
-def test_an_elmo_tags_strings(elmo: Pretrained, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chained", [False, True])
+def test_an_elmo_tags_strings(chained: bool, elmo: Pretrained, tmp_path: Path) -> None:
     task = tasks(tmp_path)["tagging"]
     example = task.splits()["train"][0]
-    way, bound = way_of(elmo, task, given())
+    recipe_ = replace(given(), way="chained_tags" if chained else "")
+    way, bound = way_of(elmo, task, recipe_)
     params, _, _ = filler(elmo, way.reader)(bound.params)
-    taught = {"task": to_json(task), "recipe": to_json(given())}
+    taught = {"task": to_json(task), "recipe": to_json(recipe_)}
     model = Pretrained(bound.module.config, jax.tree.map(np.asarray, params), ELMO, SPLITTER, taught=taught)
     model.tag("Something else first")
     found = model.tag(" ".join(example.texts))
@@ -186,6 +188,32 @@ def test_the_gradient_is_of_what_is_above(elmo: Pretrained, tmp_path: Path) -> N
     moving = {path for path, leaf in gradient.items() if np.any(leaf)}
     assert {"mix_weights", "mix_gamma", "class_head/kernel", "task/inward/kernel"} <= moving
     assert not any(path.startswith(("embeddings/", "encoder/")) for path in moving)
+
+
+def test_a_chain_of_tags(elmo: Pretrained, tmp_path: Path) -> None:
+    """Its loss is the mean over sentences, and a filled-up row is none of them; each part of it has a gradient."""
+    task = tasks(tmp_path)["tagging"]
+    examples = task.splits()["train"]
+    way, bound = way_of(elmo, task, replace(given(), way="chained_tags"))
+    features = way.features(examples, learn=True)
+
+    def loss(params: Any, batch: Any) -> jax.Array:
+        return way.losses(Bound(bound.module, params), batch, None, True)[0]["task"].mean()
+
+    learn = jax.jit(jax.value_and_grad(loss))
+    full, filled = (make_batch(features, len(features) + more, 12, way.padding) for more in (0, 2))
+    value, gradient = learn(bound.params, full)
+    assert float(value) == pytest.approx(float(learn(bound.params, filled)[0]), rel=1e-6)
+    words = sum(len(example.texts) for example in examples) / len(examples)
+    assert float(value) == pytest.approx(words * np.log(len(task.labels)), rel=0.5)  # nothing is known yet
+    flat = flatten(jax.device_get(gradient))
+    assert all(np.any(flat[f"chain_head/{name}"]) for name in ("steps", "first", "last"))
+    assert np.any(flat["tag_head/kernel"])
+
+
+def test_only_an_elmo_chains_tags(encoder: Pretrained, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="A BertConfig has no head that chains tags: use an ELMo, or leave way empty"):
+        way_of(encoder, tasks(tmp_path)["tagging"], replace(given(), way="chained_tags"))
 
 
 @pytest.mark.slow

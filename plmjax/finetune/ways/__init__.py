@@ -12,7 +12,7 @@ from plmjax.finetune.ways.base import Limits, Way
 from plmjax.finetune.ways.beam_spans import BeamSpansWay
 from plmjax.finetune.ways.choices import ChoicesWay
 from plmjax.finetune.ways.spans import SpansWay
-from plmjax.finetune.ways.tags import TagsWay
+from plmjax.finetune.ways.tags import ChainedTagsWay, TagsWay
 from plmjax.finetune.ways.text_to_text import TextToTextWay
 from plmjax.finetune.ways.texts import NumbersWay, TextsWay
 from plmjax.finetune.ways.writing import WritingWay
@@ -32,6 +32,7 @@ WAYS: dict[str, type[Way]] = {
 # name in a recipe's `way` -> (the kinds of tasks that it does, the way)
 OTHERS: dict[str, tuple[Collection[str], type[Way]]] = {
     "spans_by_beam": (("spans",), BeamSpansWay),
+    "chained_tags": (("tagging",), ChainedTagsWay),
     TEXT_TO_TEXT: (FORMS, TextToTextWay),
 }
 

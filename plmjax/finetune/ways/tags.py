@@ -1,4 +1,5 @@
-"""Tagging: a word's tag is read at the state of its first piece (Devlin et al. 2018, Sec. 5.3).
+"""Tagging: a word's tag is read at the state of its first piece (Devlin et al. 2018, Sec. 5.3); by itself, or in a
+chain with the others (Peters et al. 2018, Sec. 4).
 
 Legend: B batch, L length, C tags.
 """
@@ -15,7 +16,9 @@ import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.finetune.features import Feature
+from plmjax.finetune.readers.characters import CharacterReader
 from plmjax.finetune.ways.base import Found, Row, Way, arrays_of, too_long
+from plmjax.losses.chain import Chain, likeliest, log_likelihood, marginals
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.labelled import Example
@@ -49,13 +52,11 @@ class TagsWay(Way):
 
     def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
         x_BLD = self.reader.tag_states(network, batch["tokens"], batch["token_types"], batch["segments"])
-        logits_BLC = network.tag_logits(x_BLD)
-        loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
-        metrics = {"accuracy": Weighted.of(loss.correct, batch["tag_weights"])}
+        loss, tags_BL, shares_BLC = self._read(network, network.tag_logits(x_BLD), batch)
+        metrics = {"accuracy": Weighted.of(tags_BL == batch["tags"], batch["tag_weights"])}
         beside = self.reader.losses(network, x_BLD, batch["tokens"], batch["segments"])
-        probabilities_BL = jnp.max(jax.nn.softmax(logits_BLC), axis=-1)
-        found = {"tags": jnp.argmax(logits_BLC, axis=-1), "probabilities": probabilities_BL}
-        return {"task": loss.total} | beside, metrics, found
+        shares_BL = jnp.take_along_axis(shares_BLC, tags_BL[..., None], axis=-1)[..., 0]
+        return {"task": loss} | beside, metrics, {"tags": tags_BL, "probabilities": shares_BL}
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
@@ -68,6 +69,13 @@ class TagsWay(Way):
             tags = [labels[int(tag)] for tag in row["tags"][feature.origin]]
             found.append(tags + [rest] * (len(example.texts) - len(tags)))
         return found
+
+    def _read(
+        self, network: Any, logits_BLC: jax.Array, batch: dict[str, jax.Array]
+    ) -> tuple[Weighted, jax.Array, jax.Array]:
+        """The loss, the likeliest tags [B, L] and the probability of each [B, L, C]: of each word by itself."""
+        loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
+        return loss.total, jnp.argmax(logits_BLC, axis=-1), jax.nn.softmax(logits_BLC)
 
     def _pieces(self, examples: Sequence[Example]) -> list[list[int]]:
         """The pieces of every word; of one that the tokenizer takes for nothing, the unknown token.
@@ -92,3 +100,23 @@ class TagsWay(Way):
             raise too_long(example, sum(lengths) + added, self.limits.length)
         self.cut_rows += 1
         return max(1, sum(total + added <= self.limits.length for total in accumulate(lengths)))
+
+
+class ChainedTagsWay(TagsWay):
+    """Tags whose order counts: a row's loss is that of all its tags at once, and the likeliest row is told."""
+
+    heads: ClassVar[tuple[str, ...]] = ("tag", "chain")
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if not isinstance(self.reader, CharacterReader):
+            name = type(self.reader.config).__name__
+            raise UserError(f"A {name} has no head that chains tags: use an ELMo, or leave way empty.")
+
+    def _read(
+        self, network: Any, logits_BLC: jax.Array, batch: dict[str, jax.Array]
+    ) -> tuple[Weighted, jax.Array, jax.Array]:
+        chain, is_word_BL = Chain(*network.chain()), batch["tag_weights"] > 0
+        likelihood_B = log_likelihood(chain, logits_BLC, batch["tags"], is_word_BL)
+        tags_BL = likeliest(chain, logits_BLC, is_word_BL)
+        return Weighted.of(-likelihood_B, batch["row_weights"]), tags_BL, marginals(chain, logits_BLC, is_word_BL)
