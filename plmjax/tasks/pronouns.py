@@ -80,7 +80,7 @@ class PronounChoice(MultipleChoice):
 
 def same_noun(written: str, noun: str) -> bool:
     """Whether a text names a noun, as T5's released code has it: the words of one are all among the other's, without
-    determiners and case, and both or neither have an apostrophe ("Bob" is not "Bob's hat")."""
+    determiners and case, and both or neither have an apostrophe ("hat" is not "Bob's hat")."""
     words, others = _words(written), _words(noun)
     is_owner = [any("'" in word for word in found) for found in (words, others)]
     return is_owner[0] == is_owner[1] and (words <= others or others <= words)
