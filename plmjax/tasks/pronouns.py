@@ -45,13 +45,13 @@ class Winograd(Classification):
     def marked(self, row: Row) -> Row:
         """With the pronoun marked in the word at its place, or in the nearest that has it: some places are wrong."""
         words, pronoun = text_of(row, self.sentence).split(" "), text_of(row, self.pronoun).strip()
-        place = row[self.place]
+        place = str(row[self.place]).strip()
         having = [number for number, word in enumerate(words) if _has(word, pronoun)]
-        if not having or not isinstance(place, int):
+        if not having or not (place.isascii() and place.isdigit()):
             raise UserError(
                 f"{row.place} has no word {pronoun!r} in {self.sentence!r}, or no number in {self.place!r}: mend it."
             )
-        nearest = min(having, key=lambda number: abs(number - place))
+        nearest = min(having, key=lambda number: abs(number - int(place)))
         words[nearest] = _mark(words[nearest], pronoun)
         return Row({**row.fields, "marked": " ".join(words)}, row.place)
 

@@ -28,6 +28,7 @@ def marked(**changes: Any) -> str:
 
 def test_the_pronoun_of_the_place_is_marked() -> None:
     assert marked() == SENTENCE.replace("that her", "that *her*")
+    assert marked(span2_index="4") == marked()
     assert marked(span2_index=9) == SENTENCE.replace("bitten her,", "bitten *her*,")  # of two, and before a comma
 
 
@@ -36,7 +37,7 @@ def test_a_wrong_place_means_the_nearest() -> None:
     assert marked(span2_text="she", span2_index=0) == SENTENCE.replace("and she", "and *she*")
 
 
-@pytest.mark.parametrize("changes", [{"span2_text": "he"}, {"span2_text": "him"}, {"span2_index": "4"}])
+@pytest.mark.parametrize("changes", [{"span2_text": "he"}, {"span2_text": "him"}, {"span2_index": "four"}])
 def test_no_such_pronoun(changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="f:1 has no word"):
         marked(**changes)
