@@ -23,6 +23,7 @@ class Progress:
         best: the chosen metric of the best validation so far; None before the first.
         best_step: its step.
         worse_in_a_row: validations since it.
+        peaks: see SeedResult, so far.
         seconds, train_seconds: see SeedResult, of the steps so far.
         sums: of the losses and metrics since the last line (train/metrics.py).
     """
@@ -30,6 +31,7 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     worse_in_a_row: int = 0
+    peaks: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     train_seconds: float = 0.0
     sums: dict[str, list[float]] = field(default_factory=dict)

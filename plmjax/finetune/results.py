@@ -30,6 +30,8 @@ class SeedResult:
         stopped_early: whether validations without a better one ended it.
         scores: {split: {metric: value}} of the best step; "loss" among the metrics.
         seconds: of the run, evaluation included; train_seconds: without it; both without compiling.
+        peaks: {metric: the best "value" of all validations and its "step"}; T5's tasks are scored so (Raffel et al.
+            2020, Sec. 3.1.3).
     """
 
     seed: int
@@ -39,6 +41,7 @@ class SeedResult:
     scores: dict[str, dict[str, float]]
     seconds: float
     train_seconds: float
+    peaks: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def peak_memory() -> int:
@@ -95,6 +98,10 @@ class Results:
                     report.notes.append(
                         f"{split}, {name}: mean {found['mean']:.4f}, deviation {found['deviation']:.4f}; {each}"
                     )
+        if len(self.best.peaks) > 1:
+            peaks = self.best.peaks.items()
+            each = ", ".join(f"{name} {peak['value']:.4f} (step {peak['step']:,})" for name, peak in peaks)
+            report.notes.append(f"seed {self.best.seed}, the best validation of each metric: {each}")
         return report
 
     def as_dict(self) -> dict[str, Any]:

@@ -62,7 +62,8 @@ class SeedRun:
             self.writer.close()
             self.saver.close()
         early = steps < p.steps
-        return SeedResult(self.seed, best_step, steps, early, scores, self._seconds()[0], trained), lines
+        seconds, peaks = self._seconds()[0], self.progress.peaks
+        return SeedResult(self.seed, best_step, steps, early, scores, seconds, trained, peaks), lines
 
     def _seconds(self) -> tuple[float, float]:
         """Of the run so far, and of its training alone; both without compiling."""
@@ -188,6 +189,10 @@ class SeedRun:
         scores, _ = p.scores("validation", state.params)
         record = {"split": "validation", "step": step, "epoch": step / p.epoch_steps, **scores}
         self.reporter.write(record | {"seconds": time.perf_counter() - began})
+        for name in p.task.metrics:
+            known = self.progress.peaks[name]["value"] if name in self.progress.peaks else None
+            if name in scores and better(name, scores[name], known):
+                self.progress.peaks[name] = {"value": scores[name], "step": step}
         if better(metric, scores[metric], self.progress.best):
             self.progress.best, self.progress.worse_in_a_row = scores[metric], 0
             self._save(step, state)

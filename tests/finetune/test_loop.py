@@ -31,6 +31,7 @@ def make_task(folder: Path) -> Classification:
         test=(files["test"],),
         columns=("text", "label"),
         labels=("bad", "good"),
+        metric=("accuracy", "macro_f1"),
     )
 
 
@@ -65,6 +66,17 @@ def test_at_most_a_compilation_a_bucket(found: Results) -> None:
     lengths = found.about["buckets"]
     assert len(lengths) == 2
     assert found.about["compiled"] == {"training": lengths, "evaluation": lengths}
+
+
+def test_the_best_validation_of_each_metric(found: Results, folder: Path) -> None:
+    for one in found.runs:
+        lines = (folder / "run" / f"seed_{one.seed}" / "metrics.jsonl").read_text().splitlines()
+        validated = [record for record in map(json.loads, lines) if record["split"] == "validation"]
+        assert set(one.peaks) == {"accuracy", "macro_f1"}
+        for metric, peak in one.peaks.items():
+            first = max(validated, key=lambda record: record[metric])
+            assert peak == {"value": first[metric], "step": first["step"]}
+    assert "the best validation of each metric: accuracy" in (folder / "run" / "results.txt").read_text()
 
 
 def test_files(found: Results, folder: Path) -> None:
