@@ -40,12 +40,12 @@ def grid() -> Grid:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, Any]]:
     """Every call of `finetune`, which scores by what it is called for."""
-    made: list[tuple[str, Any]] = []
+    made: list[tuple[str, Any, Any]] = []
 
     def finetune(pretrained: Any, task: Any, recipe: Any, folder: Path, *, seeds: int, from_random: bool, about: Any):
-        made.append((f"{folder.parent.name}/{folder.name}", task))
+        made.append((f"{folder.parent.name}/{folder.name}", task, recipe))
         value = 0.5 if from_random else 0.8
         splits = {"validation": {"f1": value + task.fold / 10, "accuracy": 0.0}, "there/c.tsv": {"accuracy": value}}
         results = [SeedResult(seed, 1, 1, False, splits, 1.0, 1.0) for seed in range(seeds)]
@@ -61,7 +61,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 def test_every_cell_that_a_kind_can_do_is_run_once(grid, runs, tmp_path):
     run_grid(grid, tmp_path)
     folds = [f"{start}/fold_{fold}" for start in ("bert", "bert_random") for fold in range(5)]
-    assert [name for name, _ in runs] == ["sst2/bert", "sst2/bert_random", "sst2/gpt", "sst2/gpt_random", *folds]
+    assert [name for name, *_ in runs] == ["sst2/bert", "sst2/bert_random", "sst2/gpt", "sst2/gpt_random", *folds]
     assert (runs[0][1].train, runs[0][1].test) == ("there/a.tsv", ("there/c.tsv",))
     assert (runs[4][1].train, runs[4][1].validation) == ("there/x.json", "")
     run_grid(grid, tmp_path)
@@ -72,6 +72,14 @@ def test_every_cell_that_a_kind_can_do_is_run_once(grid, runs, tmp_path):
     assert len(cells) == 6
     assert cells["sst2", "gpt", True] == (0.5,) * 3
     assert cells["xquad", "bert", False] == pytest.approx((1.0, 1.0))  # the mean over the folds
+
+
+def test_text_to_text_may_have_a_recipe_of_its_own(grid, runs, tmp_path):
+    columns = grid.columns | {"xquad": replace(grid.columns["xquad"], text_to_text=FineTune(length=512))}
+    run_grid(replace(grid, columns=columns, text_to_text=tuple(KINDS)[:1]), tmp_path)
+    ways = {(name.split("/")[0], recipe.way, recipe.length) for name, _, recipe in runs}
+    written = {(start, "text_to_text", 512) for start in ("bert", "bert_random")}
+    assert ways == {("sst2", "text_to_text", 0), ("sst2", "", 0)} | written
 
 
 def test_table_marks_what_the_seeds_tell_apart(grid, tmp_path):
@@ -101,6 +109,7 @@ def test_a_task_that_there_is_not(grid):
 
 def test_the_shipped_grid_is_whole():
     for column in get_config().columns.values():
-        check(column.recipe, 1)
+        for recipe in filter(None, (column.recipe, column.text_to_text)):
+            check(recipe, 1)
         assert set(column.metrics) <= set(column.task.metrics)
         assert column.folds or column.task.test
