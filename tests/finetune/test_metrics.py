@@ -1,5 +1,6 @@
 """Metrics and label maps of the tasks."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,11 @@ def test_a_template_reads_several_fields() -> None:
     assert task.example(Row(fields, "f:1")).texts == ("film: it was", "3 times")
     with pytest.raises(UserError, match="f:1 has an empty text in 'sentence'"):
         task.example(Row(fields | {"sentence": " "}, "f:1"))
+    assert task.example(Row(fields | {"word": ["film", "plot"]}, "f:1")).texts[0] == "film, plot: it was"
+    with pytest.raises(UserError, match=r"f:1 has list \[1\] in 'word': a text is needed"):
+        task.example(Row(fields | {"word": [1]}, "f:1"))
     with pytest.raises(UserError, match=r"f:1 has list \['x'\] in 'word': a text is needed"):
-        task.example(Row(fields | {"word": ["x"]}, "f:1"))
+        replace(task, text="word").example(Row(fields | {"word": ["x"]}, "f:1"))
 
 
 def test_numbers_that_are_kept_secret() -> None:
