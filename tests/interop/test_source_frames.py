@@ -13,6 +13,9 @@ from plmjax.data.tokenizers import Tokenizer, load_tokenizer
 from plmjax.decode.respond import respond
 from plmjax.decode.text import SourceFrame, rewrite_text
 from plmjax.errors import UserError
+from plmjax.finetune.config import FineTune
+from plmjax.finetune.readers import make_reader
+from plmjax.finetune.writer import WriterConfig
 from plmjax.interop import Pretrained
 from plmjax.interop.source_frames import language_token, make_request, source_frame
 from plmjax.modules import Bound
@@ -78,6 +81,19 @@ def test_mbart_50_and_what_it_writes(model: bytes, tmp_path: Path) -> None:
     (block,) = respond(Bound(pretrained.module, pretrained.params), tokenizer, ["The cat"], request)
     row = expected[0, 2:].tolist()
     assert block == "> The cat\n" + tokenizer.decode(row[: row.index(2)] if 2 in row else row)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "class_index", "start"),
+    [("MBartTokenizer", [5, 2, 6, 2, EN], 3, EN), ("MBart50Tokenizer", [EN, 5, 2, 6, 2], 4, 2)],
+)
+def test_heads_read_the_language_too(
+    kind: str, row: list[int], class_index: int, start: int, model: bytes, tmp_path: Path
+) -> None:
+    given = FineTune(writer=WriterConfig(source_language="en_XX"))
+    reader: Any = make_reader(mbart(model, tmp_path, kind), given)
+    framed = reader.frame.join([[5], [6]])
+    assert (framed.tokens.tolist(), framed.class_index, reader.start) == (row, class_index, start)
 
 
 def test_bart_reads_its_mask_between_bos_and_eos(model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
