@@ -86,7 +86,7 @@ def columns() -> dict[str, Column]:
             ("f1",),
             replace(recipe(1 / 3), stride=64, cut=False),  # of each of 15 trainings, 5 folds by 3 seeds
             READERS,
-            text_to_text=replace(recipe(1 / 3), length=512),  # contexts are read whole, as T5 does
+            text_recipe=replace(recipe(1 / 3), length=512),  # contexts are read whole, as T5 does
         ),
     }
 

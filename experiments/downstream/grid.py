@@ -28,7 +28,7 @@ class Column:
             cross-validated.
         metrics: what the table shows, of the first test source, or of the folds.
         recipe: how it is learned, by every network.
-        text_to_text: how it is where it is done text to text, if otherwise.
+        text_recipe: how it is where it is done text to text, if otherwise.
         kinds: of networks that can do it.
         seeds: runs.
     """
@@ -38,7 +38,7 @@ class Column:
     recipe: FineTune
     kinds: tuple[str, ...]
     seeds: int = 3
-    text_to_text: FineTune | None = None
+    text_recipe: FineTune | None = None
 
     @property
     def folds(self) -> bool:
@@ -126,7 +126,7 @@ def _run_cell(column: Column, grid: Grid, pretrained: Pretrained, path: str, fol
     def run(task: Any, folder: Path) -> Results:
         recipe = column.recipe
         if by_writing:
-            recipe = replace(column.text_to_text or recipe, way=TEXT_TO_TEXT)
+            recipe = replace(column.text_recipe or recipe, way=TEXT_TO_TEXT)
         return finetune(
             pretrained, copy.deepcopy(task), recipe, folder, seeds=column.seeds, from_random=random, about=about
         )

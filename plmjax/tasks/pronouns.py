@@ -13,9 +13,11 @@ from plmjax.tasks.classification import Classification
 from plmjax.tasks.labelled import Labelled, Split, text_of
 from plmjax.tasks.multiple_choice import MultipleChoice
 
-# Determiners, which make no other noun of one: the list released with T5.
-ARTICLES = frozenset({"a", "an", "the", "few", "each", "every", "many", "much", "some"})
-POINTERS = frozenset({"that", "these", "this", "those", "which", "whose", "her", "his", "my", "our", "their", "your"})
+# They make no other noun of one: the list released with T5.
+DETERMINERS = frozenset({
+    "a", "an", "the", "few", "each", "every", "many", "much", "some", "that", "these", "this", "those", "which", "whose",
+    "her", "his", "my", "our", "their", "your",
+})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -38,8 +40,13 @@ class Winograd(Classification):
 
     def splits(self) -> Split:
         found = Classification.splits(self)
-        numbers = {self.labels.index(label) for label in self.learned}
-        train = [example for example in found["train"] if not numbers or example.target in numbers]
+        numbers = {number for number, label in enumerate(self.labels) if not self.learned or label in self.learned}
+        train = [example for example in found["train"] if example.target in numbers]
+        if not train:
+            raise UserError(
+                f"No training example has a label of {', '.join(self.learned)}, which alone are learned; the labels are "
+                f"{', '.join(self.labels)}: set --task.learned or --task.labels."
+            )
         return found | {"train": train}
 
     def marked(self, row: Row) -> Row:
@@ -88,7 +95,7 @@ def same_noun(written: str, noun: str) -> bool:
 
 def _words(noun: str) -> set[str]:
     """The words that tell a noun; the empty one where none do."""
-    return set(noun.lower().split()) - ARTICLES - POINTERS or {""}
+    return set(noun.lower().split()) - DETERMINERS or {""}
 
 
 def _pattern(pronoun: str) -> str:

@@ -75,7 +75,7 @@ def test_every_cell_that_a_kind_can_do_is_run_once(grid, runs, tmp_path):
 
 
 def test_text_to_text_may_have_a_recipe_of_its_own(grid, runs, tmp_path):
-    columns = grid.columns | {"xquad": replace(grid.columns["xquad"], text_to_text=FineTune(length=512))}
+    columns = grid.columns | {"xquad": replace(grid.columns["xquad"], text_recipe=FineTune(length=512))}
     run_grid(replace(grid, columns=columns, text_to_text=tuple(KINDS)[:1]), tmp_path)
     ways = {(name.split("/")[0], recipe.way, recipe.length) for name, _, recipe in runs}
     written = {(start, "text_to_text", 512) for start in ("bert", "bert_random")}
@@ -109,7 +109,7 @@ def test_a_task_that_there_is_not(grid):
 
 def test_the_shipped_grid_is_whole():
     for column in get_config().columns.values():
-        for recipe in filter(None, (column.recipe, column.text_to_text)):
+        for recipe in filter(None, (column.recipe, column.text_recipe)):
             check(recipe, 1)
         assert set(column.metrics) <= set(column.task.metrics)
         assert column.folds or column.task.test

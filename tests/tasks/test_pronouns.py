@@ -62,6 +62,12 @@ def test_t5_learns_right_nouns_alone(task: Winograd) -> None:
     assert [example.texts[1] for example in found["validation"]] == ["A", "B", "C", "D", "E"]
 
 
+def test_no_right_noun_to_learn(task: Winograd) -> None:
+    task.labels = ("no", "yes")
+    with pytest.raises(UserError, match="No training example has a label of True.*the labels are no, yes"):
+        worded(task).splits()
+
+
 def test_others_read_both(task: Winograd) -> None:
     found = task.splits()
     assert len(found["train"]) == 5
