@@ -16,7 +16,7 @@ from plmjax.errors import UserError
 from plmjax.tasks.classification import FALLING
 from plmjax.tasks.report import Measure, Report, write
 
-SHARES = frozenset({"accuracy", "exact_match", "group_exact_match"})  # means of zeros and ones
+SHARES = frozenset({"accuracy", "exact_match", "group_exact_match", "squad_exact_match"})  # means of zeros and ones
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from plmjax.tasks.multiple_choice import MultipleChoice
 
 # They make no other noun of one: the list released with T5.
 DETERMINERS = frozenset({
-    "a", "an", "the", "few", "each", "every", "many", "much", "some", "that", "these", "this", "those", "which", "whose",
-    "her", "his", "my", "our", "their", "your",
+    "a", "an", "the", "few", "each", "every", "many", "much", "some", "that", "these", "this", "those", "which",
+    "whose", "her", "his", "my", "our", "their", "your",
 })  # fmt: skip
 
 
@@ -44,8 +44,8 @@ class Winograd(Classification):
         train = [example for example in found["train"] if example.target in numbers]
         if not train:
             raise UserError(
-                f"No training example has a label of {', '.join(self.learned)}, which alone are learned; the labels are "
-                f"{', '.join(self.labels)}: set --task.learned or --task.labels."
+                f"No training example has a label of {', '.join(self.learned)}, which alone are learned; the labels "
+                f"are {', '.join(self.labels)}: set --task.learned or --task.labels."
             )
         return found | {"train": train}
 

@@ -49,7 +49,7 @@ class T5Reader(EncoderDecoderReader):
 
 
 def encoder_decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
-    """Of BART, mBART, Marian and T5; UserError for another network, or where a token or an mBART's language lacks."""
+    """Of BART, mBART, Marian and T5; UserError for another network, or where a token or a language is missing."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     family = family_of(config)
     if family not in FRAMED:
