@@ -10,6 +10,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from plmjax.errors import UserError
+from plmjax.renames import new_field
 
 # What absl and ml_collections raise for a flag or a configuration that can't be read.
 MISTAKES = (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError)
@@ -85,6 +86,8 @@ def _reason(error: BaseException) -> str:
         example = "experiments/configs/bert.py:base"
         return f"There is no configuration file {missing[1]!r}: give the path of one, such as {example}."
     if unknown := re.search(r"Field (\w+) not found on dataclass <class '[\w.]*?(\w+)'>", text):
+        if renamed := new_field(unknown[2], unknown[1]):
+            return f"{unknown[2]}'s field {unknown[1]!r} is now called {renamed!r}: give it by that name."
         return f"{unknown[2]} has no field {unknown[1]!r}: --print_config shows the fields that there are."
     last = text.strip().splitlines()[-1].strip() if text.strip() else type(error).__name__
     return f"{last.rstrip('.')}; see --help."

@@ -14,15 +14,15 @@ import numpy as np
 from absl import flags
 
 from experiments import _main
-from plmjax.data.store import Split
+from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.serialize import from_json
+from plmjax.data.store.split import Split
 from plmjax.decode.attribution import attribute
 from plmjax.decode.respond import read_texts
 from plmjax.errors import UserError
 from plmjax.modules import Bound, build
-from plmjax.train.checkpoints import load_params
 from plmjax.train.config import Config
 from plmjax.train.data import open_store
-from plmjax.train.serialize import from_json
 
 FROM = flags.DEFINE_string("from", None, "Working folder of experiments.pretrain.", required=True)
 TEXT = flags.DEFINE_multi_string("text", [], "A text; repeat the flag for several.")

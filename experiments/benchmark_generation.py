@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from experiments.benchmark_training import peak_memory
-from plmjax.decode.continuation import compilations, request
+from plmjax.decode.generate_tokens import compilations, request
 from plmjax.decode.prefill import advance, prefill
 from plmjax.decode.sampling import GREEDY
 from plmjax.errors import UserError

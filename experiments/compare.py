@@ -14,8 +14,8 @@ from absl import flags
 
 from experiments import _main
 from experiments.summary import main_loss
+from plmjax.checkpoints.checkpointer import latest
 from plmjax.errors import UserError
-from plmjax.train.checkpoints import latest
 from plmjax.train.reporting import read_records, si
 
 RUNS = flags.DEFINE_list("runs", None, "Working folders of experiments.pretrain, parted by commas.", required=True)

@@ -4,7 +4,7 @@
   python -m experiments.convert --from=runs/bert --to_hf=exported/bert
 
 --from_hf reads a directory with config.json and model.safetensors or pytorch_model.bin (the model types of
-plmjax/interop/families.py); what --to writes serves `plmjax.load` and `experiments.pretrain --init_from`. --from takes
+plmjax/interop/registry.py); what --to writes serves `plmjax.load` and `experiments.pretrain --init_from`. --from takes
 a working folder of experiments.pretrain or one step of it; what --to_hf writes serves `transformers`. The result is
 loaded again and tried on a sentence.
 """

@@ -22,16 +22,16 @@ from absl import flags
 
 from experiments import _main
 from experiments.summary import config_as_text
+from plmjax.checkpoints.checkpointer import find
+from plmjax.checkpoints.serialize import to_json
 from plmjax.errors import UserError
 from plmjax.interop import load
 from plmjax.interop.huggingface import CONFIG as HUGGINGFACE
 from plmjax.modules import Bound
-from plmjax.tasks.asking import find_asking
 from plmjax.tasks.report import RESULTS, as_table, write
 from plmjax.tasks.scoring import Scorer
-from plmjax.train.checkpoints import find
+from plmjax.tasks.scoring_format import find_asking
 from plmjax.train.manifest import git_revision, versions
-from plmjax.train.serialize import to_json
 
 DEFAULT = Path(__file__).parent / "configs" / "evaluate.py"
 

@@ -7,7 +7,7 @@ r"""Fine-tunes a checkpoint on a task, with one seed or several.
     python -m experiments.finetune --from=runs/bert_mini --task=xquad --task.train=xquad.en.json --all_folds --seeds=3
 
 --from takes a working folder of experiments.pretrain, one of its checkpoints, a Hugging Face directory, or a released
-ELMo's. --task takes a name of plmjax/tasks/catalogue.py or a file of your own (experiments/configs/finetune/tasks.py
+ELMo's. --task takes a name of plmjax/tasks/registry.py or a file of your own (experiments/configs/finetune/tasks.py
 says how), and --task.FIELD=VALUE sets its fields; --config takes a recipe. The working folder gets the checkpoint of
 the seed with the best validation (`plmjax.load` and experiments.convert read it), results.json, results.txt and
 predictions.jsonl, and a folder for each seed. The same command again runs only the seeds that are not done, and goes on
@@ -31,7 +31,7 @@ from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.finetune.sweep import run_sweep
-from plmjax.interop.own import load_for_task
+from plmjax.interop.native import load_for_task
 from plmjax.tasks.report import as_table
 from plmjax.train.backend import use_deterministic_kernels
 

@@ -23,7 +23,7 @@ from absl import flags
 from experiments import _main
 from plmjax.decode.respond import read_texts, respond, stream
 from plmjax.interop import load
-from plmjax.interop.source_frames import make_request
+from plmjax.interop.source_templates import make_request
 from plmjax.modules import Bound
 from plmjax.train.outputs import dump_outputs
 

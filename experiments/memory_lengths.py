@@ -13,14 +13,14 @@ import jax
 from absl import flags
 
 from experiments import _main
+from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.serialize import from_json
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.objectives.recurrent_lm import Reading, RecurrentLM
-from plmjax.train.checkpoints import load_params
 from plmjax.train.config import Config
 from plmjax.train.data import open_store, validation_batches, validation_loader
 from plmjax.train.evaluation import Evaluator
-from plmjax.train.serialize import from_json
 from plmjax.train.sharding import make_mesh, replicated
 
 FROM = flags.DEFINE_string("from", None, "Working folder of experiments.pretrain.", required=True)

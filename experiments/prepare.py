@@ -16,11 +16,11 @@ from absl import flags
 
 from experiments import _main
 from plmjax.data.languages import joined_pairs
-from plmjax.data.prepare import PrepareOptions, prepare
 from plmjax.data.progress import clock
-from plmjax.data.sentencepieces import PRESETS
-from plmjax.data.store import Store
-from plmjax.data.translations import split_names
+from plmjax.data.sources.translations import split_names
+from plmjax.data.store.prepare import PrepareOptions, prepare
+from plmjax.data.store.store import Store
+from plmjax.data.tokenizers.sentencepiece import PRESETS
 
 DEFAULT = PrepareOptions()
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import jax
 
+from plmjax.checkpoints.checkpointer import read_manifest
+from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.modules import build
-from plmjax.train.checkpoints import read_manifest
 from plmjax.train.config import Config
 from plmjax.train.loop import Result
 from plmjax.train.reporting import read_records
-from plmjax.train.serialize import from_json, to_json
 
 PROMPT = "The function returns"
 NEW_TOKENS = 32

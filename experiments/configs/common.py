@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from plmjax.data.prepare import PrepareOptions
+from plmjax.data.store.prepare import PrepareOptions
 from plmjax.errors import UserError
 from plmjax.train.config import DataConfig
 

@@ -18,7 +18,7 @@ from experiments.configs.common import pick
 from experiments.configs.finetune.mini import base
 from experiments.downstream.grid import Column, Grid
 from plmjax.finetune.config import FineTune, WriterConfig
-from plmjax.tasks.catalogue import named
+from plmjax.tasks.registry import named
 
 ENCODERS = ("encoder", "two_stream")
 WRITERS = ("decoder", "encoder_decoder")

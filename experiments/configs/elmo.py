@@ -22,7 +22,7 @@ starting from 1 / 20^2 with the loss as it is, which is what stands here.
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.data.prepare import PrepareOptions
+from plmjax.data.store.prepare import PrepareOptions
 from plmjax.data.windows import SentenceStreams
 from plmjax.modules.elmo import VARIANTS
 from plmjax.objectives import BidirectionalLM

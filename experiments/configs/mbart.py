@@ -23,7 +23,7 @@ the first 250,000 steps, .05 up to 400,000 and 0 after that: restart with --conf
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.data.prepare import PrepareOptions
+from plmjax.data.store.prepare import PrepareOptions
 from plmjax.modules.bart import MBART_VARIANTS
 from plmjax.objectives.denoising import MultilingualDenoising
 from plmjax.train.config import Config, DataConfig, OptimizerConfig, TrainConfig

@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.configs.common import pick
-from plmjax.data.prepare import PrepareOptions
+from plmjax.data.store.prepare import PrepareOptions
 from plmjax.data.windows import LanguageStreams, StreamsAndTranslations
 from plmjax.modules.xlm import VARIANTS
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM

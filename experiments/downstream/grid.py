@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from plmjax.errors import UserError
+from plmjax.finetune.backbones.text import TEXT_TO_TEXT
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
-from plmjax.finetune.readers.text import TEXT_TO_TEXT
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained, load
 from plmjax.tasks.report import RESULTS
-from plmjax.tasks.text_forms import FORMS
+from plmjax.tasks.verbalizers import FORMS
 
 
 @dataclass(slots=True)

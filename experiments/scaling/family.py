@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from plmjax.data.store import Store
+from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.train.config import Config

@@ -12,13 +12,13 @@ import jax
 from experiments.scaling.family import FREE, Cost, Family, Member, check, cost, members
 from experiments.scaling.report import draw, fit_all, table
 from experiments.summary import main_loss
-from plmjax.data.store import Store
+from plmjax.checkpoints.serialize import first_difference, to_json
+from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.train.data import open_store
 from plmjax.train.flops import peak_flops
 from plmjax.train.loop import train
 from plmjax.train.reporting import clock, read_records, si
-from plmjax.train.serialize import first_difference, to_json
 
 # For the time that is left before a run is finished; then what was measured counts.
 SHARE_OF_PEAK, SECONDS_TO_START = 0.4, 10.0

@@ -1,11 +1,11 @@
 """Text from networks: masks filled, texts continued, sentinels filled."""
 
-from plmjax.decode.beams import Beams
-from plmjax.decode.continuation import Continuation, continue_tokens, stream_tokens
+from plmjax.decode.beam_search import Beams
 from plmjax.decode.fill import Candidate, Filled, fill_mask, fill_sentinels
+from plmjax.decode.generate import generate
+from plmjax.decode.generate_tokens import Continuation, continue_tokens, stream_tokens
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling
 from plmjax.decode.text import continue_text, rewrite_text
-from plmjax.decode.transformers_style import generate
 
 __all__ = [
     "GREEDY",

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound

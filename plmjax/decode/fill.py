@@ -15,9 +15,9 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from plmjax.data.tokenizers import Tokenizer
-from plmjax.decode.continuation import Method, bucket, wrong_kind
-from plmjax.decode.rules import Rule
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.decode.generate_tokens import Method, bucket, wrong_kind
+from plmjax.decode.logits_processors import Rule
 from plmjax.decode.sampling import GREEDY
 from plmjax.decode.text import MASK, continue_prompts
 from plmjax.errors import UserError

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from plmjax.data.tokenizers import Tokenizer
-from plmjax.decode.continuation import Method
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.decode.fill import blanks, fill_mask, fill_sentinels
-from plmjax.decode.rules import Rule, make_rules
+from plmjax.decode.generate import choose_method
+from plmjax.decode.generate_tokens import Method
+from plmjax.decode.logits_processors import Rule, make_rules
 from plmjax.decode.sampling import Sampling
 from plmjax.decode.text import SourceFrame, continue_text, rewrite_text, stream_text
-from plmjax.decode.transformers_style import choose_method
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.tokenizers import Tokenizer
-from plmjax.decode.continuation import Method, continue_tokens, stream_tokens, wrong_kind
-from plmjax.decode.rules import FirstToken, Rule
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.decode.generate_tokens import Method, continue_tokens, stream_tokens, wrong_kind
+from plmjax.decode.logits_processors import FirstToken, Rule
 from plmjax.decode.sampling import Sampling
 from plmjax.modules import Bound
 

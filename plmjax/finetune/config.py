@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from plmjax.finetune.updates import AllParameters
-from plmjax.finetune.writer import WriterConfig
+from plmjax.finetune.generation_config import WriterConfig
+from plmjax.finetune.update_strategies import AllParameters
 from plmjax.train.config import MeshConfig, OptimizerConfig
 
 
@@ -45,7 +45,9 @@ class FineTune:
 
     train: TrainConfig = field(default_factory=TrainConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # its warm-up and end come from `train`
-    updates: Any = field(default_factory=AllParameters)  # of plmjax.finetune.updates: which parameters move, how far
+    updates: Any = field(
+        default_factory=AllParameters
+    )  # of plmjax.finetune.update_strategies: which parameters move, how far
     way: str = ""  # another than its kind's: "text_to_text" (T5), "spans_by_beam" (XLNet, XLM), "chained_tags" (ELMo)
     length: int = 0  # tokens of a row at most, 0: the positions that the network has
     cut: bool = False  # what is longer is cut; False: it is refused

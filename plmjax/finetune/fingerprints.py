@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from plmjax.tasks.labelled import Example
+from plmjax.tasks.supervised import Example
 from plmjax.train.sharding import path_string
 
 

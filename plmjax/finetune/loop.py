@@ -11,13 +11,13 @@ import jax
 
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
-from plmjax.finetune.pictures import by_length, draw_all
-from plmjax.finetune.prepared import Prepared
+from plmjax.finetune.plots import by_length, draw_all
 from plmjax.finetune.progress import forget
 from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
 from plmjax.finetune.seed import SeedRun
+from plmjax.finetune.setup import Prepared
 from plmjax.interop import Pretrained
-from plmjax.interop.own import save_tokenizers
+from plmjax.interop.native import save_tokenizers
 from plmjax.tasks.report import write
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.sharding import make_mesh, mesh_shape

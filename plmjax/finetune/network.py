@@ -10,17 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.checkpoints.checkpointer import Checkpointer
+from plmjax.checkpoints.serialize import to_json
 from plmjax.errors import UserError
+from plmjax.finetune.backbones import Reader
 from plmjax.finetune.config import FineTune
-from plmjax.finetune.readers import Reader
-from plmjax.finetune.ways.base import Limits, Way
+from plmjax.finetune.task_models.base import Limits, Way
 from plmjax.interop import Pretrained
-from plmjax.interop.families import architecture_of
-from plmjax.interop.own import fingerprints_of
-from plmjax.train.checkpoints import Checkpointer
+from plmjax.interop.native import fingerprints_of
+from plmjax.interop.registry import architecture_of
 from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
 from plmjax.train.manifest import git_revision, versions
-from plmjax.train.serialize import to_json
 from plmjax.train.sharding import path_string
 from plmjax.train.state import State
 

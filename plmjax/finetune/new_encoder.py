@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from plmjax.data.tokenizers import load_tokenizer
+from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.readers import writes
+from plmjax.finetune.backbones import writes
 from plmjax.interop import Pretrained
-from plmjax.interop.source_frames import marks_of
-from plmjax.interop.unnamed import TRANSLATION
+from plmjax.interop.native_only import TRANSLATION
+from plmjax.interop.source_templates import marks_of
 from plmjax.modules.bart import BartConfig
 from plmjax.modules.bart_translation import translation_config
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, latest
 from plmjax.errors import UserError
-from plmjax.train.checkpoints import Checkpoint, Checkpointer, latest
 from plmjax.train.state import State
 
 FOLDER = "state"  # of a seed's folder

@@ -11,14 +11,14 @@ from typing import Any
 
 import jax
 
+from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, find, restore, restore_params
 from plmjax.errors import UserError
 from plmjax.finetune import buckets
 from plmjax.finetune.features import Batch
 from plmjax.finetune.network import manifest_of, save_params
-from plmjax.finetune.prepared import Prepared, Scores
 from plmjax.finetune.progress import Progress, Saver, find_progress, forget
 from plmjax.finetune.results import SeedResult, better
-from plmjax.train.checkpoints import Checkpoint, Checkpointer, find, restore, restore_params
+from plmjax.finetune.setup import Prepared, Scores
 from plmjax.train.loop import EXIT_STOPPED
 from plmjax.train.metrics import Interval, finite
 from plmjax.train.reporting import Reporter

@@ -5,7 +5,7 @@ Neither PyTorch nor transformers is needed.
 
 from plmjax.interop.bilm import Bilm, load_bilm, save_bilm
 from plmjax.interop.huggingface import load_huggingface, save_huggingface
-from plmjax.interop.own import load, save
+from plmjax.interop.native import load, save
 from plmjax.interop.pretrained import Pretrained
 
 __all__ = ["Bilm", "Pretrained", "load", "load_bilm", "load_huggingface", "save", "save_bilm", "save_huggingface"]

@@ -11,7 +11,7 @@ from plmjax.interop.bert import read_config as read_bert_config
 from plmjax.interop.bert import write_config as write_bert_config
 from plmjax.interop.family import JSON, Family, Outputs
 from plmjax.interop.heads import architecture_of_heads, chosen, fine_tuned, head_entries
-from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules import Bound, build
 from plmjax.modules.albert import AlbertConfig
 

@@ -22,7 +22,7 @@ from plmjax.interop.seq2seq import (
     rotate,
     shift_right,
 )
-from plmjax.interop.tables import (
+from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
     Entry,

@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.characters import spell_sentences
+from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.serialize import from_json
+from plmjax.data.tokenizers.characters import spell_sentences
 from plmjax.errors import UserError
-from plmjax.interop.tables import flatten, nest
+from plmjax.interop.weight_map import flatten, nest
 from plmjax.modules import Bound, build
 from plmjax.modules.elmo import BothStates, ElmoConfig
 from plmjax.modules.elmo_task import bilm_config
-from plmjax.train.checkpoints import load_params
-from plmjax.train.serialize import from_json
 
 OPTIONS = "options.json"
 CHARACTERS = 262  # as options.json counts them once a model is trained: with one for places without a word

@@ -7,9 +7,9 @@ import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.interop.huggingface import load_huggingface, save_huggingface
-from plmjax.interop.own import load, save
+from plmjax.interop.native import load, save
 from plmjax.interop.pretrained import Pretrained
-from plmjax.interop.tables import flatten
+from plmjax.interop.weight_map import flatten
 
 SENTENCE = "The man went to the"
 SHOWN = 5

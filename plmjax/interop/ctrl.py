@@ -6,7 +6,7 @@ from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.gpt import INPUTS, bare, causal_lm, classify
 from plmjax.interop.heads import num_labels
-from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules.ctrl import CTRLConfig
 
 DEFAULTS: JSON = {

@@ -18,7 +18,7 @@ from plmjax.interop.heads import (
     label_fields,
     num_labels,
 )
-from plmjax.interop.tables import (
+from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
     Entry,

@@ -13,7 +13,7 @@ from plmjax.interop.heads import (
     label_fields,
     num_labels,
 )
-from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules.distilbert import DistilBertConfig
 
 DEFAULTS: JSON = {

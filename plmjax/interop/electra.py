@@ -9,7 +9,7 @@ from plmjax.interop.bert import read_config as read_bert_config
 from plmjax.interop.bert import write_config as write_bert_config
 from plmjax.interop.family import JSON, Family, Outputs
 from plmjax.interop.heads import architecture_of_heads, chosen, fine_tuned, head_entries
-from plmjax.interop.tables import LINEAR, SAME, Entry, dense, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.electra import ElectraConfig
 

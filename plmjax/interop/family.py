@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.interop.tables import Entry
+from plmjax.interop.weight_map import Entry
 from plmjax.modules import Bound
 
 JSON = dict[str, Any]

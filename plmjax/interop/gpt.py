@@ -13,7 +13,7 @@ from jax import Array
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
 from plmjax.interop.heads import num_labels
-from plmjax.interop.tables import (
+from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
     Entry,

@@ -7,7 +7,7 @@ from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
 from plmjax.interop.gpt import INPUTS, bare, causal_lm, choose, class_entries, classify
 from plmjax.interop.heads import num_labels
-from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_in, heads_out, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_in, heads_out, layer_norm
 from plmjax.modules.gpt3 import GPTNeoConfig
 
 DEFAULTS: JSON = {

@@ -9,7 +9,7 @@ from typing import Any
 from jax import Array
 
 from plmjax.interop.family import JSON, Outputs
-from plmjax.interop.tables import LINEAR, Entry, dense
+from plmjax.interop.weight_map import LINEAR, Entry, dense
 from plmjax.modules import Bound
 
 States = Callable[[Bound, dict[str, Array], Mapping[str, int]], Array]

@@ -9,15 +9,16 @@ from typing import Any
 
 import jax
 
-from plmjax.data.tokenizers import METADATA_FILE, Tokenizer, load_tokenizer
+from plmjax.data.tokenizers.base import METADATA_FILE, Tokenizer
+from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.errors import UserError
 from plmjax.interop import generation
-from plmjax.interop.families import family_named
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.pretrained import Pretrained
-from plmjax.interop.tables import Entry, export_params, flatten, import_params
+from plmjax.interop.registry import family_named
 from plmjax.interop.tensors import read_tensors, write_tensors
 from plmjax.interop.tokenizer_files import TOKENIZER_JSON, has_tokenizer, save_tokenizer
+from plmjax.interop.weight_map import Entry, export_params, flatten, import_params
 from plmjax.modules import build
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from plmjax.data.tokenizers import Tokenizer
-from plmjax.interop.families import BY_CLASS
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.interop.family import Family
 from plmjax.interop.inputs import checked_inputs
+from plmjax.interop.registry import BY_CLASS
 from plmjax.modules import Bound, build
 
 
@@ -95,7 +95,7 @@ class Pretrained:
         num_return_sequences over 1 there is a list for each text.
         """
         if isinstance(input_ids, str) or (isinstance(input_ids, (list, tuple)) and isinstance(input_ids[0], str)):
-            from plmjax.use import generate as write
+            from plmjax.pipelines import generate as write
 
             asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
             return write(self, input_ids, **asked)
@@ -108,7 +108,7 @@ class Pretrained:
         return generate(Bound(self.module, self.device_params), tokens_BL, attention_mask, **keywords)
 
     def classify(self, texts: str | Sequence[str], pairs: str | Sequence[str] | None = None) -> Any:
-        """The label of each text, or pair of texts, with every label's probability: plmjax.use.Labelling.
+        """The label of each text, or pair of texts, with every label's probability: plmjax.pipelines.Labelling.
 
         A network that was taught numbers gives a float instead. A string gives one result, a list of them a list; so do
         the other methods.
@@ -116,31 +116,31 @@ class Pretrained:
         Raises:
             UserError: the checkpoint was not taught it, or a text is empty or too long; so do the other methods.
         """
-        from plmjax.use import classify
+        from plmjax.pipelines import classify
 
         return classify(self, texts, pairs)
 
     def tag(self, texts: str | Sequence[str] | Sequence[Sequence[str]]) -> Any:
-        """The words with their tags, and the entities that these make: plmjax.use.Tagged.
+        """The words with their tags, and the entities that these make: plmjax.pipelines.Tagged.
 
         A string is parted at its blanks. A list of strings is the words of one text, a list of lists of several.
         """
-        from plmjax.use import tag
+        from plmjax.pipelines import tag
 
         return tag(self, texts)
 
     def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> Any:
-        """The part of a context that answers a question: plmjax.use.Found; one context may serve all questions."""
-        from plmjax.use import answer
+        """The part of a context that answers a question: pipelines.Found; one context may serve all questions."""
+        from plmjax.pipelines import answer
 
         return answer(self, questions, contexts)
 
     def choose(self, contexts: str | Sequence[str], choices: Sequence[Any]) -> Any:
-        """The likeliest of the choices after a context: plmjax.use.Chosen; a list of contexts takes a list for each.
+        """The likeliest of the choices after a context: pipelines.Chosen; a list of contexts takes a list for each.
 
         There are as many choices as it was taught. What stood before each of them, such as a question, is part of it.
         """
-        from plmjax.use import choose
+        from plmjax.pipelines import choose
 
         return choose(self, contexts, choices)
 
@@ -149,14 +149,14 @@ class Pretrained:
 
         An encoder-decoder with sentinels fills <extra_id_0> and so on, or ___: plmjax.decode.fill.Filled.
         """
-        from plmjax.use import fill_mask
+        from plmjax.pipelines import fill_mask
 
         return fill_mask(self, texts, top_k)
 
     @cached_property
     def reading(self) -> Any:
-        """(wish, kinds of tasks) -> plmjax.use.reading.Reading, made once, as it holds compiled programs."""
-        from plmjax.use.reading import Readings
+        """(wish, kinds of tasks) -> plmjax.pipelines.predictor.Reading, made once, as it holds compiled programs."""
+        from plmjax.pipelines.predictor import Readings
 
         return Readings(self)
 

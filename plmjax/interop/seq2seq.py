@@ -14,7 +14,7 @@ from jax import Array
 from plmjax.errors import UserError
 from plmjax.interop.family import Outputs
 from plmjax.interop.heads import ANSWER, CLASS, Forward
-from plmjax.interop.tables import LINEAR, Entry, dense
+from plmjax.interop.weight_map import LINEAR, Entry, dense
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.modules import Bound
 

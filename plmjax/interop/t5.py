@@ -18,7 +18,7 @@ from plmjax.interop.seq2seq import (
     head_entries,
     shift_right,
 )
-from plmjax.interop.tables import LINEAR, SAME, Entry, Transform, heads_in, heads_out
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, heads_in, heads_out
 from plmjax.modules import Bound
 from plmjax.modules.t5 import T5Config
 

@@ -7,8 +7,8 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, models, pre_tokenizers, processors
 
-from plmjax.data.fairseq_pieces import LANGUAGES_OF, FairseqTokenizer
-from plmjax.data.tokenizers import METADATA_FILE, Tokenizer
+from plmjax.data.tokenizers.base import METADATA_FILE, Tokenizer
+from plmjax.data.tokenizers.fairseq import LANGUAGES_OF, FairseqTokenizer
 
 TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"

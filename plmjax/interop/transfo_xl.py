@@ -12,7 +12,7 @@ from jax import Array
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, refuse
-from plmjax.interop.tables import LINEAR, SAME, Entry, Transform, dense, heads_in, heads_out, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, dense, heads_in, heads_out, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.memory import Memory
 from plmjax.modules.transformer_xl import TransformerXLConfig

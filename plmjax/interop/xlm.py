@@ -10,7 +10,7 @@ from jax import Array
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, refuse
 from plmjax.interop.heads import label_fields, num_labels
-from plmjax.interop.tables import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.positions import sinusoidal_table
 from plmjax.modules.xlm import XLMConfig

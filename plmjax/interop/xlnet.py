@@ -9,7 +9,7 @@ from jax import Array
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
 from plmjax.interop.heads import label_fields, num_labels
-from plmjax.interop.tables import LINEAR, SAME, Entry, Transform, dense, layer_norm
+from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, dense, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.memory import Memory
 from plmjax.modules.xlnet import Streams, XLNetConfig

@@ -40,7 +40,9 @@ class ElmoConfig:
     unroll: bool | None = None
 
 
-CHARACTERS = 261  # bytes, begin and end of a sentence, begin and end of a word, filling; see plmjax.data.characters
+CHARACTERS = (
+    261  # bytes, begin and end of a sentence, begin and end of a word, filling; see plmjax.data.tokenizers.characters
+)
 
 
 class BothStates(NamedTuple):

@@ -18,7 +18,7 @@ from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.modules.encoder import Encoding
 from plmjax.noise import masking
 from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_share, token_metrics
-from plmjax.objectives.choices import Choices, Text
+from plmjax.objectives.masking_strategies import Choices, Text
 
 
 @dataclass(slots=True)

@@ -20,8 +20,8 @@ from plmjax.losses.likelihood import MASKED_OUT, log_likelihood
 from plmjax.losses.weighted import Weighted
 from plmjax.noise import replacement
 from plmjax.objectives.base import Example, Losses, binary_metrics, check_fit, token_metrics
-from plmjax.objectives.choices import Text
 from plmjax.objectives.masked_lm import Masking
+from plmjax.objectives.masking_strategies import Text
 
 SAMPLE_KEY = "sample_key"  # batch field: the generator's samples are noise of the example, like its masks
 

@@ -15,8 +15,8 @@ from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.modules.encoder import Encoding
 from plmjax.noise.span_masking import boundaries, units_of_runs
 from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, token_metrics
-from plmjax.objectives.choices import Text
 from plmjax.objectives.masked_lm import Masking
+from plmjax.objectives.masking_strategies import Text
 
 
 @dataclass(slots=True)

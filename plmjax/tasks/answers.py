@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from plmjax.data.examples.rows import Row, read_rows
 from plmjax.data.progress import ProgressLine
-from plmjax.data.rows import Row, read_rows
-from plmjax.decode.beams import Beams
-from plmjax.decode.continuation import Method
+from plmjax.decode.beam_search import Beams
 from plmjax.decode.fill import read_spans
+from plmjax.decode.generate_tokens import Method
 from plmjax.decode.sampling import GREEDY
 from plmjax.decode.text import continue_prompts
 from plmjax.errors import UserError

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
-from plmjax.data.rows import read_rows
+from plmjax.data.examples.rows import read_rows
 from plmjax.tasks.prompts import check_limit
 from plmjax.tasks.report import Report, accuracy
 from plmjax.tasks.scoring import Scorer

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from plmjax.data.rows import Row, read_rows
+from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
 from plmjax.tasks.framing import Request
 from plmjax.tasks.prompts import Example, Fit, Prompter, check_pool, check_settings

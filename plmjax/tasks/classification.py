@@ -13,9 +13,9 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-from plmjax.data.rows import Row
+from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.labelled import (
+from plmjax.tasks.supervised import (
     NONE,
     Example,
     Labelled,

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from plmjax.data.vocabulary import Vocabulary
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
-from plmjax.tasks.asking import Asking
+from plmjax.tasks.scoring_format import Asking
 
 
 class Request(NamedTuple):

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from plmjax.data.rows import Row, read_rows
+from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
 from plmjax.tasks.prompts import check_limit
 from plmjax.tasks.report import Measure, Report, accuracy

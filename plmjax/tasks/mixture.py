@@ -8,8 +8,8 @@ import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.tasks.classification import FALLING
-from plmjax.tasks.labelled import Example, Split
-from plmjax.tasks.writing import PERCENT
+from plmjax.tasks.seq2seq import PERCENT
+from plmjax.tasks.supervised import Example, Split
 
 MEAN = "mean"
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.metrics import accuracy_score
 
-from plmjax.data.rows import Row, read_rows
+from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
-from plmjax.tasks.labelled import Example, Labelled, check_metrics, chosen, is_no_answer, text_of
+from plmjax.tasks.supervised import Example, Labelled, check_metrics, chosen, is_no_answer, text_of
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from plmjax.data.files import read_lines
+from plmjax.data.sources.files import read_lines
 from plmjax.errors import UserError
 from plmjax.tasks.framing import Request
 from plmjax.tasks.prompts import check_limit

@@ -8,7 +8,7 @@ from string import Formatter
 
 import numpy as np
 
-from plmjax.data.rows import Row
+from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
 
 Example = tuple[Row, str]  # with its answer

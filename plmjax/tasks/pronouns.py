@@ -7,11 +7,11 @@ al. 2020, Sec. 2.4). Other networks read a sentence with "PRONOUN is NOUN" besid
 import re
 from dataclasses import dataclass
 
-from plmjax.data.rows import Row
+from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
 from plmjax.tasks.classification import Classification
-from plmjax.tasks.labelled import Labelled, Split, text_of
 from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.supervised import Labelled, Split, text_of
 
 # They make no other noun of one: the list released with T5.
 DETERMINERS = frozenset({

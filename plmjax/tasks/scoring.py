@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.data.progress import ProgressLine
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound
 from plmjax.modules.adaptive import AdaptiveHead
-from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Frame, Reading, Request, make_frame
+from plmjax.tasks.scoring_format import Asking
 
 USUAL_LENGTH = 512  # for networks whose positions have no end
 SMALLEST = 8  # so that what is shorter shares a program

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from plmjax.data.rows import Row
+from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
 from plmjax.tasks.exact_match import exact_match, f1
-from plmjax.tasks.labelled import Example, Labelled, check_metrics, text_of
+from plmjax.tasks.supervised import Example, Labelled, check_metrics, text_of
 
 METRICS = (
     "f1", "exact_match", "best_f1", "best_exact_match", "answered_f1", "answered_exact_match", "unanswered_accuracy",

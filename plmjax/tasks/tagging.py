@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from plmjax.data.conll import read_conll, to_iob2, wrong_tag
-from plmjax.data.rows import Row, read_rows
+from plmjax.data.examples.conll import read_conll, to_iob2, wrong_tag
+from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
-from plmjax.tasks.labelled import Example, Labelled, check_metrics
+from plmjax.tasks.supervised import Example, Labelled, check_metrics
 
 SCHEMES = ("IOB1", "IOB2", "none")
 ROW_FILES = (".jsonl", ".jsonl.gz", ".zip")

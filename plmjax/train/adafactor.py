@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from plmjax.train.matrices import layer_axes, matrix_axes
 from plmjax.train.sharding import path_string
+from plmjax.train.weight_decay_mask import layer_axes, matrix_axes
 
 
 class Moments(NamedTuple):

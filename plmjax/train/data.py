@@ -7,8 +7,8 @@ import jax
 from jax.sharding import Mesh
 
 from plmjax.data.loader import Batch, Loader
-from plmjax.data.prepare import prepare
-from plmjax.data.store import MANIFEST_FILE, Store
+from plmjax.data.store.prepare import prepare
+from plmjax.data.store.store import MANIFEST_FILE, Store
 from plmjax.data.windows import Windows
 from plmjax.errors import UserError
 from plmjax.train.config import Config, DataConfig

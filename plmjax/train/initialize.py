@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from plmjax.checkpoints.checkpointer import load_params
 from plmjax.errors import UserError
-from plmjax.train.checkpoints import load_params
 from plmjax.train.sharding import path_string
 
 log = logging.getLogger(__name__)

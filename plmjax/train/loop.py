@@ -13,12 +13,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, restore
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.objectives.base import start_memory
 from plmjax.train.backend import enable_compilation_cache
-from plmjax.train.checkpoints import Checkpoint, Checkpointer, restore
 from plmjax.train.config import Config
 from plmjax.train.data import TrainingBatches, abstract_batch, open_store, validation_batches, validation_loader
 from plmjax.train.distributed import agree, first_process_first

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 
 import plmjax
+from plmjax.checkpoints.serialize import first_difference, to_json
 from plmjax.errors import UserError
 from plmjax.train.config import Config
-from plmjax.train.serialize import first_difference, to_json
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain", "sentencepiece", "tokenizers")
 

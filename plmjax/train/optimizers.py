@@ -9,8 +9,8 @@ import optax
 from plmjax.errors import UserError
 from plmjax.train.adafactor import adafactor
 from plmjax.train.config import OptimizerConfig
-from plmjax.train.matrices import decays, layer_axes
 from plmjax.train.sharding import path_string
+from plmjax.train.weight_decay_mask import decays, layer_axes
 
 NAMES = ("adamw", "adafactor", "adagrad", "lamb")
 

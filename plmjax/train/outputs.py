@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.serialize import from_json
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.modules import Bound, build
-from plmjax.train.checkpoints import load_params
 from plmjax.train.config import Config
 from plmjax.train.data import open_store, validation_loader
 from plmjax.train.evaluation import corrupted_as_in_validation
-from plmjax.train.serialize import from_json
 from plmjax.train.sharding import make_mesh
 
 

@@ -192,8 +192,8 @@ def clock(seconds: float) -> str:
 
 def _start_wandb(workdir: Path, config: Config) -> Any:
     """A run whose id is kept in the working folder, so that a resumed run goes on with it."""
+    from plmjax.checkpoints.serialize import to_json
     from plmjax.errors import UserError
-    from plmjax.train.serialize import to_json
 
     try:
         import wandb

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from plmjax.data.vocabulary import padded
+from plmjax.data.tokenizers.vocabulary import padded
 from plmjax.errors import UserError
 from plmjax.modules import build, family_of, networks_of, reads_characters
 from plmjax.train.config import Config

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.checkpoints.checkpointer import latest
+from plmjax.checkpoints.serialize import from_json
 from plmjax.errors import UserError
 from plmjax.modules.distillation import DistillationConfig
-from plmjax.train.checkpoints import latest
 from plmjax.train.config import Config
 from plmjax.train.initialize import fit_params
-from plmjax.train.serialize import from_json
 from plmjax.train.sharding import path_string
 
 STACKED = "encoder/layers/"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plmjax.data.sentencepieces import SentencePieceTokenizer, train
-from plmjax.data.store import Split
-from plmjax.data.vocabulary import Vocabulary, make_vocabulary
+from plmjax.data.store.split import Split
+from plmjax.data.tokenizers.sentencepiece import SentencePieceTokenizer, train
+from plmjax.data.tokenizers.vocabulary import Vocabulary, make_vocabulary
 
 WORDS = (  # noqa: SIM905
     "the small river runs under an old bridge where children throw stones and watch boats carry grain salt timber to "

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from plmjax.data import builtin
+from plmjax.data.sources import builtin
 
 DOCSTRING = """Computes the mean of the values, in `float32` and with :func:`~numpy.mean`.
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from plmjax.data.prepare import PrepareOptions, prepare
+from plmjax.data.store.prepare import PrepareOptions, prepare
 from plmjax.data.windows import Chunks, CodedChunks
 from plmjax.decode.attribution import _chunks, attribute
 from plmjax.errors import UserError

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from experiments.prepare import names
-from plmjax.data import sampling, workers
 from plmjax.data.languages import NONE, smoothed
 from plmjax.data.loader import Loader
-from plmjax.data.prepare import PrepareOptions, prepare
-from plmjax.data.sources import ReadOptions, open_sources, read_documents
-from plmjax.data.store import Store
+from plmjax.data.sources.base import ReadOptions
+from plmjax.data.sources.open import open_sources, read_documents
+from plmjax.data.store import tokenizer_sample, workers
+from plmjax.data.store.prepare import PrepareOptions, prepare
+from plmjax.data.store.store import Store
 from plmjax.data.windows import LanguageStreams, StreamsAndTranslations, TranslationPairs
 from plmjax.errors import UserError
 
@@ -88,7 +89,7 @@ def test_tokens_are_counted(store):
 
 
 def test_the_store_is_the_same_for_any_number_of_workers(texts, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("plmjax.data.shards.UNIT_CHARACTERS", 20_000)
+    monkeypatch.setattr("plmjax.data.store.shards.UNIT_CHARACTERS", 20_000)
     monkeypatch.setattr(workers, "UNITS_IN_PROCESS", 1)
     again = prepare(options(texts, workers=2), tmp_path / "two", progress=False)
     assert again.fingerprint == store.fingerprint
@@ -163,7 +164,7 @@ def test_all_sources_name_a_language_or_none(texts, tmp_path):
 def test_the_tokenizer_reads_languages_in_smoothed_shares(texts):
     sources = open_sources([f"{language}={texts}/{language}.jsonl" for language in SIZES])
     everything = [sum(len(p) for d in read_documents([source]) for p in d.paragraphs) for source in sources]
-    sample = "".join(sampling.sample(sources, 0.0, 20_000)).lower()
+    sample = "".join(tokenizer_sample.sample(sources, 0.0, 20_000)).lower()
     counts = np.array([sum(sample.count(syllable) for syllable in SYLLABLES[name].split()) for name in SIZES])
     np.testing.assert_allclose(counts / counts.sum(), smoothed(everything, 0.5), atol=0.04)
 

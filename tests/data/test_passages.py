@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from plmjax.data.languages import token_ids
-from plmjax.data.prepare import PrepareOptions, prepare
-from plmjax.data.store import Split, Store
+from plmjax.data.store.prepare import PrepareOptions, prepare
+from plmjax.data.store.split import Split
+from plmjax.data.store.store import Store
 from plmjax.data.windows import LanguagePassages, Passages, Translations
 from plmjax.errors import UserError
 from tests.data.conftest import make_split

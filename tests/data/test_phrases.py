@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from plmjax.data import shards
-from plmjax.data.phrases import mark, parse
-from plmjax.data.prepare import PrepareOptions, prepare
-from plmjax.data.store import Store
-from plmjax.data.tokenizers import load_tokenizer
+from plmjax.data.sources.phrases import parse
+from plmjax.data.store import shards
+from plmjax.data.store.phrases import mark
+from plmjax.data.store.prepare import PrepareOptions, prepare
+from plmjax.data.store.store import Store
+from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.data.windows import DocSentences, FullSentences
 from plmjax.errors import UserError
 from plmjax.objectives.masked_lm import MaskedLM, Masking

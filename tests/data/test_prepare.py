@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from plmjax.data import prepare as preparing
-from plmjax.data import shards, workers
-from plmjax.data.prepare import PARTIAL_DIRECTORY, PrepareOptions, prepare
-from plmjax.data.sources import Document, open_sources
+from plmjax.data.sources.base import Document
+from plmjax.data.sources.open import open_sources
+from plmjax.data.store import prepare as preparing
+from plmjax.data.store import shards, workers
+from plmjax.data.store.prepare import PARTIAL_DIRECTORY, PrepareOptions, prepare
 from plmjax.errors import UserError
 from tests.data.conftest import make_documents
 
@@ -21,8 +22,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 # Prepares in another process, one small shard at a time and slowly, so that there is a middle to be killed in.
 SLOW = """
 import json, sys, time
-from plmjax.data import shards
-from plmjax.data.prepare import PrepareOptions, prepare
+from plmjax.data.store import shards
+from plmjax.data.store.prepare import PrepareOptions, prepare
 shards.UNIT_CHARACTERS = 2000
 encode = shards.encode
 def slow(*args):
@@ -76,7 +77,7 @@ def test_store_is_complete_and_clean(made):
         "manifest.json",
         "tokenizer/plmjax_tokenizer.json",
         "tokenizer/spiece.model",
-        *(f"{split}/{array}.npy" for split in ("train", "validation") for array in preparing.joining.ARRAYS),
+        *(f"{split}/{array}.npy" for split in ("train", "validation") for array in preparing.merge_shards.ARRAYS),
     }
 
 
@@ -143,7 +144,7 @@ def test_kill_while_joining(options, made, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparing.joining, "write_manifest", killed)
+        patch.setattr(preparing.merge_shards, "write_manifest", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(options, tmp_path, progress=False)
     with pytest.raises(UserError, match="holds no finished token store"):
@@ -153,7 +154,7 @@ def test_kill_while_joining(options, made, tmp_path, monkeypatch):
 
 def test_damaged_shard_is_made_again(options, made, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(preparing.joining, "join", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(preparing.merge_shards, "join", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(options, tmp_path, progress=False)
     shard = next((tmp_path / PARTIAL_DIRECTORY).glob("*.npz"))
@@ -167,7 +168,7 @@ def test_unfinished_work_of_other_text_is_dropped(options, made, tmp_path, monke
         "".join(json.dumps({"text": " ".join(document)}) + "\n" for document in make_documents(90, seed=1))
     )
     with monkeypatch.context() as patch:
-        patch.setattr(preparing.joining, "join", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(preparing.merge_shards, "join", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(dataclasses.replace(options, sources=(str(other),)), tmp_path / "store", progress=False)
     assert contents(prepare(options, tmp_path / "store", progress=False).directory) == contents(made.directory)

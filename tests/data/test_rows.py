@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from plmjax.data.rows import Row, read_rows
+from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
 
 
@@ -147,7 +147,7 @@ def tfds_builder(tmp_path_factory):
 
 
 def test_tfds_gives_python_values(tfds_builder):
-    from plmjax.data.tfds_source import read_tfds
+    from plmjax.data.sources.tfds import read_tfds
 
     (row,) = read_tfds("tfds:plmjax_tiny_labels:train", str(tfds_builder))
     assert row == {"sentence": "पाठ", "endings": ["a", "b"], "label": 1}

@@ -1,6 +1,6 @@
 import pytest
 
-from plmjax.data.sentences import splitter
+from plmjax.data.store.sentences import splitter
 from plmjax.errors import UserError
 
 

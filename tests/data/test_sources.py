@@ -5,7 +5,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from plmjax.data.sources import ReadOptions, alternatives, matching_files, open_sources, read_documents
+from plmjax.data.sources.base import ReadOptions, alternatives, matching_files
+from plmjax.data.sources.open import open_sources, read_documents
 from plmjax.errors import UserError
 
 PARAGRAPHS = ["First paragraph,\nwrapped.", "दूसरा अनुच्छेद 😀"]

@@ -4,8 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from plmjax.data.prepare import PrepareOptions, prepare
-from plmjax.data.store import MANIFEST_FILE, Split, Store
+from plmjax.data.store.prepare import PrepareOptions, prepare
+from plmjax.data.store.split import Split
+from plmjax.data.store.store import MANIFEST_FILE, Store
 from plmjax.errors import UserError
 
 

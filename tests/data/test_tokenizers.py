@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tokenizers as hf
 
-from plmjax.data import sentencepieces
-from plmjax.data.tokenizers import METADATA_FILE, load_tokenizer, train_sentencepiece
+from plmjax.data.tokenizers import sentencepiece
+from plmjax.data.tokenizers.base import METADATA_FILE
+from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
 from plmjax.errors import UserError
 from tests.data.conftest import WORDS
 
@@ -22,7 +23,7 @@ TEXTS = {
 @pytest.fixture(scope="session")
 def unigram(documents):
     texts = [paragraph for document in documents for paragraph in document]
-    return sentencepieces.train(texts, vocab_size=320, model_type="unigram", specials="t5")
+    return sentencepiece.train(texts, vocab_size=320, model_type="unigram", specials="t5")
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +126,7 @@ def test_t5_sentinels_count_down_from_the_top(unigram):
     [("bert", {"pad", "unk", "cls", "sep", "mask"}), ("gpt", {"eos", "unk"}), ("t5", {"pad", "eos", "unk"})],
 )
 def test_presets(documents, preset, names):
-    made = sentencepieces.train((p for d in documents for p in d), vocab_size=320, model_type="bpe", specials=preset)
+    made = sentencepiece.train((p for d in documents for p in d), vocab_size=320, model_type="bpe", specials=preset)
     has = {n for n in ("pad", "bos", "eos", "cls", "sep", "mask", "unk") if getattr(made.vocabulary, n) is not None}
     assert has == names
     assert len(made.vocabulary.sentinels) == (100 if preset == "t5" else 0)
@@ -139,7 +140,7 @@ def test_all_preset_serves_every_objective(tokenizer):
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
 def test_training_is_deterministic_and_quiet(documents, model_type, capfd):
     texts = [paragraph for document in documents for paragraph in document]
-    first, second = (sentencepieces.train(texts, vocab_size=320, model_type=model_type) for _ in range(2))
+    first, second = (sentencepiece.train(texts, vocab_size=320, model_type=model_type) for _ in range(2))
     assert first.fingerprint == second.fingerprint
     assert capfd.readouterr() == ("", "")
 
@@ -251,7 +252,7 @@ def test_bad_tokenizers_are_named(files, message, tmp_path):
 
 def test_changed_tokenizer_is_noticed(tokenizer, unigram, tmp_path):
     tokenizer.save(tmp_path)
-    (tmp_path / sentencepieces.MODEL_FILE).write_bytes(unigram._model)
+    (tmp_path / sentencepiece.MODEL_FILE).write_bytes(unigram._model)
     with pytest.raises(UserError, match="do not match the fingerprint"):
         load_tokenizer(tmp_path)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plmjax.data.vocabulary import make_vocabulary, padded
+from plmjax.data.tokenizers.vocabulary import make_vocabulary, padded
 from plmjax.errors import UserError
 
 

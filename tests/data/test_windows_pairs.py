@@ -4,8 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from plmjax.data import windows_pairs
-from plmjax.data.windows import SegmentPair, SentenceOrder, SentencePair
+from plmjax.data.windows import SegmentPair, SentenceOrder, SentencePair, pairs
 from plmjax.errors import UserError
 from tests.data.conftest import make_split, random_split
 
@@ -127,12 +126,12 @@ def test_sentence_pairs_are_single_sentences(vocabulary):
 def test_truncation_takes_from_the_longer_at_both_ends():
     rng = random.Random(0)
     for _ in range(200):
-        (a, b), (c, d) = windows_pairs.truncate((100, 190), (300, 310), 50, rng)
+        (a, b), (c, d) = pairs.truncate((100, 190), (300, 310), 50, rng)
         assert (c, d) == (300, 310) and b - a == 40
         assert a >= 100 and b <= 190
-    fronts = [windows_pairs.truncate((100, 190), (300, 310), 50, rng)[0][0] - 100 for _ in range(500)]
+    fronts = [pairs.truncate((100, 190), (300, 310), 50, rng)[0][0] - 100 for _ in range(500)]
     assert abs(np.mean(fronts) - 25) < 1
-    (a, b), (c, d) = windows_pairs.truncate((0, 90), (100, 190), 20, rng)
+    (a, b), (c, d) = pairs.truncate((0, 90), (100, 190), 20, rng)
     assert b - a == d - c == 10
 
 

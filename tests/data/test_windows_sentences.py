@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plmjax.data.vocabulary import make_vocabulary
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.data.windows import DocSentences, FullSentences
 from plmjax.errors import UserError
 from tests.data.conftest import make_split, random_split

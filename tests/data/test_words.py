@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from plmjax.data import words
-from plmjax.data.characters import spell
 from plmjax.data.loader import Loader
-from plmjax.data.prepare import PrepareOptions, prepare
-from plmjax.data.tokenizers import load_tokenizer
+from plmjax.data.store.prepare import PrepareOptions, prepare
+from plmjax.data.tokenizers import words
+from plmjax.data.tokenizers.characters import spell
+from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.data.windows import SentenceStreams
 from plmjax.errors import UserError
 

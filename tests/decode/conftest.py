@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.data.tokenizers import Tokenizer
-from plmjax.data.vocabulary import make_vocabulary
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.decode import Sampling
 from plmjax.modules import FAMILIES, Bound, build
 

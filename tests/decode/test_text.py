@@ -8,7 +8,7 @@ import pytest
 
 from plmjax.decode import GREEDY, continue_text, fill_sentinels, rewrite_text
 from plmjax.decode import text as text_module
-from plmjax.decode.beams import Beams
+from plmjax.decode.beam_search import Beams
 from plmjax.decode.respond import Request, read_texts, respond, stream
 from plmjax.decode.text import stream_text
 from plmjax.errors import UserError

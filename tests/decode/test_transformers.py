@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plmjax.decode import continuation
+from plmjax.decode import generate_tokens
 from plmjax.interop import load_huggingface, save_huggingface
 from plmjax.interop.pretrained import Pretrained
 
@@ -164,14 +164,14 @@ def test_greedy_text_equals_the_oracles(make: Callable[[], Any], tmp_path: Path)
 
 def test_beam_search_equals_the_oracles(make: Callable[[], Any], tmp_path: Path) -> None:
     """The whole cross of length penalties, ways to stop, and rules."""
-    before = continuation._beam_program._cache_size()
+    before = generate_tokens._beam_program._cache_size()
     lengths, different = set(), set()
     for seed in SEEDS:
         pair = make_pair(make, seed, tmp_path / str(seed), ending=True)
         for texts in search_all(pair):
             lengths |= set(pair.lengths(texts).tolist())
             different.add(texts.tobytes())
-    assert continuation._beam_program._cache_size() - before <= 3  # without rules, with them, with a least length
+    assert generate_tokens._beam_program._cache_size() - before <= 3  # without rules, with them, with a least length
     # Texts of many lengths, and settings that matter.
     assert len(lengths) > 4 and len(different) > 12, (lengths, len(different))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import combine
-from plmjax.data.store import Store
+from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.bert import VARIANTS

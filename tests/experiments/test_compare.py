@@ -5,8 +5,8 @@ import json
 import pytest
 
 from experiments import compare
+from plmjax.checkpoints import checkpointer
 from plmjax.errors import UserError
-from plmjax.train import checkpoints
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def run(tmp_path):
     workdir = tmp_path / "bert"
     step = workdir / "checkpoints" / "3"
     step.mkdir(parents=True)
-    checkpoints.commit(checkpoints.epath.Path(step), {"config": {"train": {"batch_size": 2, "length": 5}}})
+    checkpointer.commit(checkpointer.epath.Path(step), {"config": {"train": {"batch_size": 2, "length": 5}}})
     records = [{"split": "train", "step": 1, "tokens_per_second": 7.0}]
     for number, loss in ((1, 6.0), (2, 5.9), (3, 4.0)):
         losses = {"loss": loss + 1, "masked_lm_accuracy": 0.25, "masked_lm": loss, "next_sentence": 1.0}

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plmjax.data.vocabulary import make_vocabulary
+from plmjax.checkpoints.serialize import from_json, to_json
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.bert import VARIANTS
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.train.resolve import resolve
-from plmjax.train.serialize import from_json, to_json
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 OTHERS = ("__init__", "combine", "common", "downstream", "evaluate", "scaling")

@@ -15,7 +15,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.loop import check
 from plmjax.finetune.results import Results, SeedResult
-from plmjax.tasks.catalogue import named
+from plmjax.tasks.registry import named
 from plmjax.tasks.report import write
 
 KINDS = {"runs/bert": "encoder", "runs/gpt": "decoder"}

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from experiments.configs import evaluate as configs
-from plmjax.data.tokenizers import train_sentencepiece
+from plmjax.checkpoints.serialize import from_json, to_json
+from plmjax.data.tokenizers.load import train_sentencepiece
 from plmjax.errors import UserError
-from plmjax.interop.own import save
+from plmjax.interop.native import save
 from plmjax.interop.pretrained import Pretrained
 from plmjax.modules.gpt import GPTConfig
 from plmjax.tasks.choices import Choices
-from plmjax.train.serialize import from_json, to_json
 from tests.interop.reference import corpus
 from tests.interop.test_files import fresh
 

@@ -11,13 +11,13 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import _main
+from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.errors import UserError
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import check
 from plmjax.finetune.results import Results, SeedResult
 from plmjax.finetune.sweep import at_point, grid, name_of, run_sweep
-from plmjax.tasks.catalogue import named
-from plmjax.train.serialize import from_json, to_json
+from plmjax.tasks.registry import named
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs" / "finetune"
 PAPERS = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem not in ("__init__", "common", "tasks"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.interop import Pretrained
 from tests.finetune.kit import checkpoint, tokenizer_in
 from tests.train.conftest import compiled_programs  # noqa: F401

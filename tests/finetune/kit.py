@@ -10,14 +10,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from plmjax.data.tokenizers import Tokenizer, train_sentencepiece
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.load import train_sentencepiece
+from plmjax.finetune.backbones import make_reader
 from plmjax.finetune.config import FineTune, TrainConfig
 from plmjax.finetune.network import limits_of, network_config
-from plmjax.finetune.readers import make_reader
-from plmjax.finetune.ways import Way, make_way
+from plmjax.finetune.task_models import Way, make_way
 from plmjax.interop import Pretrained
-from plmjax.interop.families import BY_CLASS, architecture_of
 from plmjax.interop.huggingface import special_of
+from plmjax.interop.registry import BY_CLASS, architecture_of
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.train.config import OptimizerConfig
 

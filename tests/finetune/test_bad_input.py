@@ -10,11 +10,11 @@ import pytest
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.loop import check, finetune
-from plmjax.finetune.updates import LayerDecay
+from plmjax.finetune.update_strategies import LayerDecay
 from plmjax.interop import Pretrained
-from plmjax.tasks.catalogue import named
 from plmjax.tasks.classification import Classification, Regression
 from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.registry import named
 from plmjax.tasks.spans import Spans
 from plmjax.tasks.tagging import Tagging
 from tests.finetune.kit import checkpoint, recipe, way_of, write_jsonl, write_tsv

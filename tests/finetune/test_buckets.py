@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plmjax.finetune.buckets import bucket_lengths, bucket_of, epoch_plan, sorted_plan
-from plmjax.finetune.ways.spans import most_central, windows
+from plmjax.finetune.task_models.question_answering import most_central, windows
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 203)
 

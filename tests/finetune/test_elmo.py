@@ -11,28 +11,28 @@ import numpy as np
 import pytest
 
 import plmjax
-from plmjax.data.words import ROLES, WordTokenizer
+from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.serialize import to_json
+from plmjax.data.tokenizers.words import ROLES, WordTokenizer
 from plmjax.errors import UserError
+from plmjax.finetune.backbones import make_reader
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import make_batch
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import filler, limits_of
-from plmjax.finetune.readers import make_reader
-from plmjax.finetune.updates import HeadsAlone
-from plmjax.finetune.ways import make_way
+from plmjax.finetune.task_models import make_way
+from plmjax.finetune.update_strategies import HeadsAlone
 from plmjax.interop import Pretrained
 from plmjax.interop.bilm import Bilm, load_bilm
-from plmjax.interop.own import load_for_task
-from plmjax.interop.tables import flatten
-from plmjax.interop.unnamed import ELMO
+from plmjax.interop.native import load_for_task
+from plmjax.interop.native_only import ELMO
+from plmjax.interop.weight_map import flatten
 from plmjax.modules import Bound, build
 from plmjax.modules.elmo import VARIANTS
 from plmjax.modules.elmo_task import bilm_config, task_config
-from plmjax.train.checkpoints import load_params
-from plmjax.train.serialize import to_json
 from tests.finetune.kit import recipe, way_of
 from tests.finetune.test_loop import make_task
-from tests.finetune.test_ways import tasks
+from tests.finetune.test_task_models import tasks
 
 SPLITTER = WordTokenizer(list(ROLES.values()), 3, "words")
 

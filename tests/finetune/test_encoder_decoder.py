@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 
 import plmjax
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
+from plmjax.finetune.backbones import make_reader
+from plmjax.finetune.backbones.encoder_decoder import EncoderDecoderReader
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch, make_batch
+from plmjax.finetune.generation_config import WriterConfig
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import limits_of, network_config
-from plmjax.finetune.readers import make_reader
-from plmjax.finetune.readers.encoder_decoder import EncoderDecoderReader
-from plmjax.finetune.ways import make_way
-from plmjax.finetune.writer import WriterConfig
+from plmjax.finetune.task_models import make_way
 from plmjax.interop import Pretrained, load_huggingface
-from plmjax.interop.families import BY_CLASS, architecture_of
 from plmjax.interop.huggingface import special_of
-from plmjax.interop.source_frames import language_token
+from plmjax.interop.registry import BY_CLASS, architecture_of
+from plmjax.interop.source_templates import language_token
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.tasks.tagging import Tagging
 from tests.finetune.kit import checkpoint, recipe, tokenizer_in
 from tests.finetune.test_loop import make_task
-from tests.finetune.test_ways import tasks
+from tests.finetune.test_task_models import tasks
 from tests.interop import reference
 from tests.interop.case import Case
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plmjax.data.conll import read_conll, to_iob2, wrong_tag
-from plmjax.data.rows import Row
+from plmjax.data.examples.conll import read_conll, to_iob2, wrong_tag
+from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.catalogue import ENTITIES, GLUE, SUPER_GLUE, TASKS, TFDS_NAMES, named
 from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.labelled import FIELD, Example
 from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.registry import ENTITIES, GLUE, SUPER_GLUE, TASKS, TFDS_NAMES, named
 from plmjax.tasks.spans import Answer, Spans
+from plmjax.tasks.supervised import FIELD, Example
 from plmjax.tasks.tagging import Tagging
 from tests.finetune.kit import write_jsonl
 

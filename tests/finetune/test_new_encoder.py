@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import plmjax
-import plmjax.data.tokenizers
-from plmjax.data.tokenizers import Tokenizer, train_sentencepiece
+import plmjax.data.tokenizers.load
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.load import train_sentencepiece
 from plmjax.decode.respond import respond
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
@@ -19,13 +20,13 @@ from plmjax.finetune.features import make_batch
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.new_encoder import with_new_encoder
 from plmjax.finetune.results import Results
-from plmjax.finetune.updates import NewEncoderFirst
+from plmjax.finetune.update_strategies import NewEncoderFirst
 from plmjax.interop import Pretrained
-from plmjax.interop.own import save
-from plmjax.interop.source_frames import make_request
-from plmjax.interop.tables import flatten
+from plmjax.interop.native import save
+from plmjax.interop.source_templates import make_request
+from plmjax.interop.weight_map import flatten
 from plmjax.modules import Bound
-from plmjax.tasks.writing import Writing
+from plmjax.tasks.seq2seq import Writing
 from tests.finetune.kit import OTHER, checkpoint, recipe, write_jsonl
 from tests.finetune.test_loop import make_task
 from tests.finetune.text_kit import texts, writing_way
@@ -118,7 +119,7 @@ def test_the_folder_translates(
     loaded = plmjax.load(run[0])
     monkeypatch.setattr(loaded.tokenizer, "encode", None)
     reads = loaded.source_tokenizer
-    assert reads is not None and reads.fingerprint == plmjax.data.tokenizers.load_tokenizer(source).fingerprint
+    assert reads is not None and reads.fingerprint == plmjax.data.tokenizers.load.load_tokenizer(source).fingerprint
     assert reads.fingerprint == run[1].about["source_tokenizer"]
     lines = [json.loads(line) for line in (run[0] / "predictions.jsonl").read_text().splitlines()][:3]
     asked = [foreign(line["target"]) for line in lines]

@@ -9,13 +9,14 @@ import sentencepiece
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from plmjax.data import sentencepieces
-from plmjax.data.fairseq_pieces import FairseqTokenizer
-from plmjax.data.fast_tokenizers import FastTokenizer
-from plmjax.data.marian_pieces import MarianTokenizer
-from plmjax.data.rows import read_rows
-from plmjax.data.tokenizers import Pieces, Tokenizer, load_tokenizer
-from plmjax.finetune.ways.spans import answer_tokens, trimmed
+from plmjax.data.examples.rows import read_rows
+from plmjax.data.tokenizers.base import Pieces, Tokenizer
+from plmjax.data.tokenizers.fairseq import FairseqTokenizer
+from plmjax.data.tokenizers.huggingface import FastTokenizer
+from plmjax.data.tokenizers.load import load_tokenizer
+from plmjax.data.tokenizers.marian import MarianTokenizer
+from plmjax.data.tokenizers.sentencepiece import train
+from plmjax.finetune.task_models.question_answering import answer_tokens, trimmed
 
 LANGUAGES = ("en", "de", "es", "hi")
 MOST_WRONG = {"sentencepiece": 60, "bytes": 110, "wordpiece": 8}  # of 4,760 answers
@@ -56,7 +57,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *(f"##{word}" for word in words)]
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
     return {
-        "sentencepiece": sentencepieces.train(texts, 330, sentinels=0),
+        "sentencepiece": train(texts, 330, sentinels=0),
         "bytes": byte_bpe(texts),
         "wordpiece": load_tokenizer(folder),
         **over_sentencepiece(texts),
@@ -129,7 +130,7 @@ def test_every_answer_of_xquad(data_dir: Path) -> None:
     }
     texts = sorted(contexts)
     made = {
-        "sentencepiece": sentencepieces.train(texts, 8000, sentinels=0),
+        "sentencepiece": train(texts, 8000, sentinels=0),
         "bytes": byte_bpe(texts),
         "wordpiece": load_tokenizer(data_dir / "bert_vocab" / "vocab.txt"),
     }

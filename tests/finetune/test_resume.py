@@ -12,8 +12,8 @@ import pytest
 
 import plmjax
 from plmjax.errors import UserError
+from plmjax.finetune.compiled_steps import Programs
 from plmjax.finetune.loop import finetune
-from plmjax.finetune.programs import Programs
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained
 from plmjax.train.loop import EXIT_STOPPED

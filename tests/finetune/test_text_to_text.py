@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 import plmjax
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
+from plmjax.finetune.backbones import reader_of
 from plmjax.finetune.loop import finetune
-from plmjax.finetune.readers import reader_of
 from plmjax.finetune.results import Results
-from plmjax.finetune.ways.text_to_text import TextToTextWay
+from plmjax.finetune.task_models.text_to_text import TextToTextWay
 from plmjax.tasks.classification import Classification
-from plmjax.tasks.labelled import Example
 from plmjax.tasks.mixture import Mixture
-from plmjax.tasks.wordings import worded
+from plmjax.tasks.prompts_text_to_text import worded
+from plmjax.tasks.supervised import Example
 from tests.finetune.kit import checkpoint, recipe, write_jsonl
-from tests.finetune.test_writing import torchless
+from tests.finetune.test_seq2seq import torchless
 from tests.finetune.text_kit import copying, writing_way
 
 ROWS = [("a film", "good"), ("the plot", "fine"), ("it was", "good")]

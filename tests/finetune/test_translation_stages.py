@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from plmjax.errors import UserError
-from plmjax.finetune.updates import NewEncoderFirst
-from plmjax.interop.tables import flatten
+from plmjax.finetune.update_strategies import NewEncoderFirst
+from plmjax.interop.weight_map import flatten
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.modules.bart_translation import translation_config
 from plmjax.train.initialize import fit_params

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 import plmjax
-from plmjax.data.tokenizers import Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.finetune.backbones import reader_of
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.network import limits_of, network_config
-from plmjax.finetune.readers import reader_of
-from plmjax.finetune.ways import make_way
-from plmjax.finetune.ways.writing import WritingWay
+from plmjax.finetune.task_models import make_way
+from plmjax.finetune.task_models.seq2seq import WritingWay
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound, build
-from plmjax.tasks.writing import Writing
+from plmjax.tasks.seq2seq import Writing
 from tests.finetune.kit import OTHER, recipe, write_jsonl
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from plmjax.interop import Pretrained
-from plmjax.interop.tables import export_params
+from plmjax.interop.weight_map import export_params
 from plmjax.modules import Bound, build
 from tests.interop.case import ENDS, LENGTH, MEMORY, STATE, VOCABULARY, Case, tokens_and_mask
 

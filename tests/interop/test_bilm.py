@@ -9,7 +9,7 @@ import pytest
 
 from plmjax.errors import UserError
 from plmjax.interop.bilm import Bilm, load_bilm, save_bilm
-from plmjax.interop.tables import flatten
+from plmjax.interop.weight_map import flatten
 from plmjax.modules import FAMILIES, build
 
 h5py = pytest.importorskip("h5py")

@@ -13,9 +13,9 @@ import pytest
 
 from plmjax.errors import UserError
 from plmjax.interop import Pretrained, load_huggingface, save_huggingface
-from plmjax.interop.tables import flatten
 from plmjax.interop.tensors import read_tensors, write_tensors
 from plmjax.interop.torch_pickle import read_state_dict
+from plmjax.interop.weight_map import flatten
 from plmjax.modules import build
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.gpt import GPTConfig

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 from safetensors.numpy import load_file  # noqa: E402
 
 from plmjax.interop import Pretrained, load_huggingface, save_huggingface  # noqa: E402
-from plmjax.interop.tables import flatten  # noqa: E402
+from plmjax.interop.weight_map import flatten  # noqa: E402
 from tests.interop import reference  # noqa: E402
 from tests.interop.case import Case  # noqa: E402
 from tests.interop.cases import CASES  # noqa: E402

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from plmjax.interop import Pretrained, load_huggingface, save_huggingface
-from plmjax.interop.tables import flatten
+from plmjax.interop.weight_map import flatten
 from plmjax.modules import build
 from plmjax.modules.bert import VARIANTS
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from plmjax.data.tokenizers import Tokenizer, load_tokenizer, train_sentencepiece
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
 from plmjax.interop.tokenizer_files import save_tokenizer
 from tests.interop.reference import corpus
 

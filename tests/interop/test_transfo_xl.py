@@ -12,12 +12,12 @@ transformers = pytest.importorskip("transformers")
 
 import jax  # noqa: E402
 
-from plmjax.data.vocabulary import make_vocabulary  # noqa: E402
+from plmjax.data.tokenizers.vocabulary import make_vocabulary  # noqa: E402
 from plmjax.errors import UserError  # noqa: E402
 from plmjax.interop import load_huggingface, save_huggingface  # noqa: E402
 from plmjax.interop.convert import sanity  # noqa: E402
-from plmjax.interop.own import cut_vocabulary  # noqa: E402
-from plmjax.interop.tables import flatten  # noqa: E402
+from plmjax.interop.native import cut_vocabulary  # noqa: E402
+from plmjax.interop.weight_map import flatten  # noqa: E402
 from plmjax.modules import build  # noqa: E402
 from tests.interop import reference  # noqa: E402
 from tests.interop.case import STATE, VOCABULARY, Case  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from plmjax.data.tokenizers import train_sentencepiece  # noqa: E402
+from plmjax.data.tokenizers.load import train_sentencepiece  # noqa: E402
 from plmjax.errors import UserError  # noqa: E402
 from plmjax.interop import load_huggingface, save_huggingface  # noqa: E402
 from plmjax.interop.tokenizer_files import save_tokenizer  # noqa: E402

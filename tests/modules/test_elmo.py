@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.data.characters import spell_sentences
+from plmjax.data.tokenizers.characters import spell_sentences
 from plmjax.errors import UserError
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.modules.characters import CharacterEncoder

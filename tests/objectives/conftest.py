@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.data.store import Split
-from plmjax.data.vocabulary import Vocabulary, make_vocabulary
+from plmjax.data.store.split import Split
+from plmjax.data.tokenizers.vocabulary import Vocabulary, make_vocabulary
 from plmjax.modules import Bound, build
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.gpt import GPTConfig

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plmjax.data.loader import Loader
-from plmjax.data.prepare import PrepareOptions, prepare
+from plmjax.data.store.prepare import PrepareOptions, prepare
 from plmjax.data.windows import SentenceStreams
 from plmjax.errors import UserError
 from plmjax.interop.bilm import load_bilm, save_bilm

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from plmjax.data.languages import NONE
-from plmjax.data.store import Split
+from plmjax.data.store.split import Split
 from plmjax.data.windows import LanguageStreams, TranslationPairs
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.xlm import XLMConfig
-from plmjax.objectives.choices import AnyTokens, Choices
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.masked_lm import MaskedLM, Masking
+from plmjax.objectives.masking_strategies import AnyTokens, Choices
 from plmjax.train.evaluation import Evaluator
 from tests.objectives.conftest import SMALL, bound
 from tests.objectives.kit import corrupted, losses_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.configs.bart import COMMAND, MIXTURE, NOISES
-from plmjax.data.store import Split
+from plmjax.data.store.split import Split
 from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
 from plmjax.modules.bart import BartConfig

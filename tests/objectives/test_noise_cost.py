@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.configs.bart import COMMAND, MIXTURE, NOISES
-from plmjax.data.vocabulary import make_vocabulary
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.modules import build
 from plmjax.modules.bart import VARIANTS
 from plmjax.objectives import BertStyle, Denoising, Deshuffling, DropTokens, Mass, MultilingualDenoising, SpanCorruption

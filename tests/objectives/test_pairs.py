@@ -23,9 +23,9 @@ from plmjax.modules.electra import ElectraConfig, pair
 from plmjax.modules.gpt import GPTConfig
 from plmjax.modules.pair import PairConfig
 from plmjax.noise import replacement
-from plmjax.objectives.choices import AnyTokens, Choices
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM, Masking
+from plmjax.objectives.masking_strategies import AnyTokens, Choices
 from plmjax.objectives.replaced_tokens import AllTokensMLM, GeneratorMasking, ReplacedTokens, ReplaceMLM, ranked
 from plmjax.train.config import Config, OptimizerConfig
 from plmjax.train.optimizers import make_optimizer

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plmjax.data.loader import Loader
-from plmjax.data.vocabulary import make_vocabulary
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.data.windows import DocSentences, FullSentences, Streams
 from plmjax.errors import UserError
 from plmjax.modules.bert import BertConfig

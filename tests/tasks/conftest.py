@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from plmjax.modules import FAMILIES, Bound, build
-from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Request
 from plmjax.tasks.scoring import Score, Scorer
+from plmjax.tasks.scoring_format import Asking
 from tests.decode.conftest import ROWS, SIZE, WordTokenizer
 
 Likelihood = Callable[[list[int], list[int]], float]

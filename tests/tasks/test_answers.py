@@ -13,8 +13,8 @@ from plmjax.decode.text import continue_text
 from plmjax.errors import UserError
 from plmjax.tasks import answers as answers_module
 from plmjax.tasks.answers import Answers, Writer
-from plmjax.tasks.asking import Asking
 from plmjax.tasks.scoring import Scorer
+from plmjax.tasks.scoring_format import Asking
 from tests.decode.conftest import WordTokenizer
 from tests.tasks.conftest import FakeScorer, tiny
 

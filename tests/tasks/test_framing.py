@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plmjax.data.vocabulary import make_vocabulary
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
-from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Reading, Request, make_frame
+from plmjax.tasks.scoring_format import Asking
 
 BERT = {"pad": 0, "cls": 1, "sep": 2, "mask": 3}
 OWN = {"pad": 0, "eos": 1, "unk": 2, "bos": 3}

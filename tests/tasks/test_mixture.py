@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.errors import UserError
 from plmjax.finetune.buckets import epoch_plan
-from plmjax.tasks.catalogue import named
 from plmjax.tasks.classification import Classification, Regression
 from plmjax.tasks.mixture import Mixture, equal, proportional, tempered
-from plmjax.tasks.text_forms import form_of
-from plmjax.tasks.wordings import worded
-from plmjax.tasks.writing import Writing
-from plmjax.train.serialize import from_json, to_json
+from plmjax.tasks.prompts_text_to_text import worded
+from plmjax.tasks.registry import named
+from plmjax.tasks.seq2seq import Writing
+from plmjax.tasks.verbalizers import form_of
 
 SIZES = (100, 300, 600)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plmjax.data.rows import Row
+from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
 from plmjax.tasks.prompts import Fit, Prompter, check_limit, check_pool, check_settings, labels
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plmjax.data.rows import Row
+from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.catalogue import named
+from plmjax.tasks.prompts_text_to_text import worded
 from plmjax.tasks.pronouns import Winograd, same_noun
-from plmjax.tasks.text_forms import form_of
-from plmjax.tasks.wordings import worded
+from plmjax.tasks.registry import named
+from plmjax.tasks.verbalizers import form_of
 
 SENTENCE = "Ann told Eve that her sister's dog had bitten her, and she wept."
 

@@ -14,9 +14,9 @@ import pytest
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 from plmjax.modules.adaptive import AdaptiveHead
-from plmjax.tasks.asking import Asking
 from plmjax.tasks.framing import Request
 from plmjax.tasks.scoring import Score, Scorer, rounded
+from plmjax.tasks.scoring_format import Asking
 from tests.decode.conftest import SIZE, WordTokenizer
 from tests.tasks.conftest import tiny
 

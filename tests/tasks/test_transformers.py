@@ -9,9 +9,9 @@ import pytest
 
 from plmjax.interop import load_huggingface
 from plmjax.modules import Bound
-from plmjax.tasks.asking import find_asking
 from plmjax.tasks.framing import Request
 from plmjax.tasks.scoring import Scorer
+from plmjax.tasks.scoring_format import find_asking
 from tests.decode.conftest import SIZE, WordTokenizer
 
 torch = pytest.importorskip("torch", reason="the oracle needs PyTorch: install plmjax[parity]")

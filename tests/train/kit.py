@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from plmjax.data.store import hash_file, write_manifest
-from plmjax.data.tokenizers import train_sentencepiece
+from plmjax.data.hashing import hash_file
+from plmjax.data.store.store import write_manifest
+from plmjax.data.tokenizers.load import train_sentencepiece
 from plmjax.modules.gpt import GPTConfig
 from plmjax.objectives import CausalLM
 from plmjax.train.config import CheckpointConfig, Config, DataConfig, MeshConfig, OptimizerConfig, TrainConfig

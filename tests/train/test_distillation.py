@@ -11,16 +11,16 @@ import jax
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.checkpointer import load_params
 from plmjax.errors import UserError
 from plmjax.interop import load
-from plmjax.interop.tables import flatten, nest
+from plmjax.interop.weight_map import flatten, nest
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.distilbert import DistilBertConfig
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.train import loop
-from plmjax.train.checkpoints import load_params
 from plmjax.train.config import Config
 from plmjax.train.loop import Result, train
 from plmjax.train.sharding import path_string

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.checkpointer import load_params
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
 from plmjax.modules.transformer_xl import TransformerXLConfig
 from plmjax.objectives import CausalLM, RecurrentLM
 from plmjax.objectives.recurrent_lm import Reading
 from plmjax.train import loop
-from plmjax.train.checkpoints import load_params
 from plmjax.train.loop import train
 from plmjax.train.reporting import read_records
 from plmjax.train.sharding import path_string

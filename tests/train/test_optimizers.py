@@ -13,9 +13,9 @@ from plmjax.modules.t5 import T5Config
 from plmjax.modules.xlnet import XLNetConfig
 from plmjax.train.adafactor import adafactor
 from plmjax.train.config import OptimizerConfig
-from plmjax.train.matrices import decays, is_stacked, matrix_axes
 from plmjax.train.optimizers import decay_mask, make_optimizer
 from plmjax.train.sharding import path_string
+from plmjax.train.weight_decay_mask import decays, is_stacked, matrix_axes
 
 LAYERS = 3
 

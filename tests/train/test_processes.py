@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from plmjax.train.checkpoints import latest, load_params
+from plmjax.checkpoints.checkpointer import latest, load_params
 from plmjax.train.loop import train
 from plmjax.train.reporting import read_records
 from plmjax.train.sharding import path_string
@@ -21,25 +21,25 @@ STEPS = {"train__steps": 60, "train__eval_every": 30, "checkpoint__every_steps":
 # Kills its own process when half of the files of a save are written: after Orbax, before the manifest.
 DIE_IN_SAVE = """
 import os, signal
-from plmjax.train import checkpoints
-commit = checkpoints.commit
+from plmjax.checkpoints import checkpointer
+commit = checkpointer.commit
 def die_at(target, manifest):
     if manifest["step"] == %d:
         os.kill(os.getpid(), signal.SIGKILL)
     commit(target, manifest)
-checkpoints.commit = die_at
+checkpointer.commit = die_at
 """
 
 # Kills its own process while Orbax writes: its temporary folder is there, and perhaps some of its files.
 DIE_IN_ORBAX = """
 import os, signal
-from plmjax.train import checkpoints
-finish = checkpoints.Checkpointer._finish
+from plmjax.checkpoints import checkpointer
+finish = checkpointer.Checkpointer._finish
 def die_at(self, target, manifest):
     if manifest["step"] == %d:
         os.kill(os.getpid(), signal.SIGKILL)
     finish(self, target, manifest)
-checkpoints.Checkpointer._finish = die_at
+checkpointer.Checkpointer._finish = die_at
 """
 
 
@@ -133,7 +133,7 @@ def test_two_processes_are_one(tiny_store: Path, tmp_path: Path) -> None:
     assert all("RESULT finished 8" in output for output in outputs), outputs
     lines = [[list(map(int, line.split())) for line in path.read_text().splitlines()] for path in seen]
     by_step = [{step: ids for step, *ids in one} for one in lines]
-    from plmjax.data.store import Store
+    from plmjax.data.store.store import Store
     from plmjax.train.data import TrainingBatches
     from plmjax.train.resolve import resolve
 

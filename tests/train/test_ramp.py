@@ -96,7 +96,7 @@ def test_resuming_within_the_ramp(tiny_store, tmp_path):
     ],
 )
 def test_what_can_not_grow(tiny_store, changes, devices, sentence):
-    from plmjax.data.store import Store
+    from plmjax.data.store.store import Store
 
     with pytest.raises(UserError, match=sentence):
         resolve(tiny_config(tiny_store, **changes), Store.open(tiny_store).vocabulary, devices)

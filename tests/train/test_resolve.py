@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from plmjax.data.store import Store
+from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.bert import BertConfig

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.data.store import Store
+from plmjax.data.store.store import Store
 from plmjax.data.windows import SegmentPair
 from plmjax.modules import build
 from plmjax.modules.bert import BertConfig

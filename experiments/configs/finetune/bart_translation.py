@@ -9,7 +9,7 @@ r"""BART that translates from a language with a tokenizer of its own, in two sta
 | fixed | "fixed BART": the first stage alone | not measured | not measured |
 | mini | small networks: 2 layers, 10 epochs of 32 rows, half in each stage; greedy | not measured | not measured |
 
-The source's tokenizer is a folder or file that plmjax.data.tokenizers.load_tokenizer reads, such as STORE/tokenizer of
+The source's tokenizer is a folder or file that load_tokenizer reads, such as STORE/tokenizer of
 experiments.prepare. 6 layers, 5 beams and a length penalty of 1 are the paper's, the smoothing that of its other tasks
 of writing (Sec. 5.3); it tells neither rate, batch, steps, nor how many of them are of which stage. It adds
 back-translations, without which it found the method prone to over-fit; give them as lines of --task.train.
@@ -19,8 +19,8 @@ from dataclasses import replace
 
 from experiments.configs.common import pick
 from plmjax.finetune.config import FineTune, TrainConfig
-from plmjax.finetune.updates import NewEncoderFirst
-from plmjax.finetune.writer import WriterConfig
+from plmjax.finetune.generation_config import WriterConfig
+from plmjax.finetune.update_strategies import NewEncoderFirst
 from plmjax.train.config import OptimizerConfig
 
 

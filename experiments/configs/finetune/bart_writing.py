@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from experiments.configs.common import pick
 from plmjax.finetune.config import FineTune, TrainConfig
-from plmjax.finetune.writer import WriterConfig
+from plmjax.finetune.generation_config import WriterConfig
 from plmjax.train.config import OptimizerConfig
 
 ADAM = OptimizerConfig(learning_rate=3e-5, weight_decay=0.01, clip_norm=0.1)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import BERT_ADAM, in_windows
 from plmjax.finetune.config import FineTune, TrainConfig
-from plmjax.finetune.updates import LayerDecay
+from plmjax.finetune.update_strategies import LayerDecay
 
 
 def sized(size: str, learning_rate: float, decay: float) -> FineTune:

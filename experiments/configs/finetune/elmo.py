@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from experiments.configs.common import pick
 from plmjax.finetune.config import FeaturesConfig, FineTune, TrainConfig
-from plmjax.finetune.updates import HeadsAlone
+from plmjax.finetune.update_strategies import HeadsAlone
 from plmjax.train.config import OptimizerConfig
 
 

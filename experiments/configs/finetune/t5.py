@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from experiments.configs.common import pick
 from plmjax.finetune.config import FineTune, TrainConfig
-from plmjax.finetune.writer import WriterConfig
+from plmjax.finetune.generation_config import WriterConfig
 from plmjax.train.config import OptimizerConfig
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from experiments.configs.common import pick
 from plmjax.finetune.config import FineTune, TrainConfig
-from plmjax.finetune.updates import Adapters, AllParameters, GradualUnfreezing
+from plmjax.finetune.update_strategies import Adapters, AllParameters, GradualUnfreezing
 from plmjax.train.config import OptimizerConfig
 
 WIDTHS = (32, 128, 512, 2048)

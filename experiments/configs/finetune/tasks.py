@@ -8,9 +8,9 @@ r"""Tasks by name, for `experiments.finetune --task=NAME`; each of their fields 
 A file of your own with a `get_config` like this one's serves as well: --task=my_tasks.py:NAME.
 """
 
-from plmjax.tasks.catalogue import named
+from plmjax.tasks.registry import named
 
 
 def get_config(name: str = "classification"):
-    """The task of a name in plmjax/tasks/catalogue.py."""
+    """The task of a name in plmjax/tasks/registry.py."""
     return named(name)

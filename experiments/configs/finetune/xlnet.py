@@ -21,7 +21,7 @@ from dataclasses import replace
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import BERT_ADAM
 from plmjax.finetune.config import FineTune, TrainConfig
-from plmjax.finetune.updates import LayerDecay
+from plmjax.finetune.update_strategies import LayerDecay
 
 
 def recipe(name: str, length: int, learning_rate: float, steps: int, warmup: int, batch_size: int = 32) -> FineTune:

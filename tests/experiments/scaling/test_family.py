@@ -7,7 +7,7 @@ import pytest
 
 from experiments.configs.scaling import get_config
 from experiments.scaling.family import Family, check, cost, members
-from plmjax.data.store import Store
+from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from tests.train.kit import make_store, tiny_config
 

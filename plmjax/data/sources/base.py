@@ -1,0 +1,106 @@
+"""What every source of text is: documents of paragraphs, in an order that is always the same."""
+
+import glob
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from plmjax.data.sources.phrases import Ranges
+from plmjax.errors import UserError
+
+BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
+
+
+class Document(NamedTuple):
+    """One document: an id that is unique in its source, and its paragraphs, none of them blank.
+
+    `languages` has its language where the source names one; of translations both, and the paragraphs are the sides.
+    `phrases` has the words of a tagger's phrases, see `phrases.parse`; `code` is its control code (CTRL).
+    """
+
+    id: str
+    paragraphs: list[str]
+    languages: tuple[str, ...] = ()
+    phrases: Ranges = ()
+    code: str = ""
+
+
+@dataclass(slots=True)
+class ReadOptions:
+    """How sources are read.
+
+    Attributes:
+        text_field: the field of JSON lines and Parquet columns that holds the text.
+        blank_lines: what a blank line in a .txt file parts: "paragraphs" (a file is a document) or "documents".
+        tfds_data_dir: where TFDS keeps its data; None is TFDS's own choice.
+        pair_columns: the two columns, from 1, of translations in one tab-separated file.
+        phrases_field: the field of JSON lines that holds a tagger's phrases, [[start, end], ...] in characters of the
+            text; empty: none are read.
+        code_field: the field of JSON lines that holds a document's control code, such as its source; empty: none.
+    """
+
+    text_field: str = "text"
+    blank_lines: str = "paragraphs"
+    tfds_data_dir: str | None = None
+    pair_columns: str = "1,2"
+    phrases_field: str = ""
+    code_field: str = ""
+
+
+class Source(ABC):
+    """Documents, in an order that is always the same.
+
+    Attributes:
+        total, done: how much there is to read and how much `documents` has read, in a unit of the source's own.
+        languages: of its text, as its name says; two of translations.
+        skipped: translations that `documents` has left out because a side was empty.
+    """
+
+    total: int = 0
+    done: int = 0
+    languages: tuple[str, ...] = ()
+    skipped: int = 0
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document]:
+        """Reads the documents from the start. Raises UserError for what can't be read."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """What the source is, for the manifest: two sources of one description hold the same text."""
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """The files that a glob matches, sorted; {a,b} alternatives are understood.
+
+    Raises:
+        UserError: none matches.
+    """
+    found = {
+        Path(path)
+        for alternative in alternatives(pattern)
+        for path in glob.glob(str(Path(alternative).expanduser()), recursive=True)
+        if Path(path).is_file()
+    }
+    if not found:
+        hint = f"; {pattern} is a folder, so add /**/*.txt" if Path(pattern).is_dir() else ""
+        raise UserError(f"No files match {pattern!r}{hint}: give a path or a quoted glob that exists.")
+    return sorted(found)
+
+
+def alternatives(pattern: str) -> list[str]:
+    """The patterns that {a,b} groups stand for, innermost first: "x.{a,b}" gives "x.a" and "x.b"."""
+    group = re.search(r"\{([^{}]*)\}", pattern)
+    if not group:
+        return [pattern]
+    head, tail = pattern[: group.start()], pattern[group.end() :]
+    return [full for choice in group[1].split(",") for full in alternatives(head + choice + tail)]
+
+
+def split_paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text, parted by blank lines, without blanks around them."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
+    return [part for part in (part.strip() for part in BLANK_LINE.split(text)) if part]

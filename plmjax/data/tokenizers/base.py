@@ -1,0 +1,168 @@
+"""One interface for all tokenizers: text to ids and back, and a Vocabulary that says what the ids are."""
+
+import hashlib
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from plmjax.data.tokenizers.characters import SENTENCE_BEGIN, SENTENCE_END, spell
+from plmjax.data.tokenizers.vocabulary import Vocabulary
+from plmjax.errors import UserError
+
+METADATA_FILE = "plmjax_tokenizer.json"
+
+
+class Pieces(NamedTuple):
+    """The tokens of a text, and the characters of it that each stands for.
+
+    Token i stands for text[starts[i] : ends[i]], which may begin with the blanks before it. A character that is spelled
+    by several tokens belongs to one of them (a tokenizer may say: to each), and the others may stand for nothing.
+    """
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+
+
+class Tokenizer(ABC):
+    """Text to ids and back.
+
+    Attributes:
+        kind: "sentencepiece", "huggingface", "fairseq", "marian" or "words": the library that does the work, whose ids
+            they are, or a lexicon.
+        vocabulary: the ids and their kinds.
+        special_names: the printed name of each special id, sentinels included.
+    """
+
+    kind: ClassVar[str]
+    vocabulary: Vocabulary
+    special_names: dict[int, str]
+
+    @abstractmethod
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+        """The ids of each text, without added special tokens; names of special tokens in a text are plain text.
+
+        `threads`: at most so many threads where the library lets us choose; None leaves it to the library.
+        """
+
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """As `encode_batch`, with the characters of each token. What normalisation changes keeps its place in the text.
+
+        Raises:
+            UserError: the tokenizer can't tell.
+        """
+        raise UserError(f"A tokenizer of kind {self.kind!r} can't tell where in a text its tokens stand: use another.")
+
+    @abstractmethod
+    def piece(self, token: int) -> str:
+        """The piece of vocabulary behind one id, as the tokenizer's files spell it."""
+
+    @abstractmethod
+    def _decode_ordinary(self, ids: list[int]) -> str:
+        """The text of ids none of which is special."""
+
+    @abstractmethod
+    def _files(self) -> dict[str, bytes]:
+        """The files that make the tokenizer, for `save` and the fingerprint."""
+
+    @abstractmethod
+    def _metadata(self) -> dict[str, object]:
+        """What the files do not say: the roles of special tokens, the number of sentinels."""
+
+    def encode(self, text: str, special: bool = False) -> list[int]:
+        """The ids of a text, without added special tokens.
+
+        With `special`, names of special tokens in the text ("[MASK]", "<extra_id_0>") become their ids, and the blanks
+        before such a name belong to it, as in RoBERTa.
+        """
+        if not special:
+            return self.encode_batch([text])[0]
+        ids: list[int] = []
+        for part in self._special_pattern.split(text):
+            if part in self._special_ids:
+                ids.append(self._special_ids[part])
+            elif part.strip():
+                ids.extend(self.encode_batch([part])[0])
+        return ids
+
+    def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode_batch`, of texts to be written; Marian cuts those otherwise."""
+        return self.encode_batch(texts)
+
+    def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
+        """The text of ids. Special ids are left out, or with skip_special=False printed by name; no id raises."""
+        runs: list[list[int]] = [[]]
+        names: list[str] = []
+        for token in map(int, ids):
+            if 0 <= token < self.vocabulary.size and not self.vocabulary.is_special[token]:
+                runs[-1].append(token)
+            elif not skip_special:
+                names.append(self.special_names.get(token, f"<id_{token}>"))
+                runs.append([])
+        texts = [self._decode_ordinary(run) if run else "" for run in runs]
+        if not names:
+            return texts[0]
+        parts = [texts[0].strip()]
+        for name, text in zip(names, texts[1:], strict=True):
+            parts += [name, text.strip()]
+        return " ".join(part for part in parts if part)
+
+    def spell(self, length: int) -> np.ndarray:
+        """int16 [size, length]: the characters of each id's piece, see `characters`; bos and eos by their marks."""
+        return _spelled(self, length)
+
+    @property
+    def name(self) -> str:
+        """A short description: the kind and the number of ids."""
+        return f"{self.kind}-{self.vocabulary.size}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokenizer's files and metadata: equal exactly when two tokenizers are the same."""
+        digest = hashlib.sha256(json.dumps([self.kind, self._metadata()], sort_keys=True).encode())
+        for name, content in sorted(self._files().items()):
+            digest.update(f"\n{name} {len(content)}\n".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+    @cached_property
+    def sentence_prefix(self) -> str:
+        """What goes before a sentence that follows another in running text.
+
+        " " where the blank is part of the next token (byte-level BPE), "" where the tokenizer itself parts two texts
+        that are encoded one by one.
+        """
+        ids = self.encode("a")
+        return "" if re.search(r"\s", self.decode(ids + ids).strip()) else " "
+
+    def save(self, directory: str | Path) -> None:
+        """Writes the files that `load_tokenizer(directory)` reads back into an equal tokenizer."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in self._files().items():
+            (directory / name).write_bytes(content)
+        metadata = {"kind": self.kind, "fingerprint": self.fingerprint, **self._metadata()}
+        (directory / METADATA_FILE).write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n")
+
+    @cached_property
+    def _special_ids(self) -> dict[str, int]:
+        return {name: token for token, name in self.special_names.items()}
+
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str]:
+        names = sorted(self._special_ids, key=len, reverse=True)
+        alternatives = "|".join(re.escape(name) for name in names) or r"(?!)"
+        return re.compile(rf"\s*({alternatives})")
+
+
+@lru_cache(maxsize=4)
+def _spelled(tokenizer: Tokenizer, length: int) -> np.ndarray:
+    vocabulary = tokenizer.vocabulary
+    marks = {vocabulary.bos: SENTENCE_BEGIN, vocabulary.eos: SENTENCE_END}
+    return spell(map(tokenizer.piece, range(vocabulary.size)), length, marks)

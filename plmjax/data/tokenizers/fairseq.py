@@ -1,0 +1,144 @@
+"""SentencePiece under fairseq's ids: XLM-RoBERTa's, mBART's and mBART-50's `sentencepiece.bpe.model`.
+
+fairseq puts <s>, <pad>, </s> and <unk> first, then the model's pieces, then a token for each language, then <mask>.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as protos
+
+from plmjax.data.tokenizers.base import Pieces, Tokenizer
+from plmjax.data.tokenizers.sentencepiece import located
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
+from plmjax.errors import UserError
+
+MODEL_FILE = "sentencepiece.bpe.model"
+FIRST = ("<s>", "<pad>", "</s>", "<unk>")
+OWN_FIRST = ("<unk>", "<s>", "</s>")  # of the model itself
+MASK = "<mask>"
+NORMAL, UNKNOWN, CONTROL = 1, 2, 3  # ModelProto.SentencePiece.Type
+
+# Liu et al. 2020, Table 1, in the order of the released vocabulary; and the languages that Tang et al. 2020 added.
+CC25 = (
+    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN", "it_IT", "ja_XX",
+    "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN",
+    "zh_CN",
+)  # fmt: skip
+ML50 = (
+    *CC25,
+    "af_ZA", "az_AZ", "bn_IN", "fa_IR", "he_IL", "hr_HR", "id_ID", "ka_GE", "km_KH", "mk_MK", "ml_IN", "mn_MN",
+    "mr_IN", "pl_PL", "ps_AF", "pt_XX", "sv_SE", "sw_KE", "ta_IN", "te_IN", "th_TH", "tl_XX", "uk_UA", "ur_PK",
+    "xh_ZA", "gl_ES", "sl_SI",
+)  # fmt: skip
+LANGUAGES_OF = {"XLMRobertaTokenizer": (), "MBartTokenizer": CC25, "MBart50Tokenizer": ML50}
+CLASS_OF_MODEL = {"xlm-roberta": "XLMRobertaTokenizer", "mbart": "MBartTokenizer"}
+
+
+class FairseqTokenizer(Tokenizer):
+    """A SentencePiece model whose piece i has the id i + 1; `languages` have the ids behind the last piece's."""
+
+    kind = "fairseq"
+
+    def __init__(self, model: bytes, languages: Sequence[str] = ()):
+        self._model = model
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.languages = tuple(languages)
+        own = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
+        self._pieces = [*FIRST, *own[len(OWN_FIRST) :], *self.languages, MASK]
+        size = len(self._pieces)
+        roles = {"bos": 0, "pad": 1, "eos": 2, "unk": 3, "mask": size - 1}
+        codes = range(size - 1 - len(self.languages), size - 1)
+        starts = [piece.startswith("▁") for piece in self._pieces]
+        self.vocabulary = make_vocabulary(size, roles, (), codes, starts)
+        self.special_names = {i: self._pieces[i] for i in {*roles.values(), *codes}}
+
+    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+        rows = self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
+        return [_shifted(row) for row in rows]
+
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        found = [located(self._processor.encode(text, return_type="proto"), text) for text in texts]
+        return [pieces._replace(ids=_shifted(pieces.ids)) for pieces in found]
+
+    def piece(self, token: int) -> str:
+        return self._pieces[token]
+
+    def shifted_model(self) -> bytes:
+        """A model of the same pieces whose own ids are fairseq's, for libraries that count from the first piece."""
+        proto = protos.ModelProto.FromString(self._model)  # type: ignore[attr-defined]
+        pieces = list(proto.pieces[len(OWN_FIRST) :])
+        del proto.pieces[:]
+        for name in FIRST:
+            proto.pieces.add(piece=name, score=0.0, type=UNKNOWN if name == "<unk>" else CONTROL)
+        proto.pieces.extend(pieces)
+        for name in (*self.languages, MASK):
+            proto.pieces.add(piece=name, score=0.0, type=CONTROL)
+        proto.trainer_spec.unk_id = FIRST.index("<unk>")
+        return proto.SerializeToString()
+
+    def _decode_ordinary(self, ids: list[int]) -> str:
+        return self._processor.decode([token - 1 for token in ids])
+
+    def _files(self) -> dict[str, bytes]:
+        return {MODEL_FILE: self._model}
+
+    def _metadata(self) -> dict[str, object]:
+        return {"languages": list(self.languages)}
+
+
+def _shifted(ids: Sequence[int]) -> list[int]:
+    """fairseq's ids of the model's own."""
+    return [token + 1 if token else FIRST.index("<unk>") for token in ids]
+
+
+def load(file: Path) -> FairseqTokenizer:
+    """Loads a published model; its languages are those of the class that the files beside it name.
+
+    Raises:
+        UserError: it is no such model, or nothing beside it says which of the three it is.
+    """
+    return _read(file, LANGUAGES_OF[_class_beside(file)])
+
+
+def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FairseqTokenizer:
+    """Loads what `FairseqTokenizer.save` wrote."""
+    file = directory / MODEL_FILE
+    if not file.is_file():
+        raise UserError(f"The tokenizer in {directory} is damaged: {MODEL_FILE} is missing.")
+    return _read(file, metadata["languages"])
+
+
+def _read(file: Path, languages: Sequence[str]) -> FairseqTokenizer:
+    model = file.read_bytes()
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except Exception as error:  # the binding raises several types, none of them documented
+        raise UserError(f"{file} is not a SentencePiece model ({error}).") from error
+    first = tuple(processor.id_to_piece(i) for i in range(min(len(OWN_FIRST), processor.get_piece_size())))
+    if first != OWN_FIRST:
+        raise UserError(
+            f"{file} begins with the pieces {', '.join(first)}, where fairseq's models have {', '.join(OWN_FIRST)}: "
+            "name it spiece.model if its ids are its own."
+        )
+    return FairseqTokenizer(model, languages)
+
+
+def _class_beside(file: Path) -> str:
+    for name in ("tokenizer_config.json", "config.json"):
+        beside = file.parent / name
+        if not beside.is_file():
+            continue
+        content = json.loads(beside.read_text(encoding="utf-8"))
+        stated = (
+            content.get("tokenizer_class") or CLASS_OF_MODEL.get(content.get("model_type", "")) or ""
+        ).removesuffix("Fast")
+        if stated in LANGUAGES_OF:
+            return stated
+    raise UserError(
+        f"{file} has fairseq's ids, and nothing beside it says whose: put the tokenizer_config.json of the model there "
+        f"(tokenizer_class {', '.join(LANGUAGES_OF)}), or its tokenizer.json."
+    )

@@ -1,0 +1,87 @@
+"""What all windows share: the interface, the field names, and how parts are put into a window."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from plmjax.data.store.split import Split
+from plmjax.data.tokenizers.vocabulary import Vocabulary
+from plmjax.errors import UserError
+
+Window = dict[str, np.ndarray]
+
+STREAM_FIELDS = frozenset({"tokens", "positions", "segments"})
+SENTENCE_FIELDS = STREAM_FIELDS | {"token_types"}
+PAIR_FIELDS = SENTENCE_FIELDS | {"sentence_label"}
+
+
+class Windows(ABC):
+    """A random-access sequence of windows. Items are pure functions of the index, and safe to take in threads.
+
+    Attributes: length, the tokens of a window; padding, the id in unused places; consecutive, whether a window goes on
+    where the one before stops, and each row of the batches is to read them so; both_ways, whether half of the rows then
+    reads them from the end.
+    """
+
+    length: int
+    padding: int
+    consecutive: bool = False
+    both_ways: bool = False
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Window: ...
+
+    def batch(self, indices: np.ndarray) -> Window:
+        """The windows at `indices`, stacked along a leading axis."""
+        items = [self[int(index)] for index in indices]
+        return {name: np.stack([item[name] for item in items]) for name in items[0]}
+
+
+def index_in(index: int, count: int) -> int:
+    """`index`, checked to lie in [0, count)."""
+    if not 0 <= index < count:
+        raise IndexError(f"window {index} of {count}")
+    return index
+
+
+def too_small(split: Split, length: int, has: str) -> UserError:
+    """The error for a split that gives no window."""
+    return UserError(
+        f"The {split.name} split is too small for one window of {length} tokens: it has {has}; "
+        "give more text or a shorter length."
+    )
+
+
+def frame(parts: list[np.ndarray], types: list[int], length: int, padding: int) -> Window:
+    """Puts `parts` one after the other into a window of `length`; `types` is the token type of each part."""
+    tokens_L = np.full(length, padding, np.int32)
+    token_types_L = np.zeros(length, np.int32)
+    segments_L = np.zeros(length, np.int32)
+    end = 0
+    for part, token_type in zip(parts, types, strict=True):
+        start, end = end, end + len(part)
+        tokens_L[start:end] = part
+        token_types_L[start:end] = token_type
+    segments_L[:end] = 1
+    return {
+        "tokens": tokens_L,
+        "token_types": token_types_L,
+        "positions": np.arange(length, dtype=np.int32),
+        "segments": segments_L,
+    }
+
+
+def framing_ids(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """[cls] and [sep] as int32 [1] arrays; bos and eos stand in for them in vocabularies with RoBERTa's names.
+
+    Raises:
+        UserError: the vocabulary has neither.
+    """
+    if vocabulary.opening is None:
+        vocabulary.require("cls")
+    if vocabulary.closing is None:
+        vocabulary.require("sep")
+    return np.array([vocabulary.opening], np.int32), np.array([vocabulary.closing], np.int32)

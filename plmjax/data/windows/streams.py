@@ -1,0 +1,45 @@
+"""Chunks of the token stream that are read one after the other, so that a network may remember what it has read."""
+
+from dataclasses import dataclass
+
+from plmjax.data.store.split import Split
+from plmjax.data.tokenizers.vocabulary import Vocabulary
+from plmjax.data.windows.base import STREAM_FIELDS
+from plmjax.data.windows.chunks import Chunks, ChunkWindows
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class Streams:
+    """As `Chunks`, in order: row b of the batches reads the b-th of as many equal stretches of text as there are rows.
+
+    The loader says in `continues` (0 or 1) whether a row goes on where the batch before stopped. Text that is left over
+    after the last whole stretch is not read.
+
+    Attributes:
+        separator: put the vocabulary's eos after each document.
+        overlap: tokens that a chunk shares with the next; 1 for windows of length + 1 whose first token is only read.
+        both_ways: the second half of the rows reads the stretches of the first from their end, chunk by chunk; the
+            loader says so in `backward` (0 or 1), and it is for the objective to turn the chunks (XLNet's bi_data).
+    """
+
+    separator: bool = True
+    overlap: int = 1
+    both_ways: bool = False
+
+    @property
+    def gives(self) -> frozenset[str]:
+        return STREAM_FIELDS | {"continues"} | ({"backward"} if self.both_ways else set())
+
+    def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "StreamWindows":
+        """As Chunks'."""
+        chunks = Chunks(self.separator, overlap=self.overlap)
+        chunks.build(split, vocabulary, length, seed)  # checks
+        windows = StreamWindows(chunks, split, vocabulary, length)
+        windows.both_ways = self.both_ways
+        return windows
+
+
+class StreamWindows(ChunkWindows):
+    """Chunks for a loader that keeps their order."""
+
+    consecutive = True

@@ -1,0 +1,88 @@
+"""How a kind of network reads rows of tokens: the states that heads are put on, and losses of its own beside.
+
+Legend: B batch, L length, D model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.data.templates import Frame
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.errors import UserError
+from plmjax.interop import Pretrained
+from plmjax.losses.weighted import Weighted
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The base of every reader.
+
+    Attributes:
+        config: the network's.
+        tokenizer: the checkpoint's.
+        frame: special tokens around the texts.
+    """
+
+    config: Any
+    tokenizer: Tokenizer
+    frame: Frame
+
+    both_orders: ClassVar[bool] = False  # whether two texts whose order means nothing are read both ways
+    every_token: ClassVar[bool] = True  # whether each token's state has seen the whole row
+
+    @property
+    def new_names(self) -> tuple[str, ...]:
+        """What the rows mean that the token table gets beyond the checkpoint's."""
+        return ()
+
+    @property
+    def new_tokens(self) -> int:
+        """How many they are."""
+        return len(self.new_names)
+
+    def beside(self) -> Any:
+        """Arrays that the rows so far are read by, for a program that is to read more rows than it was traced with."""
+        return ()
+
+    def reading_by(self, beside: Any) -> Reader:
+        """This reader, which reads by what `beside` gave."""
+        return self
+
+    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        """[B, L, D]."""
+        raise NotImplementedError
+
+    def tag_states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        """The states that tags are read at [B, L, D]; the same but for networks that read them elsewhere."""
+        return self.states(network, tokens_BL, types_BL, segments_BL)
+
+    def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        """What a text's class is read from, as sequences of one, which every class head reads: [B, 1, D]."""
+        return jnp.take_along_axis(x_BLD, index_B[:, None, None], axis=1)
+
+    def encode_words(self, words: Sequence[str]) -> list[list[int]]:
+        """The pieces of each of a text's words, which begin with what goes before a word in running text."""
+        return self.tokenizer.encode_batch(words)
+
+    def losses(
+        self, network: Any, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
+    ) -> dict[str, Weighted]:
+        """Losses beside the task's."""
+        return {}
+
+    def coefficients(self) -> dict[str, float]:
+        """Their factors."""
+        return {}
+
+
+def tokenizer_of(pretrained: Pretrained) -> Tokenizer:
+    """The checkpoint's tokenizer; UserError where it has none."""
+    if pretrained.tokenizer is None:
+        raise UserError("The checkpoint has no tokenizer: put its files beside it.")
+    return pretrained.tokenizer

@@ -1,0 +1,47 @@
+"""BERT and its like, and XLNet, whose content stream reads as an encoder.
+
+Legend: B batch, L length, D model width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from plmjax.data.templates import encoder_frame, two_stream_frame
+from plmjax.errors import UserError
+from plmjax.finetune.backbones.base import Reader, tokenizer_of
+from plmjax.interop import Pretrained
+
+
+@dataclass(frozen=True)
+class EncoderReader(Reader):
+    """Token types as the frame has them; in a network that has a table of languages, all of one language."""
+
+    language: int = 0
+
+    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        types: jax.Array | None = None if self.frame.types == "none" else types_BL
+        if getattr(self.config, "num_languages", 0):
+            types = jnp.full_like(tokens_BL, self.language)
+        return network.encode(tokens_BL, types, None, segments_BL)
+
+
+def encoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+    """Of BERT and its like; UserError for a language that the network does not have."""
+    config, tokenizer = pretrained.config, tokenizer_of(pretrained)
+    languages = getattr(config, "num_languages", 0)
+    if languages and not 0 <= recipe.language < languages:
+        raise UserError(
+            f"language is {recipe.language}, and the network has {languages}: give one from 0 to {languages - 1}."
+        )
+    return EncoderReader(config, tokenizer, encoder_frame(config, tokenizer.vocabulary), recipe.language)
+
+
+def two_stream_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+    """Of XLNet."""
+    tokenizer = tokenizer_of(pretrained)
+    return EncoderReader(pretrained.config, tokenizer, two_stream_frame(tokenizer.vocabulary))

@@ -1,0 +1,154 @@
+"""A way: how a network does a kind of task. To train/step.py it is an objective without noise.
+
+Legend: B batch, L length, R rows of an example, D model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from plmjax.errors import UserError
+from plmjax.finetune.backbones.base import Reader
+from plmjax.finetune.features import Feature
+from plmjax.losses.weighted import Weighted
+from plmjax.tasks.supervised import Example, Split
+
+Outputs = dict[str, jax.Array]
+Row = Mapping[str, np.ndarray]
+Found = tuple[dict[str, Weighted], dict[str, Weighted], Outputs]
+"""(losses, metrics, outputs), each by name; outputs have the batch's rows as their first axis."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a row may be.
+
+    Attributes:
+        length: tokens at most; None where nothing limits them.
+        cut: whether longer texts are cut; else they are refused.
+    """
+
+    length: int | None
+    cut: bool
+
+
+class Way:
+    """The base of every way.
+
+    Args:
+        task: of plmjax.tasks.
+        reader: of the network.
+        limits: of a row's length.
+        recipe: the FineTune, for settings that only one way reads.
+    """
+
+    static: ClassVar[bool] = True  # there is no noise
+    heads: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, task: Any, reader: Reader, limits: Limits, recipe: Any) -> None:
+        self.task, self.reader, self.limits, self.recipe = task, reader, limits, recipe
+        self.cut_rows = 0  # how many rows were cut to fit
+
+    def prepare(self, splits: Split) -> None:
+        """Sees all examples before any becomes a row, and fills in what the recipe leaves to them."""
+
+    @property
+    def padding(self) -> dict[str, int]:
+        """What sequences are filled up with, by field."""
+        return {"tokens": self.reader.tokenizer.vocabulary.padding}
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers that the network's head gives."""
+        return self.task.num_outputs
+
+    def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
+        """The rows of examples, those of one example one after the other; `learn`: to train on."""
+        raise NotImplementedError
+
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
+        """Losses, metrics and outputs of a batch on a `Bound` network."""
+        raise NotImplementedError
+
+    def predictions(
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+    ) -> list[Any]:
+        """A prediction, of the task's kind, of each example from the outputs of each feature."""
+        raise NotImplementedError
+
+    def measure(self, loss: float, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+        """The loss and the task's metrics of labelled examples."""
+        return {"loss": loss} | self.task.measure(examples, predictions)
+
+    def readable(self, example: Example, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
+        """A prediction as JSON; `rows` are the outputs that it was made of."""
+        return self.task.readable(prediction)
+
+    @property
+    def description(self) -> str:
+        """What it does, in a few words."""
+        return f"{self.task.kind}, {self.num_outputs} output(s)"
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Fields of a config.json that say how the fine-tuned network is to be used."""
+        labels = getattr(self.task, "labels", ())
+        if not labels:
+            return {}
+        return {
+            "id2label": {str(number): name for number, name in enumerate(labels)},
+            "label2id": {name: number for number, name in enumerate(labels)},
+        }
+
+    def generation(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """The checkpoint's settings of generation after the fine-tuning."""
+        return dict(before)
+
+    def corrupt(self, key: jax.Array, example: dict[str, jax.Array], vocabulary: Any) -> dict[str, jax.Array]:
+        """No noise."""
+        return example
+
+    def losses(self, network: Any, batch: dict[str, jax.Array], vocabulary: Any, train: bool) -> Any:
+        """As an objective's; what the recipe does not move gets no gradient."""
+        held = network.with_params(self.recipe.updates.held(network.params))
+        return self.forward(held, batch, train)[:2]
+
+    def coefficients(self) -> dict[str, float]:
+        """As an objective's."""
+        return self.reader.coefficients()
+
+    def fitted(self, example: Example, texts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Texts that fit into a row beside the special tokens, the longer one cut first (BERT's released code).
+
+        Raises:
+            UserError: they do not fit, and are not to be cut.
+        """
+        fitted = [list(text) for text in texts]
+        added = self.reader.frame.added(len(texts))
+        total = sum(map(len, fitted)) + added
+        if self.limits.length is None or total <= self.limits.length:
+            return fitted
+        if not self.limits.cut:
+            raise too_long(example, total, self.limits.length)
+        self.cut_rows += 1
+        while sum(map(len, fitted)) + added > self.limits.length:
+            max(reversed(fitted), key=len).pop()  # of two as long ones the second
+        return fitted
+
+
+def too_long(example: Example, tokens: int, length: int) -> UserError:
+    """An example has more tokens than a row may have."""
+    return UserError(
+        f"{example.place} has {tokens} tokens with the special ones, and a row has {length}: shorten it, raise "
+        "--config.length as far as the network has positions, or cut what is too long with --config.cut=True."
+    )
+
+
+def arrays_of(framed: Any) -> dict[str, np.ndarray]:
+    """The sequences of a row."""
+    return {"tokens": framed.tokens, "token_types": framed.types, "segments": np.ones_like(framed.tokens)}

@@ -1,0 +1,239 @@
+"""Which parameters fine-tuning moves, when, and how far.
+
+A subclass of Updates says which parameters move at all (`moves`) and wraps the optimizer (`around`); it may ask for a
+change of the network (`changes`). Parameters are told apart by their paths; those outside the trunk are the heads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from plmjax.errors import UserError
+from plmjax.train.initialize import ADAPTER
+from plmjax.train.sharding import path_string
+from plmjax.train.state import parameter_count
+from plmjax.train.weight_decay_mask import is_stacked
+
+EMBEDDINGS = re.compile(r"(^|/)([a-z]+_)?embeddings/")
+TRUNK = re.compile(r"(^|/)(encoder|decoder)/")
+NEW_ENCODER = re.compile(r"^source_(embeddings|encoder)/")
+POSITIONS = re.compile(r"^(encoder|decoder)_embeddings/positions/")
+FIRST_PROJECTIONS = re.compile(r"^encoder/layers/attention/(query|key|value)/")
+NORM = re.compile(r"(^|/)([a-z]+_)?norm/")
+
+
+@dataclass(slots=True)
+class Updates:
+    """The base: every parameter moves, at the optimizer's rate."""
+
+    def changes(self, network: Any) -> dict[str, Any]:
+        """Fields of the network's config that are to be another; UserError where it lacks one."""
+        return {}
+
+    def moves(self, path: str) -> bool:
+        """Whether the parameter of this path is ever moved."""
+        return True
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """The transformation of a run of so many steps, from gradients to the direction of each parameter.
+
+        Args:
+            optimizer: of train/optimizers.py.
+            network: the config of what is trained.
+            steps: of the run.
+        """
+        return optimizer
+
+    def held(self, params: Any) -> Any:
+        """The parameters, without a gradient of those that never move."""
+        return by_path(lambda path, leaf: leaf if self.moves(path) else jax.lax.stop_gradient(leaf), params)
+
+    def moved(self, params: Any) -> int:
+        """Numbers that move, in a tree of arrays or shapes."""
+        return parameter_count(by_path(lambda path, leaf: leaf if self.moves(path) else None, params))
+
+
+@dataclass(slots=True)
+class AllParameters(Updates):
+    """As it says."""
+
+
+@dataclass(slots=True)
+class HeadsAlone(Updates):
+    """The trunk stays, and what is above it moves: features (ELMo). The optimizer keeps nothing of what stays."""
+
+    def moves(self, path: str) -> bool:
+        return not (TRUNK.search(path) or EMBEDDINGS.search(path))
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
+        return only_moving(optimizer, self)
+
+
+@dataclass(slots=True)
+class LayerDecay(Updates):
+    """Lower layers move less: the rate is multiplied by `rate` once for each layer above (ELECTRA, App. B; XLNet).
+
+    The heads have the whole rate, the last layer rate^1, the first rate^N and the embeddings rate^(N + 1), as in
+    ELECTRA's released code, whose decoupled weight decay is scaled with it.
+
+    Attributes:
+        rate: ELECTRA base and small 0.8, large 0.9; XLNet large 0.75 on SQuAD.
+    """
+
+    rate: float = 0.8
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """Scales by depth; UserError for a rate outside (0, 1] or layers that share their parameters."""
+        if not 0.0 < self.rate <= 1.0:
+            raise UserError(f"updates.rate is {self.rate}: it must be above 0 and at most 1.")
+        if hasattr(network, "sharing") and network.sharing != "none":
+            raise UserError(
+                "The layers share their parameters, so that they have no rates of their own: use AllParameters."
+            )
+        layers = network.num_layers
+
+        def scale(name: str, direction: jax.Array) -> jax.Array:
+            if is_stacked(name):
+                depth = len(direction)
+                return direction * along_layers(self.rate ** (depth - jnp.arange(depth, dtype=jnp.float32)), direction)
+            if EMBEDDINGS.search(name):
+                return direction * self.rate ** (layers + 1)
+            # What all layers read (a table of relative positions) is of the first's depth, a last norm of the last's.
+            if TRUNK.search(name):
+                return direction * (self.rate if "norm" in name and "relative" not in name else self.rate**layers)
+            return direction
+
+        def update(directions: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+            return by_path(scale, directions), state
+
+        return optax.chain(optimizer, optax.GradientTransformation(lambda params: optax.EmptyState(), update))
+
+
+@dataclass(slots=True)
+class Adapters(Updates):
+    """Small layers after each feed-forward layer move, and with them the norms and the fresh heads; all else stays.
+
+    Houlsby et al. 2019; Raffel et al. 2020, Sec. 3.5.1, where the token head is the token table, and stays too. The
+    optimizer keeps nothing of what stays.
+
+    Attributes:
+        width: of the adapters, the papers' d.
+    """
+
+    width: int = 32
+
+    def changes(self, network: Any) -> dict[str, Any]:
+        if self.width < 1:
+            raise UserError(f"updates.width is {self.width}: it must be at least 1.")
+        if not hasattr(network, "adapter_width"):
+            raise UserError(f"A {type(network).__name__} has no place for adapters: use AllParameters.")
+        return {"adapter_width": self.width}
+
+    def moves(self, path: str) -> bool:
+        if TRUNK.search(path) or EMBEDDINGS.search(path):
+            return bool(ADAPTER.search(path) or NORM.search(path))
+        return not path.startswith("token_head/")
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
+        return only_moving(optimizer, self)
+
+
+@dataclass(slots=True)
+class GradualUnfreezing(Updates):
+    """The top layer moves from the first step on, and of a stack of N one more from each N-th of the steps on.
+
+    Raffel et al. 2020, Sec. 3.5.1, after Howard & Ruder 2018: encoder and decoder side by side, the embeddings and the
+    heads always. What all layers read (a table of relative positions) is of the first's depth, a last norm of the
+    last's. The optimizer sees the gradients of what does not move yet, so that its moments are there when it does.
+    """
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """Holds layers still; UserError for layers that share their parameters."""
+        if hasattr(network, "sharing") and network.sharing != "none":
+            raise UserError("The layers share their parameters, so that they can't be freed one by one.")
+
+        def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:
+            def free(name: str, direction: jax.Array) -> jax.Array:
+                if is_stacked(name):
+                    depth = len(direction)
+                    return direction * along_layers(is_free(jnp.arange(depth), depth, step, steps), direction)
+                last = "norm" in name and "relative" not in name
+                if not TRUNK.search(name) or last:
+                    return direction
+                return direction * is_free(0, depth_of(network, name), step, steps)
+
+            return by_path(free, directions), step + 1
+
+        return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
+
+
+@dataclass(slots=True)
+class NewEncoderFirst(Updates):
+    """A new encoder below a BART learns first, then everything (Lewis et al. 2019, Sec. 3.4; modules/bart_translation).
+
+    At first move the new encoder, BART's positions, and of the first layer of its encoder what projects the input of
+    the self-attention to queries, keys and values. The optimizer sees the gradients of what does not move yet.
+
+    Attributes:
+        share: of the steps, before everything moves. The paper says "a small number of iterations" of the rest.
+    """
+
+    share: float = 0.9
+
+    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+        """Holds the rest still; UserError for a share out of range or a network without a new encoder."""
+        if not 0.0 <= self.share <= 1.0:
+            raise UserError(f"updates.share is {self.share}: it must be from 0 to 1.")
+        if not hasattr(network, "source_layers"):
+            raise UserError(
+                f"A {type(network).__name__} has no new encoder to learn first: name the source's tokenizer with "
+                "--config.writer.source_tokenizer=DIR, or use AllParameters."
+            )
+
+        def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:
+            everything = step >= self.share * steps
+
+            def one(name: str, direction: jax.Array) -> jax.Array:
+                if NEW_ENCODER.search(name) or POSITIONS.search(name):
+                    return direction
+                if FIRST_PROJECTIONS.search(name):
+                    return direction * along_layers((jnp.arange(len(direction)) == 0) | everything, direction)
+                return direction * everything
+
+            return by_path(one, directions), step + 1
+
+        return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
+
+
+def only_moving(optimizer: optax.GradientTransformation, rule: Updates) -> optax.GradientTransformation:
+    """The optimizer of what a rule moves."""
+    return optax.masked(optimizer, lambda params: by_path(lambda path, _: rule.moves(path), params))
+
+
+def is_free(layer: Any, depth: int, step: Any, steps: int) -> jax.Array:
+    """Whether layer (from 0) of `depth` moves in the step (from 0) of `steps`."""
+    return step * depth >= (depth - 1 - layer) * steps
+
+
+def depth_of(network: Any, path: str) -> int:
+    """The layers of the stack that a parameter of the trunk is in."""
+    return getattr(network, "num_decoder_layers", network.num_layers) if "decoder/" in path else network.num_layers
+
+
+def along_layers(values: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Values [N], shaped to multiply a leaf [N, ...]."""
+    return values.reshape((-1,) + (1,) * (leaf.ndim - 1))
+
+
+def by_path(function: Callable[[str, Any], Any], tree: Any) -> Any:
+    """`function(path, leaf)` of every leaf."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_string(path), leaf), tree)

@@ -1,0 +1,68 @@
+"""The registry: one line a family of Hugging Face's models. Where several hold one of our configs, the first counts."""
+
+from typing import Any
+
+from plmjax.errors import UserError
+from plmjax.interop import (
+    albert,
+    bart,
+    bert,
+    ctrl,
+    deberta,
+    distilbert,
+    electra,
+    gpt,
+    gpt_neo,
+    native_only,
+    t5,
+    transfo_xl,
+    xlm,
+    xlm_roberta,
+    xlnet,
+)
+from plmjax.interop.family import Family
+from plmjax.modules import build
+
+ALL = (
+    albert.ALBERT,
+    bart.BART,
+    bart.MARIAN,
+    bart.MBART,
+    bert.BERT,
+    bert.ROBERTA,
+    ctrl.CTRL,
+    deberta.DEBERTA,
+    deberta.DEBERTA_V2,
+    distilbert.DISTILBERT,
+    electra.ELECTRA,
+    gpt.GPT1,
+    gpt.GPT2,
+    gpt_neo.GPT_NEO,
+    t5.T5,
+    transfo_xl.TRANSFO_XL,
+    xlm.XLM,
+    xlm_roberta.XLM_ROBERTA,
+    xlnet.XLNET,
+)
+FAMILIES: dict[str, Family] = {family.model_type: family for family in ALL}
+BY_CLASS: dict[str, Family] = {
+    name: family for family in FAMILIES.values() for name in family.forward
+} | native_only.ALL
+
+
+def family_named(model_type: Any, where: Any) -> Family:
+    """The family of a `model_type`; UserError for one that plmjax does not read."""
+    if model_type not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UserError(f"{where} is of model_type {model_type!r}, which plmjax does not read: it reads {known}.")
+    return FAMILIES[model_type]
+
+
+def architecture_of(config: Any) -> str:
+    """The class of `transformers` that holds everything a network of ours has; some have no name there."""
+    for family in (*FAMILIES.values(), native_only.BART_TRANSLATION, native_only.ELMO_TASK):
+        if type(config) in family.ours and (architecture := family.architecture(config)):
+            return architecture
+    if build(config).kind == "decoder":
+        return native_only.CLASS
+    raise UserError(f"No class of transformers holds the network of a {type(config).__name__}.")

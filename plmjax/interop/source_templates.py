@@ -1,0 +1,168 @@
+"""What stands round a text that an encoder-decoder is to rewrite, and what its decoder begins with.
+
+T5: `text </s>`, from padding. Marian: `text </s>`, from padding, `>>de<< text </s>` where it writes several languages.
+BART: `<s> text </s>`, from </s>. mBART: `text </s> en_XX`, from the language that is to be written (Liu et al. 2020,
+Sec. 2.2). mBART-50: `en_XX text </s>`, from </s>, then the language (Tang et al. 2020). A BART under a new encoder
+reads as BART does, in the source's own tokens (Lewis et al. 2019, Sec. 3.4).
+"""
+
+from typing import Any
+
+from plmjax.data.languages import token_names
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.fairseq import ML50
+from plmjax.decode.logits_processors import make_rules
+from plmjax.decode.respond import Request
+from plmjax.decode.text import SourceFrame
+from plmjax.errors import UserError
+from plmjax.interop.generation import settings
+from plmjax.interop.pretrained import Pretrained
+from plmjax.modules.bart_translation import BartTranslationConfig
+
+DELIMITER = "delimiter_token_id"  # the field of a checkpoint's extras
+
+
+def source_frame(pretrained: Pretrained, source: str | None = None, target: str | None = None) -> SourceFrame:
+    """The frame for a checkpoint.
+
+    Args:
+        pretrained: an encoder-decoder with a tokenizer.
+        source, target: the languages of the text and of what is to be written ("en_XX", "en"); mBART needs both, a
+            Marian with several targets the second; others take neither.
+
+    Raises:
+        UserError: a language is missing, unknown or of no use, the tokenizer has no EOS, or the source's is not there.
+    """
+    tokenizer = pretrained.tokenizer
+    if tokenizer is None:
+        raise UserError("The checkpoint has no tokenizer: put its tokenizer's files into the checkpoint's directory.")
+    vocabulary, kind = tokenizer.vocabulary, pretrained.family.model_type
+    vocabulary.require("eos")
+    ending = pretrained.special.get("eos_token_id", vocabulary.eos)
+    start = pretrained.special.get("decoder_start_token_id", vocabulary.padding)
+    first = pretrained.generation.get("forced_bos_token_id")
+    if kind == "mbart":
+        if not source or not target:
+            raise UserError(
+                "An mBART needs the languages of the text and of what it is to write: give --source_language and "
+                f"--target_language, such as {_some(tokenizer)}."
+            )
+        from_id, to_id = language_token(tokenizer, source), language_token(tokenizer, target)
+        if ML50[-1] in tokenizer.special_names.values():
+            return SourceFrame((from_id,), (ending,), start, to_id)
+        return SourceFrame((), (ending, from_id), to_id, None)
+    if source is not None or (target is not None and kind != "marian"):
+        raise UserError(f"{pretrained.architecture} has no tokens of languages: leave out the language.")
+    before = () if target is None else (language_token(tokenizer, target),)
+    if kind == "bart":
+        before = (pretrained.special.get("bos_token_id", vocabulary.opening),)
+    if isinstance(pretrained.config, BartTranslationConfig):
+        reads = source_tokenizer_of(pretrained)
+        return SourceFrame(*marks_of(reads), start, first, ending, reads)
+    return SourceFrame(before, (ending,), start, first)
+
+
+def source_tokenizer_of(pretrained: Pretrained) -> Tokenizer:
+    """That of what a BART under a new encoder reads; UserError where it is not there."""
+    if pretrained.source_tokenizer is None:
+        raise UserError(
+            "The checkpoint has no tokenizer of the texts that it reads: put the folder source_tokenizer of the run "
+            "that taught it beside its checkpoints."
+        )
+    return pretrained.source_tokenizer
+
+
+def marks_of(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What opens a text of a new encoder, if the vocabulary has it, and what ends it.
+
+    Raises:
+        UserError: the vocabulary has nothing that ends a text.
+    """
+    v = tokenizer.vocabulary
+    first, last = (v.cls, v.sep) if v.eos is None else (v.bos, v.eos)
+    if last is None:
+        raise UserError(
+            f"The source's tokenizer, {tokenizer.name}, has no token to end a text with: it needs eos or sep."
+        )
+    return (() if first is None else (first,)), (last,)
+
+
+def delimited_frame(pretrained: Pretrained) -> SourceFrame | None:
+    """The frame of a decoder that was fine-tuned to rewrite texts; None for one that continues them.
+
+    Its checkpoint names the token that stands after the text that it reads and ends the one that it writes.
+    """
+    delimiter = pretrained.extras.get(DELIMITER)
+    return None if delimiter is None else SourceFrame((), (delimiter,), delimiter, end=delimiter)
+
+
+def make_request(
+    pretrained: Pretrained, asked: dict[str, Any], source: str | None = None, target: str | None = None, **fields: Any
+) -> Request:
+    """What is asked for, else the checkpoint's generation_config.json, as a Request of texts.
+
+    Args:
+        pretrained: any.
+        asked: settings under the names of `transformers`; None for no wish.
+        source, target: languages, see `source_frame`.
+        fields: the other fields of a Request.
+
+    Raises:
+        UserError: a number out of its range, or as `source_frame`.
+    """
+    kind, tokenizer = pretrained.module.kind, pretrained.tokenizer
+    generation = pretrained.generation
+    wishes = {name: value for name, value in asked.items() if value is not None}
+    whole = settings(generation, pretrained.special, kind, 0, wishes, usual_new_tokens=Request().max_new_tokens)
+    frame = source_frame(pretrained, source, target) if kind == "encoder_decoder" and tokenizer else None
+    if kind == "decoder":
+        frame = delimited_frame(pretrained)
+    if kind != "encoder_decoder" and (source or target):
+        raise UserError(f"{pretrained.architecture} rewrites no texts: leave out the language.")
+    names = (
+        "min_new_tokens", "forced_eos_token_id", "eos_token_id", "bad_words_ids", "suppress_tokens",
+        "begin_suppress_tokens",
+    )  # fmt: skip
+    given = {name: whole[name] for name in names if name in whole}
+    try:
+        rules = make_rules(**given, forced_bos_token_id=frame.first if frame else None)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    temperature = asked.get("temperature")
+    if temperature is None and whole.get("do_sample"):
+        temperature = whole.get("temperature", 1.0)
+    draws = {"top_k": whole.get("top_k"), "top_p": whole.get("top_p")} if whole.get("do_sample") else {}
+    return Request(
+        max_new_tokens=whole["max_new_tokens"],
+        temperature=temperature,
+        top_k=asked.get("top_k") or draws.get("top_k"),
+        top_p=asked.get("top_p") or draws.get("top_p"),
+        beams=whole.get("num_beams", 1),
+        length_penalty=whole.get("length_penalty", 1.0),
+        early_stopping=whole.get("early_stopping", False),
+        repetition_penalty=whole.get("repetition_penalty", 1.0),
+        no_repeat_ngram=whole.get("no_repeat_ngram_size", 0),
+        more_rules=rules,
+        frame=frame._replace(first=None) if frame else None,  # its rule is among those already
+        **fields,
+    )
+
+
+def language_token(tokenizer: Tokenizer, language: str) -> int:
+    """The id of a language's token, "de_DE", "<de>", "[de]" or ">>de<<", whose name may be given bare.
+
+    Raises:
+        UserError: the tokenizer has no such token.
+    """
+    ids = {name: token for token, name in tokenizer.special_names.items()}
+    for name in token_names(language):
+        if name in ids:
+            return ids[name]
+    raise UserError(f"The tokenizer has no token of the language {language!r}: it has {_some(tokenizer)}.")
+
+
+def _some(tokenizer: Tokenizer) -> str:
+    roles = ("pad", "bos", "eos", "cls", "sep", "mask", "unk")
+    known = {getattr(tokenizer.vocabulary, role) for role in roles} | set(tokenizer.vocabulary.sentinels)
+    names = [name for token, name in sorted(tokenizer.special_names.items()) if token not in known]
+    return ", ".join(names[:60]) or "none"

@@ -1,0 +1,119 @@
+"""A fine-tuned network reads examples: the rows, batches and predictions of plmjax.finetune, without its training.
+
+Legend: B batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from plmjax.data.templates import Frame
+from plmjax.decode.generate_tokens import bucket
+from plmjax.finetune.backbones import Reader, reader_of, writes
+from plmjax.finetune.buckets import sorted_plan
+from plmjax.finetune.features import Feature, make_batch
+from plmjax.finetune.network import limits_of
+from plmjax.finetune.task_models import make_way
+from plmjax.finetune.task_models.seq2seq import WritingWay
+from plmjax.interop import Pretrained
+from plmjax.modules import Bound
+from plmjax.pipelines.task_metadata import cannot, recipe_of, task_of
+from plmjax.tasks.supervised import Example
+
+ROWS = 32  # of a batch at most
+
+
+class Read(NamedTuple):
+    """What was read of an example: its prediction, of the task's kind, and its rows with their outputs."""
+
+    prediction: Any
+    rows: list[tuple[Feature, dict[str, np.ndarray]]]
+
+
+class Reading:
+    """The way of a checkpoint's task, compiled for each shape of batches.
+
+    Args:
+        pretrained: from `plmjax.load`.
+        task: that it was taught.
+    """
+
+    def __init__(self, pretrained: Pretrained, task: Any) -> None:
+        recipe = recipe_of(pretrained)
+        self.task = task
+        self.way = make_way(task, reader_for(pretrained, task, recipe), limits_of(pretrained.config, recipe), recipe)
+        self._params = pretrained.device_params
+        self._module = pretrained.module
+        self._predict = jax.jit(self._forward)
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers are written, so that they have no probabilities."""
+        return isinstance(self.way, WritingWay)
+
+    def read(self, examples: Sequence[Example]) -> list[Read]:
+        """The examples' predictions, in their order; UserError for one that is too long."""
+        features = self.way.features(examples, learn=False)
+        outputs: list[Any] = [None] * len(features)
+        beside = self.way.reader.beside()
+        size = min(ROWS, 1 << max(0, len(features) - 1).bit_length())
+        for rows in sorted_plan(np.array([feature.length for feature in features], np.int64), size):
+            batch = self._batch([features[row] for row in rows], size)
+            found = jax.device_get(self._predict(self._params, batch, beside))
+            for place, row in enumerate(rows):
+                outputs[row] = {name: value[place] for name, value in found.items()}
+        predictions = self.way.predictions(examples, features, outputs)
+        rows_of: list[list[Any]] = [[] for _ in examples]
+        for feature, output in zip(features, outputs, strict=True):
+            rows_of[feature.example].append((feature, output))
+        return [Read(*one) for one in zip(predictions, rows_of, strict=True)]
+
+    def _forward(self, params: Any, batch: dict[str, jax.Array], beside: Any) -> dict[str, jax.Array]:
+        way = copy.copy(self.way)
+        way.reader = way.reader.reading_by(beside)
+        return way.forward(Bound(self._module, params), batch, train=False)[2]
+
+    def _batch(self, features: list[Feature], rows: int) -> dict[str, np.ndarray]:
+        """Rows filled up to a power of two, or to what the network has positions for."""
+        longest = bucket(max(feature.length for feature in features))
+        most = self.way.limits.length
+        return make_batch(features, rows, min(longest, most) if most else longest, self.way.padding)
+
+
+def reader_for(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
+    """The reader of a network that was fine-tuned: by plmjax, or a decoder by `transformers`, without GPT's frame."""
+    new = pretrained.extras.get("new_tokens")
+    if new:  # its table has rows for them, which the reader puts after the checkpoint's own
+        config = dataclasses.replace(pretrained.config, vocab_size=min(new.values()))
+        return reader_of(dataclasses.replace(pretrained, config=config), task, recipe)
+    reader = reader_of(pretrained, task, recipe)
+    if pretrained.module.kind == "decoder" and not writes(task, recipe):
+        return dataclasses.replace(reader, frame=Frame((), (), (), class_last=True))
+    return reader
+
+
+class Readings:
+    """The reading of a checkpoint, made when it is first asked for."""
+
+    def __init__(self, pretrained: Pretrained) -> None:
+        self._pretrained = pretrained
+        self._made: Reading | None = None
+
+    def __call__(self, wish: str, kinds: Sequence[str]) -> Reading:
+        """The reading; `wish` says what is asked for ("classify texts"), `kinds` which tasks do it.
+
+        Raises:
+            UserError: the checkpoint was taught no such task, or has no tokenizer.
+        """
+        task = self._made.task if self._made else task_of(self._pretrained)
+        if task is None or task.kind not in kinds:
+            raise cannot(self._pretrained, wish)
+        if self._made is None:
+            self._made = Reading(self._pretrained, task)
+        return self._made

@@ -1,0 +1,75 @@
+"""What classes, fields and values of configurations were called before, so that what was written then is still read.
+
+A checkpoint's manifest names classes as "module:Class"; see checkpoints/serialize.py. On the command line an old field is
+refused in a sentence that gives the new one; see experiments/_main.py.
+"""
+
+from typing import Any
+
+# Modules that hold classes of configurations, old -> new.
+MODULES = {
+    "plmjax.data.prepare": "plmjax.data.store.prepare",
+    "plmjax.data.sources": "plmjax.data.sources.open",
+    "plmjax.data.windows_base": "plmjax.data.windows.base",
+    "plmjax.data.windows_chunks": "plmjax.data.windows.chunks",
+    "plmjax.data.windows_codes": "plmjax.data.windows.codes",
+    "plmjax.data.windows_documents": "plmjax.data.windows.documents",
+    "plmjax.data.windows_languages": "plmjax.data.windows.languages",
+    "plmjax.data.windows_pairs": "plmjax.data.windows.pairs",
+    "plmjax.data.windows_passages": "plmjax.data.windows.passages",
+    "plmjax.data.windows_sentence_streams": "plmjax.data.windows.sentence_streams",
+    "plmjax.data.windows_sentences": "plmjax.data.windows.sentences",
+    "plmjax.data.windows_streams": "plmjax.data.windows.streams",
+    "plmjax.data.windows_translations": "plmjax.data.windows.translations",
+    "plmjax.finetune.prepared": "plmjax.finetune.setup",
+    "plmjax.finetune.updates": "plmjax.finetune.update_strategies",
+    "plmjax.finetune.writer": "plmjax.finetune.generation_config",
+    "plmjax.objectives.choices": "plmjax.objectives.masking_strategies",
+    "plmjax.tasks.asking": "plmjax.tasks.scoring_format",
+    "plmjax.tasks.catalogue": "plmjax.tasks.registry",
+    "plmjax.tasks.labelled": "plmjax.tasks.supervised",
+    "plmjax.tasks.text_forms": "plmjax.tasks.verbalizers",
+    "plmjax.tasks.wordings": "plmjax.tasks.prompts_text_to_text",
+    "plmjax.tasks.writing": "plmjax.tasks.seq2seq",
+    "plmjax.tasks.writing_catalogue": "plmjax.tasks.seq2seq_registry",
+}
+# "new module:old class" -> "new module:new class".
+CLASSES: dict[str, str] = {
+    "plmjax.data.sources.open:ReadOptions": "plmjax.data.sources.base:ReadOptions",
+}
+# "new module:new class" -> {old field: new field}.
+FIELDS: dict[str, dict[str, str]] = {}
+# "new module:new class" -> {new field: {old value: new value}}.
+VALUES: dict[str, dict[str, dict[str, str]]] = {}
+
+
+def class_named(name: str) -> str:
+    """Today's "module:Class" of one that a configuration was written with."""
+    module, _, kind = name.partition(":")
+    name = f"{MODULES.get(module, module)}:{kind}"
+    return CLASSES.get(name, name)
+
+
+def upgraded(data: Any) -> Any:
+    """The JSON of a configuration under today's names of classes, fields and values."""
+    if isinstance(data, list):
+        return [upgraded(value) for value in data]
+    if not isinstance(data, dict):
+        return data
+    if "type" not in data:
+        return {key: upgraded(value) for key, value in data.items()}
+    kind = class_named(str(data["type"]))
+    fields, values = FIELDS.get(kind, {}), VALUES.get(kind, {})
+    renamed = {fields.get(key, key): upgraded(value) for key, value in data.items() if key != "type"}
+    for field, table in values.items():
+        if isinstance(renamed.get(field), str):
+            renamed[field] = table.get(renamed[field], renamed[field])
+    return {"type": kind, **renamed}
+
+
+def new_field(class_name: str, field: str) -> str | None:
+    """Today's name of a field that a class had, by the bare name of the class; None where it never had it."""
+    for kind, fields in FIELDS.items():
+        if kind.rpartition(":")[2] == class_name and field in fields:
+            return fields[field]
+    return None

@@ -1,0 +1,145 @@
+"""Tasks whose answer is a text: summaries, translations, headlines.
+
+Metrics are those of sacrebleu (Post 2018) and rouge-score (Lin 2004), from 0 to 100 as papers print them. Those with
+"match" and squad_f1, the latter by SQuAD's rules, are shares; perplexity is that of the target's tokens under the
+network, so that it depends on the tokenizer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+import numpy as np
+from rouge_score import rouge_scorer
+from sacrebleu.metrics import BLEU, CHRF
+
+from plmjax.data.examples.rows import Row
+from plmjax.data.store.sentences import split_sentences
+from plmjax.errors import UserError
+from plmjax.tasks.exact_match import exact_match, f1
+from plmjax.tasks.supervised import FIELD, Example, Labelled, Split, check_metrics, text_of
+
+PERPLEXITY = "perplexity"  # the one metric that is taken from the loss
+References = Sequence[Sequence[str]]
+
+
+def _exact_match(written: Sequence[str], references: References) -> float:
+    right = [
+        " ".join(text.split()) in {" ".join(one.split()) for one in known}
+        for text, known in zip(written, references, strict=True)
+    ]
+    return sum(right) / len(right)
+
+
+def _corpus_score(metric: Any, written: Sequence[str], references: References) -> float:
+    most = max(map(len, references))
+    streams = [[known[place] if place < len(known) else None for known in references] for place in range(most)]
+    return float(metric.corpus_score(list(written), streams).score)
+
+
+def _rouge(name: str, written: Sequence[str], references: References) -> float:
+    """The mean of the best F1 over an example's references."""
+    scorer = rouge_scorer.RougeScorer([name], use_stemmer=True)
+    lines = _sentences if name == "rougeLsum" else str
+    scores = [
+        scorer.score_multi([lines(one) for one in known], lines(text))[name].fmeasure
+        for text, known in zip(written, references, strict=True)
+    ]
+    return 100 * float(np.mean(scores))
+
+
+def _sentences(text: str) -> str:
+    """A sentence a line, which is what rougeLsum compares: a line of the text is one or several."""
+    return "\n".join(sentence for line in text.split("\n") for sentence in split_sentences("en", line))
+
+
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+PERCENT = frozenset({"bleu", "bleu_intl", "chrf", *ROUGE})  # metrics that go to 100
+METRICS: Mapping[str, Callable[[Sequence[str], References], float] | None] = {
+    "bleu": lambda written, references: _corpus_score(BLEU(), written, references),
+    "bleu_intl": lambda written, references: _corpus_score(BLEU(tokenize="intl"), written, references),
+    "chrf": lambda written, references: _corpus_score(CHRF(), written, references),
+    "rouge1": lambda written, references: _rouge("rouge1", written, references),
+    "rouge2": lambda written, references: _rouge("rouge2", written, references),
+    "rougeL": lambda written, references: _rouge("rougeL", written, references),
+    "rougeLsum": lambda written, references: _rouge("rougeLsum", written, references),
+    "exact_match": _exact_match,
+    "squad_f1": lambda written, references: float(np.mean(list(map(f1, written, references)))),
+    "squad_exact_match": lambda written, references: float(np.mean(list(map(exact_match, written, references)))),
+    PERPLEXITY: None,
+}
+
+
+@dataclass(slots=True)
+class Writing(Labelled):
+    """A text to write for a text.
+
+    Attributes:
+        text: what is read: a field of the row, or a template with {field}.
+        target: what is to be written: a field, a template, or a field that holds a list, each of whose texts is right
+            and the first of which is learned. An empty one is not known; only in tests.
+        learn_each: whether each of those texts is learned, as an example of its own.
+        metric: names in METRICS; checkpoints are chosen by the first.
+    """
+
+    kind: ClassVar[str] = "writing"
+
+    text: str = "text"
+    target: str = "target"
+    learn_each: bool = False
+    metric: tuple[str, ...] = ("rougeLsum", "rouge1", "rouge2", "rougeL")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return self.metric
+
+    @property
+    def num_outputs(self) -> int:
+        return 0
+
+    def prepare(self) -> None:
+        check_metrics(METRICS, self.metric)
+
+    def example(self, row: Row) -> Example:
+        return Example(texts=(text_of(row, self.text),), target=self._references(row), **self.identity(row))
+
+    def splits(self) -> Split:
+        found = Labelled.splits(self)
+        if self.learn_each:
+            found["train"] = [replace(one, target=(text,)) for one in found["train"] for text in one.target]
+        return found
+
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+        """All metrics but the perplexity, which the way adds."""
+        references = [example.target for example in examples]
+        rules = {name: METRICS[name] for name in self.metric}
+        return {name: rule(predictions, references) for name, rule in rules.items() if rule is not None}
+
+    def notes(self, splits: Mapping[str, Sequence[Example]]) -> list[str]:
+        """The libraries' signatures, which say how the numbers were taken."""
+        found: dict[str, None] = {}
+        for name, metric in (("bleu", BLEU()), ("bleu_intl", BLEU(tokenize="intl")), ("chrf", CHRF())):
+            for examples in splits.values():
+                references = [example.target for example in examples if example.target is not None]
+                if name in self.metric and references:
+                    _corpus_score(metric, [known[0] for known in references], references)
+                    found[f"{name}: {metric.get_signature()}"] = None
+        if any(name in ROUGE for name in self.metric):
+            release = version("rouge-score")
+            found[f"rouge: F1, best reference|case:lower|stemmer:porter|Lsum:sentencex|version:{release}"] = None
+        return list(found)
+
+    def shown_target(self, example: Example) -> Any:
+        return example.target if example.target is None or len(example.target) > 1 else example.target[0]
+
+    def _references(self, row: Row) -> tuple[str, ...] | None:
+        given = text_of(row, self.target) if FIELD.search(self.target) else row[self.target]
+        texts = [given] if isinstance(given, str) else given
+        if texts is None or texts == [""] or len(texts) == 0:
+            return None
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise UserError(
+                f"{row.place} has {given!r:.60} in {self.target!r}: a text is needed, or a list of texts, none empty."
+            )
+        return tuple(texts)

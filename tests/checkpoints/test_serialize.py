@@ -1,0 +1,51 @@
+"""Configurations survive JSON, and what differs is found."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from plmjax.checkpoints.serialize import first_difference, from_json, to_json
+from plmjax.errors import UserError
+from plmjax.modules.bert import BertConfig
+from plmjax.objectives import OBJECTIVES
+from tests.train.kit import tiny_config
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_round_trip(name: str, tmp_path: Path) -> None:
+    config = replace(tiny_config(tmp_path), objective=OBJECTIVES[name](), model=BertConfig(heads=("token",)))
+    assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+def test_difference_ignores_what_may_change(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path)
+    longer = tiny_config(tmp_path / "moved", train__steps=99, train__log_every=1, checkpoint__keep=9, mesh__fsdp=2)
+    assert first_difference(to_json(config), to_json(longer)) is None
+    other = tiny_config(tmp_path, train__length=8)
+    assert first_difference(to_json(config), to_json(other)) == ("train.length", 16, 8)
+    swapped = replace(config, objective=OBJECTIVES["masked_lm"]())
+    path, _, _ = first_difference(to_json(config), to_json(swapped))
+    assert path.startswith("objective")
+
+
+def test_strangers_are_refused(tmp_path: Path) -> None:
+    data = to_json(tiny_config(tmp_path))
+    data["train"]["colour"] = "red"
+    with pytest.raises(UserError, match="a field 'colour'"):
+        from_json(data)
+    for name in ("plmjax.train.config:Nothing", "subprocess:Popen", "no_such_package:Config", "plmjax.nowhere:X"):
+        with pytest.raises(UserError, match="this version of plmjax does not have"):
+            from_json({"type": name})
+
+
+def test_a_users_own_class_needs_no_registry() -> None:
+    assert from_json(to_json(Own(3))) == Own(3)
+
+
+@dataclass(slots=True)
+class Own:
+    """A dataclass outside plmjax."""
+
+    value: int

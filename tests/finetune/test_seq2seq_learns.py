@@ -1,0 +1,87 @@
+"""Tiny networks that learn to copy two words, from end to end: scores, files, what loads, exports and writes."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+import plmjax
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.decode.respond import respond
+from plmjax.finetune.config import FineTune
+from plmjax.finetune.features import make_batch
+from plmjax.finetune.loop import finetune
+from plmjax.finetune.network import manifest_of
+from plmjax.interop.huggingface import special_of
+from plmjax.interop.source_templates import make_request
+from plmjax.modules import Bound
+from tests.finetune.kit import checkpoint, recipe
+from tests.finetune.text_kit import copying, texts, writing_way
+
+
+def quick(**changes: Any) -> FineTune:
+    given = recipe(**changes)
+    given.dropout = 0.0
+    given.optimizer.learning_rate = 5e-3
+    return given
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["t5", "bart", "gpt", "gpt1"])
+def test_a_tiny_network_learns_to_copy(family: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    start = checkpoint(tokenizer, "gpt" if family == "gpt1" else family)
+    start = replace(start, special=special_of(tokenizer, start.family))
+    task = copying(tmp_path)
+    given = quick(steps=600, eval_every=200, batch_size=12)
+    found = finetune(start, task, given, tmp_path / "run", devices=jax.devices()[:1])
+    assert found.best.scores["validation"]["exact_match"] == 1.0
+    assert found.best.scores["validation"]["perplexity"] < 1.2
+    assert found.about["compiled"] == {"training": found.about["buckets"], "evaluation": found.about["buckets"]}
+    lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert all(line["prediction"] == line["target"] for line in lines)
+    loaded = plmjax.load(tmp_path / "run")
+    assert loaded.generates
+    sources = texts(3, 5, 4)
+    request = make_request(loaded, {})
+    blocks = list(respond(Bound(loaded.module, loaded.params), loaded.tokenizer, sources, request))
+    assert blocks == [f"> {source}\n{' '.join(source.split()[:2])}" for source in sources]
+    plmjax.save_huggingface(loaded, tmp_path / "exported")
+    again = plmjax.load(tmp_path / "exported")
+    assert make_request(again, {}) == request
+
+
+WRITERS = (
+    "bart", "bart_decoder", "bart_lm", "ctrl", "gpt", "gpt3", "gpt_neo", "lamda", "marian", "marian_decoder", "mbart",
+    "mbart_decoder", "t5", "t5_lm", "t5_prefix_lm", "transformer_xl",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", WRITERS)
+def test_every_decoder_and_encoder_decoder_writes(family: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Traced only: the shapes of what the way gives."""
+    start = checkpoint(tokenizer, family)
+    start = replace(start, special=special_of(tokenizer, start.family))
+    given = recipe()
+    given.writer.beams = 2
+    if family == "mbart":
+        pytest.skip("an mBART needs tokens of languages")
+    way, network = writing_way(start, copying(tmp_path), given)
+    features = way.features(copying(tmp_path).splits()["train"], learn=True)
+    batch = make_batch(features, 32, 16, way.padding)
+    for train in (True, False):
+        losses, _, outputs = jax.eval_shape(partial(traced, way, network.module, train), network.params, batch)
+        assert set(losses) == {"task"}
+        assert {name: output.shape for name, output in outputs.items()} == (
+            {} if train else {"written": (32, way.recipe.writer.max_new_tokens), "written_count": (32,)}
+        )
+    manifest = manifest_of(start, network.config, way.recipe, way, {})
+    assert manifest["huggingface"]["generation"]["num_beams"] == 2
+
+
+def traced(way: Any, module: Any, train: bool, params: Any, batch: Any) -> Any:
+    return way.forward(Bound(module, params), batch, train=train)

@@ -1,0 +1,125 @@
+"""What every kind of checkpoint does with strings, and what it says that it can't do."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from plmjax.checkpoints.serialize import to_json
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.errors import UserError
+from plmjax.finetune.features import make_batch
+from plmjax.finetune.network import manifest_of
+from plmjax.interop import Pretrained
+from plmjax.interop.registry import architecture_of
+from plmjax.modules import Bound
+from plmjax.pipelines.predict import _chosen, _labelled
+from plmjax.pipelines.predictor import Read
+from plmjax.tasks.classification import Classification
+from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.supervised import Example
+from tests.finetune.kit import checkpoint, recipe, way_of
+
+
+@pytest.fixture(scope="module")
+def decoder(tokenizer: Tokenizer) -> Pretrained:
+    return checkpoint(tokenizer, "gpt")
+
+
+def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",)) -> tuple[Pretrained, np.ndarray]:
+    """A network with fresh heads as a fine-tuned folder gives it, and its way's logits of a text."""
+    way, bound = way_of(base, task)
+    manifest = manifest_of(base, bound.module.config, recipe(), way, {})
+    found = Pretrained(
+        bound.module.config,
+        jax.tree.map(np.asarray, bound.params),
+        manifest["huggingface"]["architecture"],
+        base.tokenizer,
+        extras=manifest["huggingface"]["extras"],
+        taught={"task": to_json(task), "recipe": to_json(recipe())},
+    )
+    features = way.features([Example("", "", texts, None)], learn=False)
+    batch = make_batch(features, 1, features[0].length, way.padding)
+    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, train=False)[2])
+    return found, np.asarray(forward(bound.params, batch)["logits"][0])
+
+
+@pytest.mark.parametrize(
+    ("family", "variant"), [pytest.param("xlnet", "tiny", marks=pytest.mark.slow), ("gpt", "gpt1_tiny")]
+)
+def test_classify_reads_as_fine_tuning_does(tokenizer: Tokenizer, family: str, variant: str) -> None:
+    """GPT's new tokens stand at the end of its table, and XLNet's class token at the end of a row."""
+    model, logits = taught(checkpoint(tokenizer, family, variant), Classification(labels=("bad", "good")))
+    found = model.classify("a good film")
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert list(found.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+    assert model.classify(["a good film"] * 3)[2].probabilities == pytest.approx(found.probabilities, abs=1e-5)
+    wrong = f"a {model.architecture}, can't tag words: its methods on strings are classify"
+    with pytest.raises(UserError, match=wrong):
+        model.tag("a good film")
+
+
+def test_choose_reads_as_fine_tuning_does(tokenizer: Tokenizer) -> None:
+    task = MultipleChoice(count=3)
+    model, logits = taught(checkpoint(tokenizer), task, ("the film was", "good", "very dull", "it"))
+    choices = ["good", "very dull", "it"]
+    found = model.choose("the film was", choices)
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert found.probabilities == pytest.approx(expected.tolist(), abs=1e-5)
+    assert (found.number, found.text) == (int(logits.argmax()), choices[int(logits.argmax())])
+    both = model.choose(["the film was", "a plot"], [choices, ["was", "a", "the"]])
+    assert both[0].probabilities == pytest.approx(found.probabilities, abs=1e-5) and both[1].text in ("was", "a", "the")
+    with pytest.raises(UserError, match="Text 1 has 2 choices: this network was taught 3"):
+        model.choose("a", ["b", "c"])
+    with pytest.raises(UserError, match="There are 2 contexts and 1 lists of choices"):
+        model.choose(["a", "b"], [["c", "d", "e"]])
+    with pytest.raises(UserError, match="can't tag words: its methods on strings are choose"):
+        model.tag("a")
+
+
+def test_what_is_written_has_no_probability() -> None:
+    reading: Any = SimpleNamespace(writes=True, task=Classification(labels=("bad", "good")))
+    assert _labelled(reading, Read(np.array([0.0, 1.0]), [])) == ("good", {})
+    assert _chosen(reading, ["a", "b"], np.array([1.0, 0.0])) == ("a", 0, ())
+    assert _chosen(reading, ["a", "b"], np.array([np.nan, np.nan])) == (None, -1, ())
+
+
+def test_generate_takes_strings_of_all_lengths(decoder: Pretrained, tokenizer: Tokenizer) -> None:
+    texts = ["a good film", "the plot was very very dull and it was"]
+    found = decoder.generate(texts, max_new_tokens=6)
+    for text, more in zip(texts, found, strict=True):
+        assert decoder.generate(text, max_new_tokens=6) == more
+        ids = tokenizer.encode(text)
+        whole = decoder.generate([ids], max_new_tokens=6)[0].tolist()
+        assert whole[: len(ids)] == ids
+        assert tokenizer.decode(whole).endswith(more.strip())
+    assert any(more.strip() for more in found)
+    several = decoder.generate(texts, max_new_tokens=4, num_beams=2, num_return_sequences=2)
+    assert [len(one) for one in several] == [2, 2]
+
+
+def test_what_a_checkpoint_cannot_do(decoder: Pretrained, tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match="a GPT2LMHeadModel, can't classify texts: its methods on strings are generate"):
+        decoder.classify("a good film")
+    with pytest.raises(UserError, match="can't fill what a text leaves out"):
+        decoder.fill_mask("a [MASK]")
+    with pytest.raises(UserError, match="no tokenizer"):
+        replace(decoder, tokenizer=None).generate("a")
+    with pytest.raises(UserError, match="Text 2 is ' '"):
+        decoder.generate(["a", " "])
+
+
+def test_what_was_taught_says_what_strings_it_takes(tokenizer: Tokenizer) -> None:
+    config = checkpoint(tokenizer, heads=("class",), num_labels=2).config
+    bare = Pretrained(config, {}, architecture_of(config), tokenizer)
+    several = replace(bare, extras={"problem_type": "multi_label_classification"})
+    with pytest.raises(UserError, match="gives a text several labels"):
+        several.classify("a")
+    pairs = replace(bare, taught={"task": to_json(Classification(labels=("a", "b"), pair="second"))})
+    with pytest.raises(UserError, match="was taught pairs of texts"):
+        pairs.classify("a")
+    with pytest.raises(UserError, match="2 texts and 1 to pair them with"):
+        pairs.classify(["a", "b"], ["c"])
