@@ -1,7 +1,7 @@
 """What classes, fields and values of configurations were called before, so that what was written then is still read.
 
-A checkpoint's manifest names classes as "module:Class"; see checkpoints/serialize.py. On the command line an old field is
-refused in a sentence that gives the new one; see experiments/_main.py.
+A checkpoint's manifest names classes as "module:Class"; see checkpoints/serialize.py. On the command line an old
+field is refused in a sentence that gives the new one; see experiments/_main.py.
 """
 
 from typing import Any

@@ -176,7 +176,7 @@ def test_no_room_for_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     checkpointer = Checkpointer(tmp_path, keep=1)
-    monkeypatch.setattr(checkpointer, "commit", refuse)
+    monkeypatch.setattr("plmjax.checkpoints.checkpointer.commit", refuse)
     checkpointer.save(make_state(2), {"config": {}})
     with pytest.raises(UserError, match="the disk is full; step 1 is intact"):
         checkpointer.save(make_state(3), {"config": {}})
