@@ -36,6 +36,7 @@ MODULES = {
 # "new module:old class" -> "new module:new class".
 CLASSES: dict[str, str] = {
     "plmjax.data.sources.open:ReadOptions": "plmjax.data.sources.base:ReadOptions",
+    "plmjax.data.windows.pairs:SentenceOrder": "plmjax.data.windows.pairs:SentenceOrderPair",
 }
 # "new module:new class" -> {old field: new field}.
 FIELDS: dict[str, dict[str, str]] = {}

@@ -17,7 +17,7 @@ LAMB with rate 0.00176, linear decay, 3,125 steps of warm-up, decay 0.01, clippi
 from dataclasses import replace
 
 from experiments.configs.common import ENGLISH, builtin, pick
-from plmjax.data.windows import SentenceOrder
+from plmjax.data.windows import SentenceOrderPair
 from plmjax.modules.albert import VARIANTS
 from plmjax.objectives.albert import AlbertPretraining
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
@@ -38,7 +38,7 @@ def paper(size: str) -> Config:
     return Config(
         name=f"albert_{size}",
         model=replace(VARIANTS[size], dtype="bfloat16"),
-        objective=AlbertPretraining(window=SentenceOrder(duplicates=40)),
+        objective=AlbertPretraining(window=SentenceOrderPair(duplicates=40)),
         train=TrainConfig(steps=125_000, batch_size=4_096, length=512, log_every=100, eval_every=5_000),
         optimizer=replace(LAMB),
     )
@@ -70,7 +70,7 @@ def mini() -> Config:
             attention_dropout=0.0,
             init_std=0.05,
         ),
-        objective=AlbertPretraining(window=SentenceOrder(duplicates=4)),
+        objective=AlbertPretraining(window=SentenceOrderPair(duplicates=4)),
         data=replace(ENGLISH),
         train=TrainConfig(steps=1_200, batch_size=32, length=64, log_every=100, eval_every=250),
         optimizer=replace(ADAM, warmup_steps=100),

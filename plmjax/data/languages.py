@@ -17,7 +17,7 @@ class Named(NamedTuple):
     """A source's languages (none, one, or the two of translations) and what remains of its name."""
 
     languages: tuple[str, ...]
-    place: str
+    source: str
 
 
 class HasLanguages(Protocol):
@@ -31,10 +31,10 @@ def parse(name: str) -> Named:
     match = _NAMED.fullmatch(name)
     if not match:
         return Named((), name)
-    first, second, place = match.groups()
+    first, second, source = match.groups()
     if first == second:
         raise UserError(f"{name!r} are translations of {first} into itself: name two languages.")
-    return Named((first, second) if second else (first,), place)
+    return Named((first, second) if second else (first,), source)
 
 
 def joined_pairs(names: Iterable[str]) -> list[str]:

@@ -19,7 +19,7 @@ NO_EXAMPLE = -1  # the example id of a row past the end of one pass
 class Loader:
     """Batches of windows.
 
-    The place p = step * batch_size + row of the endless stream of examples holds example
+    The position p = step * batch_size + row of the endless stream of examples holds example
     permutation_{seed, epoch}(p % examples) with epoch = p // examples. The permutation is Grain's index shuffle, which
     needs no memory and is drawn anew in each epoch.
 
@@ -29,7 +29,7 @@ class Loader:
     from its last window to its first, and has `backward` 1.
 
     A loader may be one of several that follow each other with batches of other sizes: its step `first_step` then begins
-    at the place `first_example` of the stream.
+    at the position `first_example` of the stream.
 
     Args:
         windows: the examples.
@@ -108,12 +108,14 @@ class Loader:
         """The example and the epoch of each row."""
         if self.windows.consecutive:
             epoch, at = divmod(step, self._stretch)
-            places = np.where(self.rows < self._streams, at, self._stretch - 1 - at)
-            return self.rows % self._streams * self._stretch + places, np.full(len(self.rows), epoch)
-        places = self._offset + step * self.batch_size + self.rows
+            positions = np.where(self.rows < self._streams, at, self._stretch - 1 - at)
+            return self.rows % self._streams * self._stretch + positions, np.full(len(self.rows), epoch)
+        positions = self._offset + step * self.batch_size + self.rows
         if self.shuffle:
-            return np.array([self._order[int(place)] for place in places], np.int64), places // self._examples
-        return np.where(places < self._examples, places, NO_EXAMPLE), np.zeros_like(places)
+            return np.array(
+                [self._order[int(position)] for position in positions], np.int64
+            ), positions // self._examples
+        return np.where(positions < self._examples, positions, NO_EXAMPLE), np.zeros_like(positions)
 
     def stream(self, start_step: int = 0, threads: int = 2, ahead: int = 4) -> Iterator[tuple[int, Batch]]:
         """(step, batch) from `start_step` on, read by `threads` threads, `ahead` batches before they are asked for."""

@@ -78,7 +78,7 @@ class Frame:
 
 def encoder_frame(config: Any, vocabulary: Vocabulary) -> Frame:
     """The frame of an encoder; UserError where the vocabulary lacks a token that opens or closes a text."""
-    opening, closing = vocabulary.opening, vocabulary.closing
+    opening, closing = vocabulary.cls_or_bos, vocabulary.sep_or_eos
     if opening is None or closing is None:
         raise UserError(
             "The tokenizer has no token that opens a text or none that closes it ([CLS] and [SEP], or <s> and </s>): "

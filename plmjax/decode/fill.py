@@ -221,10 +221,10 @@ def _masked_tokens(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndar
         raise UserError("The checkpoint's tokenizer has no mask token: use one pre-trained with a masked objective.")
     name = tokenizer.special_names[vocabulary.mask]
     tokens = tokenizer.encode(MASK.sub(lambda _: name, text), special=True)
-    if vocabulary.opening is not None:
-        tokens = [vocabulary.opening, *tokens]
-    if vocabulary.closing is not None:
-        tokens = [*tokens, vocabulary.closing]
+    if vocabulary.cls_or_bos is not None:
+        tokens = [vocabulary.cls_or_bos, *tokens]
+    if vocabulary.sep_or_eos is not None:
+        tokens = [*tokens, vocabulary.sep_or_eos]
     tokens_L = np.asarray(tokens, np.int32)
     return tokens_L, np.flatnonzero(tokens_L == vocabulary.mask)
 

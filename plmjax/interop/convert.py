@@ -87,6 +87,6 @@ def _question(pretrained: Pretrained) -> tuple[str, dict[str, list[list[int]]], 
         inputs = {"input_ids": [[*words, gap, vocabulary.eos]], "decoder_input_ids": [[vocabulary.padding, gap]]}
         return f"{SENTENCE} {names[gap]}", inputs, -1
     if kind == "encoder" and "token" in pretrained.config.heads and vocabulary.mask is not None:
-        ids = [i for i in (vocabulary.opening, *words, vocabulary.mask, vocabulary.closing) if i is not None]
+        ids = [i for i in (vocabulary.cls_or_bos, *words, vocabulary.mask, vocabulary.sep_or_eos) if i is not None]
         return f"{SENTENCE} {names[vocabulary.mask]}", {"input_ids": [ids]}, ids.index(vocabulary.mask)
     return None

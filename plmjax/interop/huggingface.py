@@ -118,7 +118,7 @@ def special_of(tokenizer: Tokenizer | None, family: Family) -> Mapping[str, int]
     v = tokenizer.vocabulary
     found = {"pad_token_id": v.padding, "bos_token_id": v.bos, "eos_token_id": v.eos}
     if family.model_type in ("roberta", "xlm-roberta"):
-        found |= {"bos_token_id": v.opening, "eos_token_id": v.closing}
+        found |= {"bos_token_id": v.cls_or_bos, "eos_token_id": v.sep_or_eos}
     if family.model_type in ("t5", "marian"):
         found["decoder_start_token_id"] = v.padding
     if family.model_type == "bart":  # mBART starts with the language that it is to write

@@ -55,7 +55,7 @@ def source_frame(pretrained: Pretrained, source: str | None = None, target: str 
         raise UserError(f"{pretrained.architecture} has no tokens of languages: leave out the language.")
     before = () if target is None else (language_token(tokenizer, target),)
     if kind == "bart":
-        before = (pretrained.special.get("bos_token_id", vocabulary.opening),)
+        before = (pretrained.special.get("bos_token_id", vocabulary.cls_or_bos),)
     if isinstance(pretrained.config, BartTranslationConfig):
         reads = source_tokenizer_of(pretrained)
         return SourceFrame(*marks_of(reads), start, first, ending, reads)

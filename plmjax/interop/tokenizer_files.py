@@ -125,7 +125,7 @@ def _names(tokenizer: Tokenizer, model_type: str) -> dict[str, Any]:
     vocabulary = tokenizer.vocabulary
     ids = {name: getattr(vocabulary, name) for name in ("pad", "bos", "eos", "cls", "sep", "mask", "unk")}
     if model_type in ("roberta", "xlm-roberta", "bart"):
-        ids |= {"cls": vocabulary.opening, "sep": vocabulary.closing}
+        ids |= {"cls": vocabulary.cls_or_bos, "sep": vocabulary.sep_or_eos}
     if model_type == "xlm":  # which has the end of a sentence on both its sides
         ids |= {"cls": vocabulary.eos, "sep": vocabulary.eos}
     names: dict[str, Any] = {f"{role}_token": tokenizer.special_names[i] for role, i in ids.items() if i is not None}
@@ -142,7 +142,7 @@ def _wrapping(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: s
         return processors.RobertaProcessing(last, first, add_prefix_space=False)
     if model_type == "xlnet":
         return _wrapping_at_the_end(names, vocabulary.cls, vocabulary.sep)
-    opening, closing = vocabulary.opening, vocabulary.closing
+    opening, closing = vocabulary.cls_or_bos, vocabulary.sep_or_eos
     if model_type in CLOSED_BY_EOS:
         opening, closing = vocabulary.bos if model_type in OPENED_BY_BOS else None, vocabulary.eos
     if model_type == "xlm":

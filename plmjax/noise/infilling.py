@@ -79,7 +79,7 @@ def hide_spans(
     lengths_S: jax.Array,
     *,
     mask: int,
-    ordinary_R: jax.Array | np.ndarray,
+    non_special_R: jax.Array | np.ndarray,
     replace_length: int = 1,
     random_share: float = 0.0,
 ) -> Text:
@@ -92,7 +92,7 @@ def hide_spans(
         mask: the id of the mask.
         replace_length: 1 puts a mask in place of each span (two spans that share a word are one), -1 in place of each
             of its tokens, 0 puts none.
-        random_share: how likely a span gets tokens of `ordinary_R` instead of masks.
+        random_share: how likely a span gets tokens of `non_special_R` instead of masks.
     """
     length = words_L.shape[0]
     place_key, share_key, token_key = jax.random.split(key, 3)
@@ -112,7 +112,7 @@ def hide_spans(
     masked_L = hidden_L if replace_length == -1 else first_L & (replace_length == 1)
     masks_L = jnp.full(length, mask, text.tokens.dtype)
     if random_share > 0:
-        random_L = jnp.asarray(ordinary_R)[jax.random.randint(token_key, (length,), 0, len(ordinary_R))]
+        random_L = jnp.asarray(non_special_R)[jax.random.randint(token_key, (length,), 0, len(non_special_R))]
         is_random_L = jax.random.uniform(share_key, (length,)) < random_share
         owner_L = jax.lax.cummax(jnp.where(begins_L, jnp.arange(length), 0))  # where a token's span begins
         masks_L = jnp.where(is_random_L[owner_L], random_L.astype(masks_L.dtype), masks_L)
@@ -133,12 +133,12 @@ def insert_masks(
     count: jax.Array,
     *,
     mask: int,
-    ordinary_R: jax.Array | np.ndarray,
+    non_special_R: jax.Array | np.ndarray,
     random_share: float = 0.0,
 ) -> Text:
     """`count` masks put anywhere, every choice of places as likely, or as many as there is room for in L.
 
-    A share of them, rounded up, are tokens of `ordinary_R` instead.
+    A share of them, rounded up, are tokens of `non_special_R` instead.
     """
     length = text.tokens.shape[0]
     order_key, token_key = jax.random.split(key)
@@ -150,7 +150,7 @@ def insert_masks(
     new_L = jnp.full(length, mask, text.tokens.dtype)
     if random_share > 0:
         randoms = jnp.asarray(span_budgets(length, random_share))[count]
-        random_L = jnp.asarray(ordinary_R)[jax.random.randint(token_key, (length,), 0, len(ordinary_R))]
+        random_L = jnp.asarray(non_special_R)[jax.random.randint(token_key, (length,), 0, len(non_special_R))]
         new_L = jnp.where(rank_L < randoms, random_L.astype(new_L.dtype), new_L)
     old_L = text.tokens[jnp.maximum(place_L - jnp.cumsum(is_new_L), 0)]
     tokens_L = jnp.where(is_new_L, new_L, old_L)

@@ -98,7 +98,7 @@ def mask_tokens(
     *,
     predictions: int,
     mask: int,
-    ordinary_R: jax.Array | np.ndarray,
+    non_special_R: jax.Array | np.ndarray,
     mask_share: float = 0.8,
     random_share: float = 0.1,
 ) -> Masked:
@@ -106,14 +106,14 @@ def mask_tokens(
 
     tokens_L: int32; units_L: int32, 0 where a token is not chosen (at most `predictions`, M, are), else 1 + the place
         of its unit's first token; mask: the id of the mask token.
-    mask_share, random_share: the shares that become the mask, and a uniform draw from `ordinary_R` (which may be the
+    mask_share, random_share: the shares that become the mask, and a uniform draw from `non_special_R` (which may be the
         token itself, and is drawn for each token of a unit); the rest keep their token.
     """
     length = tokens_L.shape[0]
     draw_key, token_key = jax.random.split(key)
     chosen_L = units_L > 0
     draw_L = jax.random.uniform(draw_key, (length,))[units_L - 1]
-    random_L = jnp.asarray(ordinary_R)[jax.random.randint(token_key, (length,), 0, len(ordinary_R))]
+    random_L = jnp.asarray(non_special_R)[jax.random.randint(token_key, (length,), 0, len(non_special_R))]
     changed_L = jnp.where(draw_L < mask_share + random_share, random_L.astype(tokens_L.dtype), tokens_L)
     changed_L = jnp.where(draw_L < mask_share, jnp.asarray(mask, tokens_L.dtype), changed_L)
     positions_M = jnp.sort(jnp.where(chosen_L, jnp.arange(length), length))[:predictions]

@@ -21,17 +21,17 @@ def replace_tokens(
     mask_L: jax.Array,
     *,
     sentinel: int,
-    ordinary_R: jax.Array | np.ndarray,
+    non_special_R: jax.Array | np.ndarray,
     random_share: float = 0.0,
 ) -> jax.Array:
-    """int32 [L]: the sentinel in place of each masked token, or with `random_share` a draw from `ordinary_R`.
+    """int32 [L]: the sentinel in place of each masked token, or with `random_share` a draw from `non_special_R`.
 
     .1 is T5's BERT-style noise, which keeps no masked token as it is; 0 its MASS-style noise.
     """
     new_L = jnp.full(tokens_L.shape, sentinel, tokens_L.dtype)
     if random_share > 0:
         share_key, token_key = jax.random.split(key)
-        random_L = jnp.asarray(ordinary_R)[jax.random.randint(token_key, tokens_L.shape, 0, len(ordinary_R))]
+        random_L = jnp.asarray(non_special_R)[jax.random.randint(token_key, tokens_L.shape, 0, len(non_special_R))]
         new_L = jnp.where(jax.random.uniform(share_key, tokens_L.shape) < random_share, random_L, new_L)
     return jnp.where(mask_L, new_L.astype(tokens_L.dtype), tokens_L)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from plmjax.data.windows import SentenceOrder as SentenceOrderWindow
+from plmjax.data.windows import SentenceOrderPair
 from plmjax.objectives.base import EncoderObjective, Part
 from plmjax.objectives.masked_lm import Masking
 from plmjax.objectives.sentence_pair import SentenceOrder
@@ -17,7 +17,7 @@ def _masking() -> Masking:
 class AlbertPretraining(EncoderObjective):
     """Masked LM on n-grams + sentence order, their losses added as they are."""
 
-    window: Any = field(default_factory=SentenceOrderWindow)
+    window: Any = field(default_factory=SentenceOrderPair)
     masking: Masking = field(default_factory=_masking)
     sentence_order: SentenceOrder = field(default_factory=SentenceOrder)
     static: bool = False  # True: an example has the same mask in every epoch

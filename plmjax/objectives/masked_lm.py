@@ -62,7 +62,7 @@ class Masking:
             units_L,
             predictions=self.max_predictions(len(tokens_L)),
             mask=vocabulary.mask,
-            ordinary_R=vocabulary.ordinary,
+            non_special_R=vocabulary.non_special,
             mask_share=self.mask_share,
             random_share=self.random_share,
         )

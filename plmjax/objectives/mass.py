@@ -80,7 +80,7 @@ class Mass:
             units_of_tokens(hidden_L),
             predictions=most_hidden(length, self.share, self.block),
             mask=vocabulary.mask,
-            ordinary_R=vocabulary.ordinary,
+            non_special_R=vocabulary.non_special,
             mask_share=self.mask_share,
             random_share=self.random_share,
         )

@@ -111,7 +111,7 @@ class Noising:
             starts_L,
             spans.lengths,
             mask=vocabulary.mask,
-            ordinary_R=vocabulary.ordinary,
+            non_special_R=vocabulary.non_special,
             replace_length=self.replace_length,
             random_share=self.random_share,
         )
@@ -123,6 +123,6 @@ class Noising:
             text,
             count,
             mask=vocabulary.mask,
-            ordinary_R=vocabulary.ordinary,
+            non_special_R=vocabulary.non_special,
             random_share=self.random_share,
         )

@@ -110,7 +110,7 @@ class BertStyle(TokenNoise):
             tokens_L,
             iid_mask(mask_key, len(tokens_L), self.density),
             sentinel=vocabulary.sentinels[0],
-            ordinary_R=vocabulary.ordinary,
+            non_special_R=vocabulary.non_special,
             random_share=self.random_share,
         )
         return closed(noisy_L, real, vocabulary.eos), closed(tokens_L, real, vocabulary.eos)

@@ -73,7 +73,7 @@ def make_frame(kind: str, vocabulary: Vocabulary, length: int, asking: Asking, *
         return Frame(length - len(prefix), lambda request: _decoder(request, vocabulary, length, prefix))
     if kind == "encoder":
         vocabulary.require("mask")
-        edges = [[] if token is None else [token] for token in (vocabulary.opening, vocabulary.closing)]
+        edges = [[] if token is None else [token] for token in (vocabulary.cls_or_bos, vocabulary.sep_or_eos)]
         if hide_rest and vocabulary.word_start is None:
             raise UserError(
                 "The tokenizer can't tell where words start, so later pieces of a word can't be masked with one: "

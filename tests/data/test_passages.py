@@ -144,7 +144,7 @@ def test_a_store_gives_its_languages_tokens(documents, tmp_path):
     store = prepare(options, tmp_path / "store", progress=False)
     tokens = Store.open(tmp_path / "store").vocabulary.language_tokens
     assert [store.tokenizer.special_names[token] for token in tokens] == ["<en>", "<ne>"]
-    assert store.vocabulary.is_special[list(tokens)].all() and not np.isin(tokens, store.vocabulary.ordinary).any()
+    assert store.vocabulary.is_special[list(tokens)].all() and not np.isin(tokens, store.vocabulary.non_special).any()
     assert not np.isin(store.split("train").tokens, tokens).any()
     without = prepare(dataclasses.replace(options, language_tokens=False), tmp_path / "other", progress=False)
     assert without.vocabulary.language_tokens == ()

@@ -154,7 +154,7 @@ def test_kill_while_joining(options, made, tmp_path, monkeypatch):
 
 def test_damaged_shard_is_made_again(options, made, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(preparing.merge_shards, "join", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(preparing.merge_shards, "merge", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(options, tmp_path, progress=False)
     shard = next((tmp_path / PARTIAL_DIRECTORY).glob("*.npz"))
@@ -168,7 +168,7 @@ def test_unfinished_work_of_other_text_is_dropped(options, made, tmp_path, monke
         "".join(json.dumps({"text": " ".join(document)}) + "\n" for document in make_documents(90, seed=1))
     )
     with monkeypatch.context() as patch:
-        patch.setattr(preparing.merge_shards, "join", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(preparing.merge_shards, "merge", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(dataclasses.replace(options, sources=(str(other),)), tmp_path / "store", progress=False)
     assert contents(prepare(options, tmp_path / "store", progress=False).directory) == contents(made.directory)

@@ -84,7 +84,7 @@ def test_vocabulary_holds_for_every_id(any_tokenizer):
     for name in ("pad", "unk", "mask", "cls", "sep", "bos", "eos"):
         token = getattr(vocabulary, name)
         assert token is None or vocabulary.is_special[token]
-    for token in vocabulary.ordinary:
+    for token in vocabulary.non_special:
         assert any_tokenizer.piece(int(token))
 
 

@@ -13,8 +13,8 @@ def test_rows_beyond_the_size_are_special_and_never_ordinary():
     vocabulary = make_vocabulary(200, {"pad": 0, "mask": 5}, sentinels=(199, 198), others=(7,))
     special = {0, 5, 7, 198, 199, *range(200, 256)}
     assert set(np.flatnonzero(vocabulary.is_special)) == special
-    assert vocabulary.ordinary.tolist() == sorted(set(range(256)) - special)
-    assert vocabulary.ordinary.dtype == np.int32
+    assert vocabulary.non_special.tolist() == sorted(set(range(256)) - special)
+    assert vocabulary.non_special.dtype == np.int32
     assert vocabulary.sentinels == (199, 198)
 
 
@@ -33,9 +33,9 @@ def test_require_names_what_is_missing():
 
 def test_bos_and_eos_stand_in_for_cls_and_sep():
     roberta = make_vocabulary(10, {"bos": 0, "pad": 1, "eos": 2})
-    assert (roberta.opening, roberta.closing) == (0, 2)
+    assert (roberta.cls_or_bos, roberta.sep_or_eos) == (0, 2)
     bert = make_vocabulary(10, {"bos": 0, "eos": 2, "cls": 3, "sep": 4})
-    assert (bert.opening, bert.closing) == (3, 4)
+    assert (bert.cls_or_bos, bert.sep_or_eos) == (3, 4)
     assert make_vocabulary(10, {"eos": 2}).padding == 0
 
 

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from plmjax.data.windows import SegmentPair, SentenceOrder, SentencePair, pairs
+from plmjax.data.windows import SegmentPair, SentenceOrderPair, SentencePair, pairs
 from plmjax.errors import UserError
 from tests.data.conftest import make_split, random_split
 
@@ -56,13 +56,13 @@ def test_fields(split, vocabulary, config):
 
 def test_draws_depend_on_the_seed_alone(split, vocabulary, config):
     first, again, other = (config.build(split, vocabulary, LENGTH, seed=seed) for seed in (0, 0, 1))
-    assert (first._plan == again._plan).all()
-    assert len(first) != len(other) or (first._plan != other._plan).any()
+    assert (first._ranges == again._ranges).all()
+    assert len(first) != len(other) or (first._ranges != other._ranges).any()
 
 
 def test_duplicates_are_fresh_draws(split, vocabulary, config):
-    plan = config.build(split, vocabulary, LENGTH, seed=0)._plan
-    once = dataclasses.replace(config, duplicates=1).build(split, vocabulary, LENGTH, seed=0)._plan
+    plan = config.build(split, vocabulary, LENGTH, seed=0)._ranges
+    once = dataclasses.replace(config, duplicates=1).build(split, vocabulary, LENGTH, seed=0)._ranges
     assert (plan[: len(once)] == once).all()
     second_pass = plan[len(once) : 2 * len(once)]
     assert (second_pass != once[: len(second_pass)]).any()
@@ -72,24 +72,24 @@ def test_half_of_the_pairs_are_random_where_the_text_allows(vocabulary):
     # Long documents of short sentences: a chunk of one sentence, always random, is rare.
     split = random_split(200, seed=5, sentences=80, longest=6)
     windows = SegmentPair(duplicates=2).build(split, vocabulary, LENGTH, seed=0)
-    share = windows._plan[:, 4].mean()
+    share = windows._ranges[:, 4].mean()
     assert abs(share - 0.5) < 4 * 0.5 / np.sqrt(len(windows)) + 0.02
     always = SegmentPair(next_probability=1.0).build(split, vocabulary, LENGTH, seed=0)
-    assert always._plan[:, 4].mean() < 0.08
-    assert SegmentPair(next_probability=0.0).build(split, vocabulary, LENGTH, seed=0)._plan[:, 4].all()
+    assert always._ranges[:, 4].mean() < 0.08
+    assert SegmentPair(next_probability=0.0).build(split, vocabulary, LENGTH, seed=0)._ranges[:, 4].all()
 
 
 def test_short_share_of_documents(vocabulary):
     """A tenth of the passes over a document aim at a random length from 2 to 61, of which 57 make a shorter chunk."""
     split = make_split([[2] * 60] * 2000)
     windows = SegmentPair(next_probability=1.0).build(split, vocabulary, LENGTH, seed=0)
-    plan = windows._plan
+    plan = windows._ranges
     sizes = plan[:, 1] - plan[:, 0] + plan[:, 3] - plan[:, 2]
     documents, first = np.unique(np.searchsorted(split.document_starts, plan[:, 0], side="right"), return_index=True)
     assert len(documents) == 2000
     short = (sizes[first] < LENGTH - 4).mean()
     assert abs(short - 0.1 * 57 / 60) < 3 * np.sqrt(0.09 / 2000)
-    full = SegmentPair(short_probability=0.0, next_probability=1.0).build(split, vocabulary, LENGTH, seed=0)._plan
+    full = SegmentPair(short_probability=0.0, next_probability=1.0).build(split, vocabulary, LENGTH, seed=0)._ranges
     sizes = full[:, 1] - full[:, 0] + full[:, 3] - full[:, 2]
     assert (sizes >= LENGTH - 4).sum() >= 2000
 
@@ -99,7 +99,7 @@ def test_unused_sentences_are_put_back(vocabulary):
     split = random_split(60, seed=9, sentences=30, longest=5)
     windows = SegmentPair(short_probability=0.0).build(split, vocabulary, 512, seed=0)
     used = np.zeros(len(split.tokens), bool)
-    for a_start, a_end, b_start, b_end, label in windows._plan:
+    for a_start, a_end, b_start, b_end, label in windows._ranges:
         used[a_start:a_end] = True
         if label == 0:
             used[b_start:b_end] = True
@@ -108,14 +108,14 @@ def test_unused_sentences_are_put_back(vocabulary):
 
 def test_random_segments_fill_the_window(vocabulary):
     split = make_split([[3] * 200] * 20)
-    plan = SegmentPair(short_probability=0.0, next_probability=0.0).build(split, vocabulary, LENGTH, seed=0)._plan
+    plan = SegmentPair(short_probability=0.0, next_probability=0.0).build(split, vocabulary, LENGTH, seed=0)._ranges
     sizes = plan[:, 1] - plan[:, 0] + plan[:, 3] - plan[:, 2]
     assert np.median(sizes) == LENGTH - 3
 
 
 def test_sentence_pairs_are_single_sentences(vocabulary):
     split = random_split(60, longest=20)
-    plan = SentencePair().build(split, vocabulary, LENGTH, seed=0)._plan
+    plan = SentencePair().build(split, vocabulary, LENGTH, seed=0)._ranges
     starts = set(split.sentence_starts.tolist())
     bounds = dict(zip(split.sentence_starts[:-1].tolist(), split.sentence_starts[1:].tolist(), strict=True))
     for a_start, a_end, b_start, b_end, label in plan.tolist():
@@ -152,7 +152,7 @@ def test_length_without_room(split, vocabulary, config):
 def test_order_is_kept_or_swapped_within_a_text(vocabulary):
     """Never a random text (a released default trained next-sentence prediction instead)."""
     split = random_split(200, seed=5, sentences=80, longest=6)
-    windows = SentenceOrder().build(split, vocabulary, LENGTH, seed=0)
+    windows = SentenceOrderPair().build(split, vocabulary, LENGTH, seed=0)
     for i in range(0, len(windows), 7):
         first, second, label = parts(windows[i])
         assert document_of(split, first) == document_of(split, second)
@@ -160,13 +160,13 @@ def test_order_is_kept_or_swapped_within_a_text(vocabulary):
         assert len(first) + len(second) <= LENGTH - 3
         # Neighbours, but for what truncation took at the border.
         assert before[-1] < after[0] and (after[0] == before[-1] + 1 or len(first) + len(second) == LENGTH - 3)
-    assert abs(windows._plan[:, 4].mean() - 0.5) < 3 * 0.5 / np.sqrt(len(windows))
-    never = SentenceOrder(swap_probability=0.0).build(split, vocabulary, LENGTH, seed=0)
-    assert not never._plan[:, 4].any()
+    assert abs(windows._ranges[:, 4].mean() - 0.5) < 3 * 0.5 / np.sqrt(len(windows))
+    never = SentenceOrderPair(swap_probability=0.0).build(split, vocabulary, LENGTH, seed=0)
+    assert not never._ranges[:, 4].any()
 
 
 def test_a_lone_sentence_is_cut_to_have_an_order(vocabulary):
-    plan = SentenceOrder().build(make_split([[20], [1], [2]]), vocabulary, LENGTH, seed=0)._plan
+    plan = SentenceOrderPair().build(make_split([[20], [1], [2]]), vocabulary, LENGTH, seed=0)._ranges
     assert len(plan) == 2  # one token has no order
     for a_start, a_end, b_start, b_end, label in plan.tolist():
         assert (b_end == a_start) if label else (a_end == b_start)
@@ -175,5 +175,7 @@ def test_a_lone_sentence_is_cut_to_have_an_order(vocabulary):
 
 def test_lengths_do_not_tell_the_order(vocabulary):
     """Of 61 tokens the first text has 31, swapped or not."""
-    plan = SentenceOrder(short_probability=0.0).build(make_split([[60, 60]] * 50), vocabulary, LENGTH, seed=0)._plan
+    plan = (
+        SentenceOrderPair(short_probability=0.0).build(make_split([[60, 60]] * 50), vocabulary, LENGTH, seed=0)._ranges
+    )
     assert set(plan[:, 4]) == {0, 1} and (plan[:, 1] - plan[:, 0] == 31).all() and (plan[:, 3] - plan[:, 2] == 30).all()

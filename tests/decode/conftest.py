@@ -42,7 +42,7 @@ class WordTokenizer(Tokenizer):
         number = int(word[1:]) if word[1:].isdigit() else 2
         return number if word == f"w{number}" and number not in self.special_names else 2
 
-    def _decode_ordinary(self, ids: list[int]) -> str:
+    def _decode_non_special(self, ids: list[int]) -> str:
         return " ".join(map(self.piece, ids))
 
     def _files(self) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from plmjax.data.examples.rows import read_rows
-from plmjax.data.tokenizers.base import Pieces, Tokenizer
+from plmjax.data.tokenizers.base import Encoding, Tokenizer
 from plmjax.data.tokenizers.fairseq import FairseqTokenizer
 from plmjax.data.tokenizers.huggingface import FastTokenizer
 from plmjax.data.tokenizers.load import load_tokenizer
@@ -31,11 +31,11 @@ def byte_bpe(texts: list[str]) -> Tokenizer:
     return FastTokenizer(backend, {})
 
 
-def recovered(pieces: Pieces, context: str, answer: str, start: int) -> str:
+def recovered(encoding: Encoding, context: str, answer: str, start: int) -> str:
     """The text of the tokens of an answer."""
-    found = answer_tokens(pieces, start, start + len(answer))
+    found = answer_tokens(encoding, start, start + len(answer))
     assert found is not None
-    return context[slice(*trimmed(context, pieces.starts[found[0]], pieces.ends[found[1]]))]
+    return context[slice(*trimmed(context, encoding.offset_mapping[found[0]][0], encoding.offset_mapping[found[1]][1]))]
 
 
 TRICKY = [
@@ -85,22 +85,22 @@ def over_sentencepiece(texts: list[str]) -> dict[str, Tokenizer]:
 def test_characters_that_normalisation_changes(
     kind: str, context: str, answer: str, tokenizers: dict[str, Tokenizer]
 ) -> None:
-    (pieces,) = tokenizers[kind].encode_pieces([context])
-    assert recovered(pieces, context, answer, context.index(answer)) == answer
+    (encoding,) = tokenizers[kind].encode_with_offsets([context])
+    assert recovered(encoding, context, answer, context.index(answer)) == answer
 
 
 def test_the_ids_are_those_of_encode(tokenizers: dict[str, Tokenizer]) -> None:
     texts = [*(context for context, _ in TRICKY), ">>fr<< the fox"]
     for tokenizer in tokenizers.values():
-        assert [pieces.ids for pieces in tokenizer.encode_pieces(texts)] == tokenizer.encode_batch(texts)
+        assert [encoding.ids for encoding in tokenizer.encode_with_offsets(texts)] == tokenizer.encode_batch(texts)
 
 
 def test_marians_code_stands_before_the_text(tokenizers: dict[str, Tokenizer]) -> None:
     text = ">>fr<< the fox"
-    (pieces,) = tokenizers["marian"].encode_pieces([text])
-    assert tokenizers["marian"].piece(pieces.ids[0]) == ">>fr<<"
-    assert text[pieces.starts[0] : pieces.ends[0]] == ">>fr<<"
-    assert recovered(pieces, text, "fox", text.index("fox")) == "fox"
+    (encoding,) = tokenizers["marian"].encode_with_offsets([text])
+    assert tokenizers["marian"].piece(encoding.ids[0]) == ">>fr<<"
+    assert text[slice(*encoding.offset_mapping[0])] == ">>fr<<"
+    assert recovered(encoding, text, "fox", text.index("fox")) == "fox"
 
 
 def count_wrong(tokenizer: Tokenizer, data_dir: Path) -> tuple[Counter, Counter]:
@@ -110,11 +110,11 @@ def count_wrong(tokenizer: Tokenizer, data_dir: Path) -> tuple[Counter, Counter]
     for language in LANGUAGES:
         rows = read_rows(str(data_dir / "xquad_squad_format" / f"xquad.{language}.json"))
         contexts = sorted({row["context"] for row in rows})
-        pieces = dict(zip(contexts, tokenizer.encode_pieces(contexts), strict=True))
+        encodings = dict(zip(contexts, tokenizer.encode_with_offsets(contexts), strict=True))
         for row in rows:
             for answer, start in zip(row["answers"], row["answer_starts"], strict=True):
                 total[language] += 1
-                text = recovered(pieces[row["context"]], row["context"], answer, start)
+                text = recovered(encodings[row["context"]], row["context"], answer, start)
                 if text != answer:
                     # More than the answer: a token that goes on beyond an end of it.
                     wrong[language, "inside a token" if answer in text else "lost"] += 1

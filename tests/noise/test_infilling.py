@@ -46,7 +46,7 @@ def hidden(keys, starts, lengths, replace_length=1, random_share=0.0):
             starts,
             lengths,
             mask=MASK,
-            ordinary_R=ORDINARY,
+            non_special_R=ORDINARY,
             replace_length=replace_length,
             random_share=random_share,
         )
@@ -61,7 +61,7 @@ def infilled(keys):
         lengths_key, places_key, insert_key = jax.random.split(key, 3)
         drawn = draw_spans(lengths_key, jnp.asarray(BUDGET), SHARES, BUDGET)
         words = jnp.arange(LENGTH) < REAL
-        parts = {"mask": MASK, "ordinary_R": ORDINARY, "random_share": 0.1}
+        parts = {"mask": MASK, "non_special_R": ORDINARY, "random_share": 0.1}
         text = hide_spans(places_key, text_of(), words, jnp.asarray(STARTS), drawn.lengths, **parts)
         return drawn, text, insert_masks(insert_key, text, drawn.inserts, **parts)
 
@@ -238,7 +238,7 @@ def test_a_span_stops_at_what_may_not_be_hidden(keys):
                 jnp.asarray(starts & words),
                 jnp.array([50]),
                 mask=MASK,
-                ordinary_R=ORDINARY,
+                non_special_R=ORDINARY,
             )
         )
     )
@@ -281,7 +281,7 @@ def test_token_masking_and_deletion(keys):
 def inserted(keys, count, random_share=0.0):
     text = text_of(5, 8)
     return jax.vmap(
-        lambda key: insert_masks(key, text, count, mask=MASK, ordinary_R=ORDINARY, random_share=random_share)
+        lambda key: insert_masks(key, text, count, mask=MASK, non_special_R=ORDINARY, random_share=random_share)
     )(keys)
 
 

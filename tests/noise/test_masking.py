@@ -37,7 +37,7 @@ def draw(key, tokens, candidates, budget, mask_share, random_share):
         chosen,
         predictions=6,
         mask=MASK,
-        ordinary_R=ORDINARY,
+        non_special_R=ORDINARY,
         mask_share=mask_share,
         random_share=random_share,
     )
@@ -155,7 +155,7 @@ def test_a_worked_example_as_in_the_paper():
             masking.units_of_tokens(chosen),
             predictions=1,
             mask=MASK,
-            ordinary_R=np.array([42]),
+            non_special_R=np.array([42]),
             mask_share=mask_share,
             random_share=random_share,
         )

@@ -100,7 +100,7 @@ def test_one_draw_a_span_and_random_tokens_of_their_own():
     def masked(key):
         choice, replacement = jax.random.split(key)
         units = units_of_runs(choose_spans(choice, jnp.asarray(CANDIDATES), jnp.asarray(STARTS), 6, SHARES))
-        made = mask_tokens(replacement, tokens, units, predictions=6, mask=1, ordinary_R=np.arange(100, 200))
+        made = mask_tokens(replacement, tokens, units, predictions=6, mask=1, non_special_R=np.arange(100, 200))
         return units, made.tokens
 
     units, made = (np.asarray(x) for x in masked(jax.random.split(jax.random.key(3), DRAWS)))

@@ -51,11 +51,11 @@ REPLACE = functools.partial(replace_tokens, KEY, TOKENS, sentinel=99)
         (lambda: KEEP(IID), "for inviting last"),
         (lambda: KEEP(jnp.ones(REAL, bool)), " ".join(WORDS)),
         (
-            lambda: jnp.append(REPLACE(IID, ordinary_R=np.array([50])), EOS),
+            lambda: jnp.append(REPLACE(IID, non_special_R=np.array([50])), EOS),
             "Thank you <X> <X> me to your party <X> week .",
         ),
         (
-            lambda: jnp.append(REPLACE(noise("for"), ordinary_R=np.array([50]), random_share=1.0), EOS),
+            lambda: jnp.append(REPLACE(noise("for"), non_special_R=np.array([50]), random_share=1.0), EOS),
             "Thank you apple inviting me to your party last week .",
         ),
     ],
@@ -77,7 +77,7 @@ def test_bert_style_is_a_sentinel_or_a_random_token():
     replace = jax.jit(
         jax.vmap(
             lambda key: replace_tokens(
-                key, TOKENS, THREE, sentinel=99, ordinary_R=np.array([50, 51, 52]), random_share=0.1
+                key, TOKENS, THREE, sentinel=99, non_special_R=np.array([50, 51, 52]), random_share=0.1
             )
         )
     )

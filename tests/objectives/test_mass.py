@@ -93,7 +93,7 @@ def test_80_10_10_in_the_fragment(clean, vocabulary):
         for text, inputs, _, _, places in examples(batch, clean, vocabulary):
             kinds += [0 if inputs[p] == vocabulary.mask else 1 if inputs[p] == text[p] else 2 for p in places]
     shares = np.bincount(kinds, minlength=3) / len(kinds)
-    ordinary = len(vocabulary.ordinary)
+    ordinary = len(vocabulary.non_special)
     for share, expected in zip(shares, (0.8, 0.1 + 0.1 / ordinary, 0.1 - 0.1 / ordinary), strict=True):
         assert within(share, expected, len(kinds), np.sqrt(expected * (1 - expected)))
 

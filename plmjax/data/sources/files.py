@@ -23,7 +23,7 @@ class Line(NamedTuple):
     text: str
 
 
-class Text(NamedTuple):
+class RawDocument(NamedTuple):
     """A document as a file has it: the number of its line or row, its text, its phrases and its control code."""
 
     number: int
@@ -32,7 +32,7 @@ class Text(NamedTuple):
     code: str = ""
 
 
-def read_lines(path: Path, report: Callable[[int], None] = lambda place: None) -> Iterator[Line]:
+def read_lines(path: Path, report: Callable[[int], None] = lambda done: None) -> Iterator[Line]:
     """The lines of a text file, unzipped as its name says; `report` is told how many bytes of the file are read.
 
     Raises:
@@ -76,7 +76,7 @@ class FileSource(Source):
         self.done = self.total
 
     @abstractmethod
-    def _texts(self) -> Iterator[Text]:
+    def _texts(self) -> Iterator[RawDocument]:
         """The documents."""
 
     def describe(self) -> dict[str, object]:
@@ -92,9 +92,9 @@ class FileSource(Source):
 class TextFile(FileSource):
     """A .txt file: one document of paragraphs, or a document for each block between blank lines."""
 
-    def _texts(self) -> Iterator[Text]:
+    def _texts(self) -> Iterator[RawDocument]:
         if self.options.blank_lines == "paragraphs":
-            yield Text(1, "".join(line.text for line in self._lines()))
+            yield RawDocument(1, "".join(line.text for line in self._lines()))
             return
         block: list[str] = []
         first = 1
@@ -104,20 +104,20 @@ class TextFile(FileSource):
                     first = line.number
                 block.append(line.text)
             elif block:
-                yield Text(first, "".join(block))
+                yield RawDocument(first, "".join(block))
                 block = []
-        yield Text(first, "".join(block))
+        yield RawDocument(first, "".join(block))
 
 
 class JsonLinesFile(FileSource):
     """A .jsonl or .jsonl.gz file: one JSON object a line, a document in each."""
 
-    def _texts(self) -> Iterator[Text]:
+    def _texts(self) -> Iterator[RawDocument]:
         for line in self._lines():
             if line.text.strip():
                 record = self._record(line)
                 text = record[self.options.text_field]
-                yield Text(line.number, text, self._phrases(record, text, line), self._code(record, line))
+                yield RawDocument(line.number, text, self._phrases(record, text, line), self._code(record, line))
 
     def _phrases(self, record: dict[str, Any], text: str, line: Line) -> Ranges:
         field = self.options.phrases_field
@@ -166,7 +166,7 @@ class JsonLinesFile(FileSource):
 class ParquetFile(FileSource):
     """A .parquet file: a document a row."""
 
-    def _texts(self) -> Iterator[Text]:
+    def _texts(self) -> Iterator[RawDocument]:
         import pyarrow
         import pyarrow.parquet
 
@@ -190,7 +190,7 @@ class ParquetFile(FileSource):
                             f"{self.path}: the column {field!r} is no text but {text!r:.40}: "
                             "name another with --text_field."
                         )
-                    yield Text(rows, text or "")
+                    yield RawDocument(rows, text or "")
                 self.done = self.total * rows // max(file.metadata.num_rows, 1)
 
 

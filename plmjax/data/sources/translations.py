@@ -5,16 +5,16 @@ from itertools import zip_longest
 from pathlib import Path
 
 from plmjax.data.sources.base import Document, ReadOptions, Source, alternatives, matching_files
-from plmjax.data.sources.files import FileSource, Text
+from plmjax.data.sources.files import FileSource, RawDocument
 from plmjax.errors import UserError
 
 
 class LinesFile(FileSource):
     """A file as its lines, whatever its suffix."""
 
-    def _texts(self) -> Iterator[Text]:
+    def _texts(self) -> Iterator[RawDocument]:
         for line in self._lines():
-            yield Text(line.number, line.text)
+            yield RawDocument(line.number, line.text)
 
 
 class PairedFiles(Source):
@@ -92,15 +92,15 @@ def parse_columns(columns: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def open_translations(place: str, options: ReadOptions) -> Source:
+def open_translations(pattern: str, options: ReadOptions) -> Source:
     """The source of `FILE`, `FILE,FILE` or `FILE.{en,hi}`. Raises UserError for another number of files."""
-    paths = [path for part in split_names(place) for one in alternatives(part) for path in matching_files(one)]
+    paths = [path for part in split_names(pattern) for one in alternatives(part) for path in matching_files(one)]
     if len(paths) == 1:
         return PairedColumns(paths[0], options)
     if len(paths) == 2:
         return PairedFiles((paths[0], paths[1]), options)
     raise UserError(
-        f"{place!r} stands for {len(paths)} files: translations are one file of tab-separated columns, or two files "
+        f"{pattern!r} stands for {len(paths)} files: translations are one file of tab-separated columns, or two files "
         "with a line for a line."
     )
 

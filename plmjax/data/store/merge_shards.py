@@ -1,4 +1,4 @@
-"""The last step of preparing a store: shards joined into one array a kind, then the manifest."""
+"""The last step of preparing a store: shards are merged into one array of each kind, then the manifest."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from plmjax.data.store.store import (
 from plmjax.data.tokenizers.base import Tokenizer
 
 
-def join(
+def merge(
     directory: Path,
     recipe: shards.Recipe,
     counts: list[dict[str, dict[str, int]]],
@@ -41,7 +41,7 @@ def join(
     for name in SPLITS:
         totals[name] = {key: sum(shard[name][key] for shard in counts) for key in shards.COUNTS}
         (directory / name).mkdir(exist_ok=True)
-        _join_split(directory / name, recipe, len(counts), totals[name], shards.token_dtype(tokenizer), codes)
+        _merge_split(directory / name, recipe, len(counts), totals[name], shards.token_dtype(tokenizer), codes)
     arrays = (
         *ARRAYS,
         *([LANGUAGES_ARRAY] if recipe.languages else []),
@@ -71,7 +71,7 @@ def _codes(recipe: shards.Recipe, number: int) -> list[str]:
     return sorted(found)
 
 
-def _join_split(
+def _merge_split(
     folder: Path, recipe: shards.Recipe, number: int, totals: dict[str, int], dtype: np.dtype, codes: list[str]
 ) -> None:
     lengths = {

@@ -158,7 +158,7 @@ def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
     record: dict[str, object] = {"options": options.content(), "sources": described}
     if skipped := sum(source.skipped for source in [*sources, *validation]):
         record["skipped_pairs"] = skipped
-    merge_shards.join(directory, recipe, counts, tokenizer, record)
+    merge_shards.merge(directory, recipe, counts, tokenizer, record)
     shutil.rmtree(partial)
     return Store.open(directory)
 

@@ -180,9 +180,9 @@ def _phrase_marks(
 
 def _drop_half_pairs(documents: list[Document], owners: list[int], ids: list[list[int]]) -> None:
     """Empties translations of which one side gives no token, so that a pair has two sentences always."""
-    for place, owner in enumerate(owners):
-        if len(documents[owner].languages) == 2 and not ids[place]:
-            for other in (place - 1, place + 1):
+    for position, owner in enumerate(owners):
+        if len(documents[owner].languages) == 2 and not ids[position]:
+            for other in (position - 1, position + 1):
                 if 0 <= other < len(owners) and owners[other] == owner:
                     ids[other] = []
 

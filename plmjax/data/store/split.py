@@ -17,7 +17,7 @@ class Split:
         sentence_starts: int64 [sentences + 1]; every document start is among them.
         name: "train" or "validation".
         fingerprint: SHA-256 of the contents; "" for a split that no store holds.
-        plans: where windows may keep their plans; None to keep them in memory.
+        index_cache: the folder where windows keep their indices; None keeps them in memory.
         languages: codes of the languages that the sources name, in the order of their ids; () where they name none.
         document_languages: int16 [documents, 2], ids of languages; the second is -1 but of translations, whose two
             sentences are the sides. None without languages.
@@ -31,7 +31,7 @@ class Split:
     sentence_starts: np.ndarray
     name: str = "train"
     fingerprint: str = ""
-    plans: Path | None = None
+    index_cache: Path | None = None
     languages: tuple[str, ...] = ()
     document_languages: np.ndarray | None = None
     phrases: np.ndarray | None = None

@@ -7,7 +7,7 @@ train/, validation/
     document_starts.npy             int64 [documents + 1], ends with the number of tokens
     sentence_starts.npy             int64 [sentences + 1], the same; every document start is a sentence start
     document_languages.npy          int16 [documents, 2], only where the sources name languages: see Split
-plans/                              windows' plans, a cache that may be deleted
+index_cache/                        where windows lie in the tokens; may be deleted (plans/ in older stores)
 """
 
 import hashlib
@@ -21,7 +21,7 @@ import numpy as np
 
 from plmjax.data.hashing import hash_file
 from plmjax.data.languages import token_ids
-from plmjax.data.store.index_cache import cached_plan
+from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import load_tokenizer
@@ -30,7 +30,7 @@ from plmjax.errors import UserError
 
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_DIRECTORY = "tokenizer"
-PLANS_DIRECTORY = "plans"
+INDEX_CACHE_DIRECTORY = "index_cache"
 SPLITS = ("train", "validation")
 ARRAYS = ("tokens", "document_starts", "sentence_starts")
 LANGUAGES_ARRAY = "document_languages"
@@ -81,7 +81,7 @@ class Store:
     def token_counts(self) -> np.ndarray:
         """int64 [padded_size]: how often each id is in the training text; kept beside the store."""
         split, rows = self.split("train"), self.tokenizer.vocabulary.padded_size
-        return cached_plan(split, f"token counts/{rows}", lambda: count_tokens(split.tokens, rows))
+        return cached_index(split, f"token counts/{rows}", lambda: count_tokens(split.tokens, rows))
 
     @property
     def fingerprint(self) -> str:
@@ -128,9 +128,9 @@ class Store:
         if documents[-1] != len(tokens) or sentences[-1] != len(tokens):
             raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
         fingerprint = hashlib.sha256(f"{self.fingerprint}/{name}".encode()).hexdigest()
-        plans = self.directory / PLANS_DIRECTORY
+        cache = self.directory / INDEX_CACHE_DIRECTORY
         return Split(
-            tokens, documents, sentences, name, fingerprint, plans, self.languages, spoken, phrases, codes, coded
+            tokens, documents, sentences, name, fingerprint, cache, self.languages, spoken, phrases, codes, coded
         )
 
     def _open_beside(self, name: str, array: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -24,15 +24,15 @@ def sample(sources: Sequence[Source], validation_fraction: float, characters: in
     total = sum(source.total for source in sources)
     for number, document in enumerate(read_documents(sources)):
         line.update(sum(source.done for source in sources) / max(total, 1), number)
-        place = shards.document_hash(document)
-        if place < validation_fraction:
+        rank = shards.document_hash(document)
+        if rank < validation_fraction:
             continue
         if len(document.languages) == 2:
             sides = list(zip(document.languages, ([side] for side in document.paragraphs), strict=True))
         else:
             sides = [(document.languages[0] if document.languages else "", document.paragraphs)]
         for language, paragraphs in sides:
-            held.setdefault(language, _Lowest(characters)).add(place, number, paragraphs)
+            held.setdefault(language, _Lowest(characters)).add(rank, number, paragraphs)
     line.close()
     if "" in held or not held:
         return [paragraph for lowest in held.values() for paragraph in lowest.paragraphs()]
@@ -62,10 +62,10 @@ class _Lowest:
         self._held = 0
         self.read = 0
 
-    def add(self, place: float, number: int, paragraphs: list[str]) -> None:
+    def add(self, rank: float, number: int, paragraphs: list[str]) -> None:
         """Takes in a document with its hash, and lets go of what is too much."""
         length = sum(map(len, paragraphs))
-        heapq.heappush(self._heap, (-place, number, paragraphs))
+        heapq.heappush(self._heap, (-rank, number, paragraphs))
         self._held += length
         self.read += length
         while self._held - (largest := sum(map(len, self._heap[0][2]))) >= self._most:

@@ -18,16 +18,18 @@ from plmjax.errors import UserError
 METADATA_FILE = "plmjax_tokenizer.json"
 
 
-class Pieces(NamedTuple):
-    """The tokens of a text, and the characters of it that each stands for.
+class Encoding(NamedTuple):
+    """The tokens of a text with their offsets, as Hugging Face's `return_offsets_mapping` gives them.
 
-    Token i stands for text[starts[i] : ends[i]], which may begin with the blanks before it. A character that is spelled
-    by several tokens belongs to one of them (a tokenizer may say: to each), and the others may stand for nothing.
+    Attributes:
+        ids: the tokens.
+        offset_mapping: (start, end) of each token, which stands for text[start:end]; these characters may begin with
+            the blanks before it. A character that is spelled by several tokens belongs to one of them (some tokenizers
+            assign it to each), and the others may stand for an empty range.
     """
 
     ids: list[int]
-    starts: list[int]
-    ends: list[int]
+    offset_mapping: list[tuple[int, int]]
 
 
 class Tokenizer(ABC):
@@ -51,21 +53,23 @@ class Tokenizer(ABC):
         `threads`: at most so many threads where the library lets us choose; None leaves it to the library.
         """
 
-    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        """As `encode_batch`, with the characters of each token. What normalisation changes keeps its place in the text.
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encodes as `encode_batch` does and gives each token's characters, also where normalisation changes them.
 
         Raises:
-            UserError: the tokenizer can't tell.
+            UserError: the tokenizer has no offsets.
         """
-        raise UserError(f"A tokenizer of kind {self.kind!r} can't tell where in a text its tokens stand: use another.")
+        raise UserError(
+            f"A tokenizer of kind {self.kind!r} has no offsets of its tokens in a text: use another tokenizer."
+        )
 
     @abstractmethod
     def piece(self, token: int) -> str:
         """The piece of vocabulary behind one id, as the tokenizer's files spell it."""
 
     @abstractmethod
-    def _decode_ordinary(self, ids: list[int]) -> str:
-        """The text of ids none of which is special."""
+    def _decode_non_special(self, ids: list[int]) -> str:
+        """The text of ids, none of which is special."""
 
     @abstractmethod
     def _files(self) -> dict[str, bytes]:
@@ -105,7 +109,7 @@ class Tokenizer(ABC):
             elif not skip_special:
                 names.append(self.special_names.get(token, f"<id_{token}>"))
                 runs.append([])
-        texts = [self._decode_ordinary(run) if run else "" for run in runs]
+        texts = [self._decode_non_special(run) if run else "" for run in runs]
         if not names:
             return texts[0]
         parts = [texts[0].strip()]

@@ -1,6 +1,6 @@
 """Words as rows of characters, as ELMo reads them (Peters et al. 2018; the released UnicodeCharsVocabulary, plus 1).
 
-Ids: 1 to 256 the bytes of UTF-8, then the five marks below; 0 is kept for places where there is no word at all.
+Ids: 1 to 256 the bytes of UTF-8, then the five marks below; 0 is kept for positions without a word.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,14 +18,14 @@ def spell(words: Iterable[str], length: int = LENGTH, marks: Mapping[int | None,
 
     Args:
         words: any strings.
-        length: places of a word, at least 3.
+        length: characters of a word, marks included, at least 3.
         marks: words, by their index, that are spelled by one character: SENTENCE_BEGIN or SENTENCE_END.
 
     Raises:
-        UserError: the length leaves no place for a character.
+        UserError: the length leaves no room for a character.
     """
     if length < 3:
-        raise UserError(f"Words of {length} characters have no place for a letter between their marks: take 3 or more.")
+        raise UserError(f"Words of {length} characters have no room for a letter between their marks: take 3 or more.")
     marks = marks or {}
     rows = []
     for index, word in enumerate(words):

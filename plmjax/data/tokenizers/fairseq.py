@@ -11,8 +11,8 @@ from typing import Any
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as protos
 
-from plmjax.data.tokenizers.base import Pieces, Tokenizer
-from plmjax.data.tokenizers.sentencepiece import located
+from plmjax.data.tokenizers.base import Encoding, Tokenizer
+from plmjax.data.tokenizers.sentencepiece import encoding_of_proto
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
 
@@ -60,9 +60,9 @@ class FairseqTokenizer(Tokenizer):
         rows = self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
         return [_shifted(row) for row in rows]
 
-    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        found = [located(self._processor.encode(text, return_type="proto"), text) for text in texts]
-        return [pieces._replace(ids=_shifted(pieces.ids)) for pieces in found]
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        encodings = [encoding_of_proto(self._processor.encode(text, return_type="proto"), text) for text in texts]
+        return [encoding._replace(ids=_shifted(encoding.ids)) for encoding in encodings]
 
     def piece(self, token: int) -> str:
         return self._pieces[token]
@@ -80,7 +80,7 @@ class FairseqTokenizer(Tokenizer):
         proto.trainer_spec.unk_id = FIRST.index("<unk>")
         return proto.SerializeToString()
 
-    def _decode_ordinary(self, ids: list[int]) -> str:
+    def _decode_non_special(self, ids: list[int]) -> str:
         return self._processor.decode([token - 1 for token in ids])
 
     def _files(self) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-from plmjax.data.tokenizers.base import Pieces, Tokenizer
+from plmjax.data.tokenizers.base import Encoding, Tokenizer
 from plmjax.data.tokenizers.vocabulary import SPECIAL_NAMES, make_vocabulary
 from plmjax.errors import UserError
 
@@ -68,14 +68,14 @@ class FastTokenizer(Tokenizer):
         encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        found = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        return [Pieces(one.ids, [start for start, _ in one.offsets], [end for _, end in one.offsets]) for one in found]
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [Encoding(encoding.ids, encoding.offsets) for encoding in encodings]
 
     def piece(self, token: int) -> str:
         return self._pieces[token]
 
-    def _decode_ordinary(self, ids: list[int]) -> str:
+    def _decode_non_special(self, ids: list[int]) -> str:
         return self._backend.decode(ids, skip_special_tokens=False)
 
     def _files(self) -> dict[str, bytes]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import sentencepiece
 
-from plmjax.data.tokenizers.base import Pieces, Tokenizer
-from plmjax.data.tokenizers.sentencepiece import located
+from plmjax.data.tokenizers.base import Encoding, Tokenizer
+from plmjax.data.tokenizers.sentencepiece import encoding_of_proto
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
 
@@ -45,8 +45,8 @@ class MarianTokenizer(Tokenizer):
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         return [self._encode(self._source, text) for text in texts]
 
-    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        return [self._pieces_of(text) for text in texts]
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        return [self._encode_with_offsets(text) for text in texts]
 
     def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
         return [self._encode(self._target, text) for text in texts]
@@ -58,23 +58,20 @@ class MarianTokenizer(Tokenizer):
         codes, rest = _parted(text)
         return self._known([*codes, *processor.encode(rest, out_type=str)])
 
-    def _pieces_of(self, text: str) -> Pieces:
+    def _encode_with_offsets(self, text: str) -> Encoding:
         codes, rest = _parted(text)
-        found = self._source.encode(rest, return_type="proto")
-        _, starts, ends = located(found, rest)
+        proto = self._source.encode(rest, return_type="proto")
         before = len(text) - len(rest)
-        return Pieces(
-            self._known([*codes, *(piece.piece for piece in found.pieces)]),
-            [0] * len(codes) + [before + start for start in starts],
-            [before] * len(codes) + [before + end for end in ends],
-        )
+        offsets = [(before + start, before + end) for start, end in encoding_of_proto(proto, rest).offset_mapping]
+        ids = self._known([*codes, *(piece.piece for piece in proto.pieces)])
+        return Encoding(ids, [(0, before)] * len(codes) + offsets)
 
     def _known(self, pieces: Sequence[str]) -> list[int]:
         """The ids of pieces."""
         unk = self._ids[ROLES["unk"]]
         return [self._ids.get(piece, unk) for piece in pieces]
 
-    def _decode_ordinary(self, ids: list[int]) -> str:
+    def _decode_non_special(self, ids: list[int]) -> str:
         return self._target.decode_pieces([self._pieces[token] for token in ids])
 
     def _files(self) -> dict[str, bytes]:

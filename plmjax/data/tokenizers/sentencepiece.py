@@ -10,7 +10,7 @@ from typing import Any
 import sentencepiece
 
 from plmjax.data.languages import token_names
-from plmjax.data.tokenizers.base import Pieces, Tokenizer
+from plmjax.data.tokenizers.base import Encoding, Tokenizer
 from plmjax.data.tokenizers.vocabulary import SPECIAL_NAMES, make_vocabulary
 from plmjax.errors import UserError
 
@@ -60,13 +60,13 @@ class SentencePieceTokenizer(Tokenizer):
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         return self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
 
-    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        return [located(self._processor.encode(text, return_type="proto"), text) for text in texts]
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        return [encoding_of_proto(self._processor.encode(text, return_type="proto"), text) for text in texts]
 
     def piece(self, token: int) -> str:
         return self._pieces[token] if token < len(self._pieces) else self.special_names[token]
 
-    def _decode_ordinary(self, ids: list[int]) -> str:
+    def _decode_non_special(self, ids: list[int]) -> str:
         return self._processor.decode(ids)
 
     def _files(self) -> dict[str, bytes]:
@@ -76,19 +76,15 @@ class SentencePieceTokenizer(Tokenizer):
         return {"sentinels": self._sentinels}
 
 
-def located(found: Any, text: str) -> Pieces:
-    """The pieces of the library's "proto" with the characters of each.
+def encoding_of_proto(proto: Any, text: str) -> Encoding:
+    """The pieces of SentencePiece's ImmutableSentencePieceText with the characters of each.
 
     The library counts bytes of UTF-8; a byte that continues a character counts to the character.
     """
     lengths = [len(character.encode()) for character in text]
     character_of = [index for index, length in enumerate(lengths) for _ in range(length)] + [len(text)]
-    pieces = found.pieces
-    return Pieces(
-        [piece.id for piece in pieces],
-        [character_of[piece.begin] for piece in pieces],
-        [character_of[piece.end] for piece in pieces],
-    )
+    offsets = [(character_of[piece.begin], character_of[piece.end]) for piece in proto.pieces]
+    return Encoding([piece.id for piece in proto.pieces], offsets)
 
 
 def train(

@@ -28,13 +28,13 @@ class Vocabulary:
         sentinels: ids of the sentinels, sentinel 0 first; in T5 that is the highest id, and they count down.
         is_special: bool [padded_size]; True for special tokens, sentinels and the rows from `size` on.
         word_start: bool [padded_size], True where a piece begins a word; None if the tokenizer can't tell.
-        ordinary: int32 [count]; the ids that are not special, ascending: what random replacement draws from.
+        non_special: int32 [count]; the ids that are not special, ascending: what random replacement draws from.
         shortlist: the ids below it are what a softmax over words predicts, those from there on being unk to it; `size`
             but where the tokenizer's lexicon goes further.
         language_tokens: ids of the tokens of the store's languages, in the order of the languages' ids; () where the
             store names none or the tokenizer lacks a token for one. See `languages.token_names`.
         count_tokens: gives int64 [padded_size], how often each id is in a store's training text; None without a store.
-        spell: gives int16 [size, C], the characters of each id for C places, see `characters`. None without a store.
+        spell: gives int16 [size, C], the characters of each id at C positions, see `characters`. None without a store.
     """
 
     size: int
@@ -49,7 +49,7 @@ class Vocabulary:
     sentinels: tuple[int, ...]
     is_special: np.ndarray
     word_start: np.ndarray | None
-    ordinary: np.ndarray
+    non_special: np.ndarray
     shortlist: int
     language_tokens: tuple[int, ...] = ()
     count_tokens: Callable[[], np.ndarray] | None = None
@@ -65,18 +65,18 @@ class Vocabulary:
             )
 
     @property
-    def opening(self) -> int | None:
+    def cls_or_bos(self) -> int | None:
         """The id that opens a classified sequence: cls, or bos where the vocabulary has no cls (RoBERTa's names)."""
         return self.cls if self.cls is not None else self.bos
 
     @property
-    def closing(self) -> int | None:
+    def sep_or_eos(self) -> int | None:
         """The id that closes a segment: sep, or eos where the vocabulary has no sep (RoBERTa's names)."""
         return self.sep if self.sep is not None else self.eos
 
     @property
     def padding(self) -> int:
-        """The id that fills unused places: pad, or 0 where the vocabulary has no pad."""
+        """The id that fills unused positions: pad, or 0 where the vocabulary has no pad."""
         return self.pad if self.pad is not None else 0
 
 
@@ -108,8 +108,8 @@ def make_vocabulary(
         starts &= ~is_special
         starts.setflags(write=False)
     is_special.setflags(write=False)
-    ordinary = np.flatnonzero(~is_special).astype(np.int32)
-    ordinary.setflags(write=False)
+    non_special = np.flatnonzero(~is_special).astype(np.int32)
+    non_special.setflags(write=False)
     roles: dict[str, Any] = {name: int(specials[name]) if name in specials else None for name in SPECIAL_NAMES}
     return Vocabulary(
         size=size,
@@ -118,6 +118,6 @@ def make_vocabulary(
         sentinels=sentinels,
         is_special=is_special,
         word_start=starts,
-        ordinary=ordinary,
+        non_special=non_special,
         shortlist=size,
     )

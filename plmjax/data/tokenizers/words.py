@@ -40,8 +40,8 @@ class WordTokenizer(FastTokenizer):
         backend.pre_tokenizer = SPLITS[split]()
         backend.add_special_tokens(list(ROLES.values()))
         super().__init__(backend, ROLES)
-        ordinary = ~self.vocabulary.is_special
-        self.vocabulary = replace(self.vocabulary, shortlist=shortlist, word_start=ordinary)
+        non_special = ~self.vocabulary.is_special
+        self.vocabulary = replace(self.vocabulary, shortlist=shortlist, word_start=non_special)
 
     def words(self, text: str) -> list[str]:
         """A text's words, whether they have an id or not."""
@@ -58,7 +58,7 @@ def train(texts: Iterable[str], others: Iterable[str], vocab_size: int, split: s
     """The lexicon of `texts`, then of `others`, and the `vocab_size` first ids, specials included, as its shortlist.
 
     Raises:
-        UserError: the vocabulary has no place for a word, or the text has none.
+        UserError: the vocabulary has no room for a word, or the text has none.
     """
     specials = list(ROLES.values())
     if vocab_size <= len(specials):

@@ -3,10 +3,10 @@
 A window config's `build(split, vocabulary, length, seed)` gives Windows, whose items are dictionaries of int32 arrays
 of shape [length]:
 
-    tokens          ids; the padding id (0 where the vocabulary has none) in unused places
+    tokens          ids; the padding id (0 where the vocabulary has none) at unused positions
     token_types     0 for the first segment and its special tokens, 1 for the second; of languages, their ids
     positions       0, 1, ... from the start of the window, or of the document where windows isolate documents
-    segments        0 in unused places, 1 in a window that is one piece, 1, 2, ... where documents are isolated
+    segments        0 at unused positions, 1 in a window that is one piece, 1, 2, ... where documents are isolated
     given           int32 scalar, control codes only: how many tokens at the start are the code
     translation     int32 scalar, languages only: 1 for translations, 0 for a stream
     targets         sentence streams only: the words that follow, for a softmax; likewise backward_tokens,
@@ -15,7 +15,7 @@ of shape [length]:
     language        int32 scalar, passages of languages and translations only: the id of the language of the tokens
     target_tokens   translations only: what they are translated into; likewise target_segments, and target_language
     sentence_label  int32 scalar, pairs only: 0 where the second segment follows the first, 1 where it is random
-                    (SentenceOrder: 1 where the two are swapped)
+                    (SentenceOrderPair: 1 where the two are swapped)
 
 This module gathers them; the other files of this folder hold one kind each.
 """
@@ -30,7 +30,7 @@ from plmjax.data.windows.languages import (
     StreamsAndTranslations,
     TranslationPairs,
 )
-from plmjax.data.windows.pairs import SegmentPair, SentenceOrder, SentencePair
+from plmjax.data.windows.pairs import SegmentPair, SentenceOrderPair, SentencePair
 from plmjax.data.windows.passages import PASSAGE_FIELDS, LanguagePassages, Passages
 from plmjax.data.windows.sentence_streams import SentenceStreams
 from plmjax.data.windows.sentences import DocSentences, FullSentences
@@ -52,7 +52,7 @@ __all__ = [
     "LanguageStreams",
     "Passages",
     "SegmentPair",
-    "SentenceOrder",
+    "SentenceOrderPair",
     "SentencePair",
     "SentenceStreams",
     "Streams",

@@ -18,9 +18,11 @@ PAIR_FIELDS = SENTENCE_FIELDS | {"sentence_label"}
 class Windows(ABC):
     """A random-access sequence of windows. Items are pure functions of the index, and safe to take in threads.
 
-    Attributes: length, the tokens of a window; padding, the id in unused places; consecutive, whether a window goes on
-    where the one before stops, and each row of the batches is to read them so; both_ways, whether half of the rows then
-    reads them from the end.
+    Attributes:
+        length: the tokens of a window.
+        padding: the id at unused positions.
+        consecutive: a window continues where the one before stops, and each row of the batches reads them in order.
+        both_ways: half of the rows of consecutive windows reads them from the end.
     """
 
     length: int
@@ -80,8 +82,8 @@ def framing_ids(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: the vocabulary has neither.
     """
-    if vocabulary.opening is None:
+    if vocabulary.cls_or_bos is None:
         vocabulary.require("cls")
-    if vocabulary.closing is None:
+    if vocabulary.sep_or_eos is None:
         vocabulary.require("sep")
-    return np.array([vocabulary.opening], np.int32), np.array([vocabulary.closing], np.int32)
+    return np.array([vocabulary.cls_or_bos], np.int32), np.array([vocabulary.sep_or_eos], np.int32)

@@ -43,7 +43,7 @@ class Chunks:
 
 
 class ChunkWindows(Windows):
-    """The chunks of a split. The separators are not in the store: place p of the stream is worked out."""
+    """The chunks of a split. The separators are not in the store: position p of the stream is worked out."""
 
     def __init__(self, config: Chunks, split: Split, vocabulary: Vocabulary, length: int):
         self.length = length
@@ -68,17 +68,17 @@ class ChunkWindows(Windows):
 
     def batch(self, indices: np.ndarray) -> Window:
         begin_B1 = np.array([index_in(int(index), self._count) for index in indices])[:, None] * self._stride
-        place_BL = begin_B1 + np.arange(self.length)
+        stream_position_BL = begin_B1 + np.arange(self.length)
         if not (self._separators or self._config.isolate):
-            return self._one_piece(np.asarray(self._tokens[place_BL], np.int32))
-        document_BL = np.searchsorted(self._starts, place_BL, side="right") - 1
-        tokens_BL = self._tokens_at(place_BL, document_BL)
+            return self._one_piece(np.asarray(self._tokens[stream_position_BL], np.int32))
+        document_BL = np.searchsorted(self._starts, stream_position_BL, side="right") - 1
+        tokens_BL = self._tokens_at(stream_position_BL, document_BL)
         if not self._config.isolate:
             return self._one_piece(tokens_BL)
         start_BL = np.maximum(self._starts[document_BL], begin_B1)
         return {
             "tokens": tokens_BL,
-            "positions": (place_BL - start_BL).astype(np.int32),
+            "positions": (stream_position_BL - start_BL).astype(np.int32),
             "segments": (document_BL - document_BL[:, :1] + 1).astype(np.int32),
         }
 
@@ -90,10 +90,10 @@ class ChunkWindows(Windows):
             "segments": np.ones_like(tokens_BL),
         }
 
-    def _tokens_at(self, place_BL: np.ndarray, document_BL: np.ndarray) -> np.ndarray:
+    def _tokens_at(self, stream_position_BL: np.ndarray, document_BL: np.ndarray) -> np.ndarray:
         if not self._separators:
-            return np.asarray(self._tokens[place_BL], np.int32)
-        is_separator_BL = place_BL + 1 == self._starts[document_BL + 1]
-        # A separator's own place is the next document's first token, or past the end: any token will do there.
-        raw_BL = np.minimum(place_BL - document_BL, len(self._tokens) - 1)
+            return np.asarray(self._tokens[stream_position_BL], np.int32)
+        is_separator_BL = stream_position_BL + 1 == self._starts[document_BL + 1]
+        # A separator's own position is the next document's first token, or past the end: any token will do there.
+        raw_BL = np.minimum(stream_position_BL - document_BL, len(self._tokens) - 1)
         return np.where(is_separator_BL, np.int32(self._eos), np.asarray(self._tokens[raw_BL], np.int32))

@@ -70,10 +70,10 @@ class CodedWindows(Windows):
         number = int(np.searchsorted(self._firsts, index_in(index, len(self)), side="right")) - 1
         code = self._codes[number]
         text = self.length - len(code)
-        place_T = (index - int(self._firsts[number])) * (text - 1) + np.arange(text)
-        document_T = np.searchsorted(self._starts[number], place_T, side="right") - 1
-        is_eos_T = place_T + 1 == self._starts[number][document_T + 1]
-        raw_T = self._begins[number][document_T] + place_T - self._starts[number][document_T]
+        position_T = (index - int(self._firsts[number])) * (text - 1) + np.arange(text)
+        document_T = np.searchsorted(self._starts[number], position_T, side="right") - 1
+        is_eos_T = position_T + 1 == self._starts[number][document_T + 1]
+        raw_T = self._begins[number][document_T] + position_T - self._starts[number][document_T]
         text_T = np.where(is_eos_T, self._eos, self._tokens[np.where(is_eos_T, 0, raw_T)])
         return {
             "tokens": np.concatenate([code, text_T]).astype(np.int32),

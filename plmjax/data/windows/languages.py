@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from plmjax.data.languages import NONE, smoothed
-from plmjax.data.store.index_cache import cached_plan
+from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows.base import SENTENCE_FIELDS, Window, Windows, index_in, too_small
@@ -83,14 +83,17 @@ class TranslationPairs:
         Raises:
             UserError: the split has no languages or no translation that fits, or the vocabulary has no eos.
         """
-        plan = cached_plan(split, f"translations/{length}", lambda: fitting_pairs(split, length))
-        if not len(plan):
+        fitting = cached_index(split, f"translations/{length}", lambda: fitting_pairs(split, length))
+        if not len(fitting):
             raise UserError(
                 f"The {split.name} split has no translations that fit into {length} tokens: give some, as "
                 "--input=en-hi=FILE,FILE, or a longer length."
             )
-        pairs = np.asarray(split.document_languages)[plan]
-        parts = [Pairs(split, vocabulary, length, plan[(pairs == two).all(1)]) for two in np.unique(pairs, axis=0)]
+        pairs = np.asarray(split.document_languages)[fitting]
+        parts = [
+            TranslationPairWindows(split, vocabulary, length, fitting[(pairs == two).all(1)])
+            for two in np.unique(pairs, axis=0)
+        ]
         shares = None if split.name == "validation" else smoothed([len(part) for part in parts], checked(self.alpha))
         return Shared(parts, shares)
 
@@ -184,7 +187,7 @@ class Stream(Windows):
         }
 
 
-class Pairs(Windows):
+class TranslationPairWindows(Windows):
     """Translations, by the numbers of their documents."""
 
     def __init__(self, split: Split, vocabulary: Vocabulary, length: int, documents: np.ndarray):
@@ -201,7 +204,7 @@ class Pairs(Windows):
         split = self._split
         document = int(self._documents[index_in(index, len(self))])
         sentence = int(split.document_sentences[document])
-        start, middle, end = (int(place) for place in split.sentence_starts[sentence : sentence + 3])
+        start, middle, end = (int(position) for position in split.sentence_starts[sentence : sentence + 3])
         assert split.document_languages is not None
         left, right = (int(language) for language in split.document_languages[document])
         first, last = middle - start + 2, end - middle + 2  # tokens of each side with its separators

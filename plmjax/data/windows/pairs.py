@@ -1,8 +1,8 @@
 """Pairs of segments with a label that says whether the second follows the first: `[cls] A [sep] B [sep]`.
 
 SegmentPair is BERT's algorithm (Devlin et al. 2018, Sec. 3.1 and A.2, as its released code has it); SentencePair is the
-variant with single sentences of RoBERTa (Liu et al. 2019, Sec. 4.2); SentenceOrder is ALBERT's, whose label says
-whether the two have changed places (Lan et al. 2020, Sec. 3.1).
+variant with single sentences of RoBERTa (Liu et al. 2019, Sec. 4.2); SentenceOrderPair is ALBERT's, whose label says
+whether the two are swapped (Lan et al. 2020, Sec. 3.1).
 """
 
 import random
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from plmjax.data.store.index_cache import cached_plan
+from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows.base import PAIR_FIELDS, Window, Windows, frame, framing_ids, index_in, too_small
@@ -46,7 +46,9 @@ class SegmentPair:
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
         _require_two_documents(split, length)
         description = f"segments/{self.short_probability}/{self.next_probability}/{self.duplicates}/{length}/{seed}"
-        return PairWindows(split, vocabulary, length, description, _plan(self, split, length, f"segment pairs {seed}"))
+        return PairWindows(
+            split, vocabulary, length, description, _ranges(self, split, length, f"segment pairs {seed}")
+        )
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         """The pairs of one pass over a document."""
@@ -83,7 +85,9 @@ class SentencePair:
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
         _require_two_documents(split, length)
         description = f"sentences/{self.next_probability}/{self.duplicates}/{length}/{seed}"
-        return PairWindows(split, vocabulary, length, description, _plan(self, split, length, f"sentence pairs {seed}"))
+        return PairWindows(
+            split, vocabulary, length, description, _ranges(self, split, length, f"sentence pairs {seed}")
+        )
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         rng, starts = text.rng, text.starts
@@ -100,7 +104,7 @@ class SentencePair:
 
 
 @dataclass(slots=True, unsafe_hash=True)
-class SentenceOrder:
+class SentenceOrderPair:
     """ALBERT's pairs: two consecutive segments in order (label 0) or swapped (label 1) (Lan et al. 2020, Sec. 3.1).
 
     Segments are collected as BERT's are. Where a chunk has one sentence alone, which has no order, it is cut in two at
@@ -123,7 +127,9 @@ class SentenceOrder:
         description = (
             f"order cut last/{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
         )
-        return PairWindows(split, vocabulary, length, description, _plan(self, split, length, f"sentence order {seed}"))
+        return PairWindows(
+            split, vocabulary, length, description, _ranges(self, split, length, f"sentence order {seed}")
+        )
 
     def _pairs(self, text: "_Text", document: int, room: int) -> Iterator[Pair]:
         """The pairs of one pass over a document."""
@@ -160,13 +166,13 @@ class PairWindows(Windows):
                 f"take {SPECIAL_TOKENS + 2} or more."
             )
         self._tokens = split.tokens
-        self._plan = cached_plan(split, description, build)
+        self._ranges = cached_index(split, description, build)
 
     def __len__(self) -> int:
-        return len(self._plan)
+        return len(self._ranges)
 
     def __getitem__(self, index: int) -> Window:
-        a_start, a_end, b_start, b_end, label = self._plan[index_in(index, len(self))].tolist()
+        a_start, a_end, b_start, b_end, label = self._ranges[index_in(index, len(self))].tolist()
         first, second = self._tokens[a_start:a_end], self._tokens[b_start:b_end]
         parts = [self._cls, first, self._sep, second, self._sep]
         window = frame(parts, [0, 0, 0, 1, 1], self.length, self.padding)
@@ -192,7 +198,7 @@ class _Text:
         return min(bisect_left(self.starts, self.starts[sentence] + target, sentence + 1), last)
 
     def random_segment(self, document: int, target: int) -> Range:
-        """Sentences from a random place of another document, until `target` tokens or that document's end."""
+        """Sentences from a random position in another document, until `target` tokens or that document's end."""
         other = document
         for _ in range(TRIES):
             other = self.rng.randint(0, self._documents - 1)
@@ -222,7 +228,7 @@ def _require_two_documents(split: Split, length: int) -> None:
         raise too_small(split, length, f"{split.documents} documents, and random pairs need two")
 
 
-def _plan(config: Any, split: Split, length: int, draws: str) -> Callable[[], np.ndarray]:
+def _ranges(config: Any, split: Split, length: int, draws: str) -> Callable[[], np.ndarray]:
     """What makes the pairs of `config.duplicates` passes over a split, int64 [pairs, 5]; `draws` seeds them."""
 
     def draw() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Passages: whole sentences of one document, as many as fit, with the places where they begin (BART, mBART, MASS)."""
+"""Passages: whole sentences of one document, as many as fit, and where each begins (BART, mBART, MASS)."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from plmjax.data.languages import NONE, smoothed
-from plmjax.data.store.index_cache import cached_plan
+from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows.base import STREAM_FIELDS, Window, Windows, index_in, too_small
@@ -98,7 +98,7 @@ class PassageWindows(Windows):
         return len(self._ranges)
 
     def __getitem__(self, index: int) -> Window:
-        start, end = (int(place) for place in self._ranges[index_in(index, len(self))])
+        start, end = (int(position) for position in self._ranges[index_in(index, len(self))])
         first, last = np.searchsorted(self._sentences, [start, end])
         borders = self._sentences[first : last + 1] - start  # of its sentences, the end included
         text = np.asarray(self._tokens[start:end], np.int32)
@@ -127,7 +127,7 @@ def passages(split: Split, length: int, separators: int) -> np.ndarray:
         length: tokens that a passage holds at most, separators included.
         separators: how many follow each sentence, 0 or 1.
     """
-    return cached_plan(split, f"passages/{separators}/{length}", lambda: _pack(split, length, separators))
+    return cached_index(split, f"passages/{separators}/{length}", lambda: _pack(split, length, separators))
 
 
 def _pack(split: Split, length: int, separators: int) -> np.ndarray:

@@ -24,12 +24,12 @@ BOTH_WAYS_FIELDS = STREAM_FIELDS | {
 class SentenceStreams:
     """Consecutive chunks of two streams of the same sentences, which row b of the batches reads on in, as in `Streams`.
 
-    A sentence w_1 ... w_n is n + 1 places in each. Forward, <S> w_1 ... w_n predict w_1 ... w_n </S>. Backward, as the
-    released code reads, sentences still follow each other in the corpus's order, each turned round: </S> w_n ... w_1
-    predict w_n ... w_1 <S>. (The released code draws the order of the sentences for each direction by itself.)
+    A sentence w_1 ... w_n has n + 1 positions in each. Forward, <S> w_1 ... w_n predict w_1 ... w_n </S>. Backward, as
+    the released code reads, sentences still follow each other in the corpus's order, each turned round: </S> w_n ...
+    w_1 predict w_n ... w_1 <S>. (The released code draws the order of the sentences for each direction by itself.)
 
     Attributes:
-        characters: places of a word's spelling; must be the network's.
+        characters: length of a word's spelling; must be the network's.
     """
 
     gives: ClassVar[frozenset[str]] = BOTH_WAYS_FIELDS
@@ -37,7 +37,7 @@ class SentenceStreams:
     characters: int = LENGTH
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "SentenceStreamWindows":
-        """Cuts a split into chunks of `length` places; nothing depends on the seed.
+        """Cuts a split into chunks of `length` positions; nothing depends on the seed.
 
         Raises:
             UserError: the split is shorter than a chunk, or the vocabulary lacks a mark.
@@ -58,7 +58,7 @@ class SentenceStreamWindows(Windows):
         self._spelling = vocabulary.spell(config.characters)
         self._tokens = split.tokens
         self._sentences = np.asarray(split.sentence_starts)
-        self._starts = self._sentences + np.arange(len(self._sentences))  # of the sentences, in places
+        self._starts = self._sentences + np.arange(len(self._sentences))  # of the sentences, in positions
         total = int(self._starts[-1])
         self._count = total // length
         if self._count == 0:
@@ -75,7 +75,7 @@ class SentenceStreamWindows(Windows):
         place_BL = begin_B1 + np.arange(self.length)
         sentence_BL = np.searchsorted(self._starts, place_BL, side="right") - 1
         at_BL = place_BL - self._starts[sentence_BL]
-        last_BL = self._starts[sentence_BL + 1] - self._starts[sentence_BL]  # the place of </S>; <S> is at 0
+        last_BL = self._starts[sentence_BL + 1] - self._starts[sentence_BL]  # the position of </S>; <S> is at 0
         forward_BL, backward_BL = (self._word(sentence_BL, at, last_BL) for at in (at_BL, last_BL - at_BL))
         return {
             "tokens": forward_BL,
@@ -89,7 +89,7 @@ class SentenceStreamWindows(Windows):
         }
 
     def _word(self, sentence_BL: np.ndarray, at_BL: np.ndarray, last_BL: np.ndarray) -> np.ndarray:
-        """int32 ids of the words at places 0 to `last` of the sentences."""
+        """int32 ids of the words at positions 0 to `last` of the sentences."""
         raw_BL = np.minimum(self._sentences[sentence_BL] + np.maximum(at_BL - 1, 0), len(self._tokens) - 1)
         word_BL = np.asarray(self._tokens[raw_BL], np.int32)
         word_BL = np.where(at_BL == last_BL, np.int32(self._vocabulary.eos), word_BL)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plmjax.data.store.index_cache import cached_plan
+from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.phrases import OUTSIDE
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.vocabulary import Vocabulary
@@ -73,13 +73,13 @@ class PackedWindows(Windows):
                 "--phrases_field."
             )
         self._split, self._phrases = split, phrases
-        self._plan = cached_plan(split, f"packed/{crossing}/{length}", lambda: pack(split, length - 2, crossing))
+        self._ranges = cached_index(split, f"packed/{crossing}/{length}", lambda: pack(split, length - 2, crossing))
 
     def __len__(self) -> int:
-        return len(self._plan)
+        return len(self._ranges)
 
     def __getitem__(self, index: int) -> Window:
-        start, end = (int(place) for place in self._plan[index_in(index, len(self))])
+        start, end = (int(position) for position in self._ranges[index_in(index, len(self))])
         text = np.asarray(self._split.tokens[start:end], np.int32)
         starts = self._split.document_starts
         borders = starts[np.searchsorted(starts, start, side="right") : np.searchsorted(starts, end, side="left")]

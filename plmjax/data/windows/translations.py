@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from plmjax.data.languages import NONE, smoothed
-from plmjax.data.store.index_cache import cached_plan
+from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows.base import STREAM_FIELDS, Window, Windows, index_in
@@ -71,19 +71,19 @@ class DirectedPairs(Windows):
     def __init__(self, split: Split, padding: int, length: int, source: int, target: int):
         self.length, self.padding = length, padding
         self._split, self._source, self._target = split, source, target
-        self._plan = cached_plan(
+        self._ranges = cached_index(
             split, f"directed/{source}/{target}/{length}", lambda: _fitting(split, length, source, target)
         )
 
     def __len__(self) -> int:
-        return len(self._plan)
+        return len(self._ranges)
 
     def __getitem__(self, index: int) -> Window:
         split = self._split
-        document = int(self._plan[index_in(index, len(self))])
+        document = int(self._ranges[index_in(index, len(self))])
         assert split.document_languages is not None
         sentence = int(split.document_sentences[document])
-        start, middle, end = (int(place) for place in split.sentence_starts[sentence : sentence + 3])
+        start, middle, end = (int(position) for position in split.sentence_starts[sentence : sentence + 3])
         sides = [split.tokens[start:middle], split.tokens[middle:end]]
         if int(split.document_languages[document][0]) != self._source:
             sides.reverse()

@@ -57,7 +57,7 @@ class TaskWords(Tokenizer):
     def piece(self, token: int) -> str:
         return list(self._ids)[token].removeprefix(" ")
 
-    def _decode_ordinary(self, ids: list[int]) -> str:
+    def _decode_non_special(self, ids: list[int]) -> str:
         return " ".join(map(self.piece, ids))
 
     def _files(self) -> dict[str, bytes]:

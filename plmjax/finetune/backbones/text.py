@@ -90,7 +90,7 @@ def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> TextReader:
     frame = source_frame(pretrained, writer.source_language or None, writer.target_language or None)
     first, last = frame.first, frame.after[:1] if frame.end is None else (frame.end,)
     if family == "bart":  # `<s> text </s>` on both sides
-        first = pretrained.special.get("bos_token_id", tokenizer_of(pretrained).vocabulary.opening)
+        first = pretrained.special.get("bos_token_id", tokenizer_of(pretrained).vocabulary.cls_or_bos)
     elif family == "mbart" and first is None:  # `text </s> de_DE`, of which the decoder reads the language first
         last = (*last, frame.start)
     opened = Frame(tuple(token for token in frame.before if token is not None), (), frame.after)

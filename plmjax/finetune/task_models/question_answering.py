@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.tokenizers.base import Pieces
+from plmjax.data.tokenizers.base import Encoding
 from plmjax.errors import UserError
 from plmjax.finetune.features import Feature
 from plmjax.finetune.task_models.base import Found, Row, Way, arrays_of
@@ -46,11 +46,11 @@ class Window(NamedTuple):
     class_index: int
 
 
-def answer_tokens(pieces: Pieces, start: int, end: int) -> tuple[int, int] | None:
+def answer_tokens(encoding: Encoding, start: int, end: int) -> tuple[int, int] | None:
     """The first and last token that stand for characters of [start, end); None where none do."""
     inside = [
         index
-        for index, (first, last) in enumerate(zip(pieces.starts, pieces.ends, strict=True))
+        for index, (first, last) in enumerate(encoding.offset_mapping)
         if first < end and last > start and last > first
     ]
     return (inside[0], inside[-1]) if inside else None
@@ -104,10 +104,10 @@ class SpansWay(Way):
         tokenizer = self.reader.tokenizer
         questions = tokenizer.encode_batch([example.texts[0] for example in examples])
         contexts = {example.texts[1]: None for example in examples}
-        located = dict(zip(contexts, tokenizer.encode_pieces(list(contexts)), strict=True))
+        encodings = dict(zip(contexts, tokenizer.encode_with_offsets(list(contexts)), strict=True))
         features: list[Feature] = []
         for number, (example, question) in enumerate(zip(examples, questions, strict=True)):
-            features += self._rows(number, example, question[: self.recipe.most_question], located[example.texts[1]])
+            features += self._rows(number, example, question[: self.recipe.most_question], encodings[example.texts[1]])
         return features
 
     def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
@@ -142,7 +142,7 @@ class SpansWay(Way):
                 spans[number] = score, Answer(context[start:end], 0.0, chance, start, end)
         return [best._replace(no_answer=none - score) for (score, best), none in zip(spans, silence, strict=True)]
 
-    def _rows(self, number: int, example: Example, question: list[int], context: Pieces) -> list[Feature]:
+    def _rows(self, number: int, example: Example, question: list[int], context: Encoding) -> list[Feature]:
         frame, most = self.reader.frame, self.limits.length
         tokens = len(context.ids)
         room = tokens if most is None else most - frame.added(2) - len(question)
@@ -169,7 +169,7 @@ class SpansWay(Way):
         self,
         number: int,
         question: list[int],
-        context: Pieces,
+        context: Encoding,
         cut: tuple[int, int],
         central: np.ndarray,
         answer: tuple[int, int] | None,
@@ -186,8 +186,7 @@ class SpansWay(Way):
         ends = [offset + token - first for token in answer] if is_here else [framed.class_index] * 2
         window = Window(
             offset,
-            np.array(context.starts[first:last]),
-            np.array(context.ends[first:last]),
+            *np.array(context.offset_mapping[first:last]).T,
             central,
             framed.class_index,
         )
