@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.finetune.features import Batch
 from plmjax.finetune.task_models.base import Way
 from plmjax.modules import Bound
@@ -30,7 +31,7 @@ class Programs:
         step: the other arguments of train/step.py's `train_step`.
     """
 
-    def __init__(self, mesh: Mesh, abstract: State, module: Any, way: Way, vocabulary: Any, **step: Any) -> None:
+    def __init__(self, mesh: Mesh, abstract: State, module: Any, way: Way, vocabulary: Vocabulary, **step: Any) -> None:
         self._mesh, self._abstract = mesh, abstract
         at, rows, copies = shardings_of(abstract), batch_sharding(mesh), replicated(mesh)
         parts = {"module": module, "objective": way, "vocabulary": vocabulary, **step}

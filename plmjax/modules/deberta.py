@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from plmjax.modules.attention import backend, width_of_head
 from plmjax.modules.disentangled import DisentangledAttention, DisentangledBlock
-from plmjax.modules.encoder import Encoder, Encoding
+from plmjax.modules.encoder import Encoder, EncoderOutput
 from plmjax.modules.heads import ClassHead
 from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, activation, normal
 from plmjax.modules.masks import Mask
@@ -300,14 +300,14 @@ class Deberta(Encoder):
         token_types_BL: Array | None = None,
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
-    ) -> Encoding:
+    ) -> EncoderOutput:
         """`encode`; the token head reads the enhanced mask decoder's states where there is one."""
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL, segments_BL)
         if not self.config.enhanced_mask_decoder:
             x_BLD, _ = self.encoder(x_BLD, segments_BL, None)
-            return Encoding(x_BLD, x_BLD)
+            return EncoderOutput(x_BLD, x_BLD)
         absolute_BLD = self.embeddings.absolute(positions_BL, tokens_BL.shape[1])
-        return Encoding(*self.encoder(x_BLD, segments_BL, absolute_BLD))
+        return EncoderOutput(*self.encoder(x_BLD, segments_BL, absolute_BLD))
 
 
 _BASE = DebertaConfig()

@@ -22,7 +22,7 @@ from plmjax.modules.layers import Dense, Dropout, Initializer, truncated_normal
 HEADS = ("token", "pool", "sentence", "span", "detection", "class", "tag", "answer")
 
 
-class Encoding(NamedTuple):
+class EncoderOutput(NamedTuple):
     """States of the tokens, and those that the token head reads: the same but for DeBERTa's enhanced mask decoder."""
 
     x_BLD: Array
@@ -64,10 +64,10 @@ class Encoder(nn.Module):
         token_types_BL: Array | None = None,
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
-    ) -> Encoding:
+    ) -> EncoderOutput:
         """`encode`, with the states that the token head reads beside."""
         x_BLD = self.encode(tokens_BL, token_types_BL, positions_BL, segments_BL)
-        return Encoding(x_BLD, x_BLD)
+        return EncoderOutput(x_BLD, x_BLD)
 
     def token_table(self) -> Array:
         """The token table [V, E], float32."""

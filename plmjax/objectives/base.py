@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
-from plmjax.modules.encoder import Encoding
+from plmjax.modules.encoder import EncoderOutput
 
 Example = dict[str, jax.Array]
 Losses = tuple[dict[str, Weighted], dict[str, Weighted]]
@@ -36,16 +37,16 @@ class Objective(Protocol):
     def heads(self) -> tuple[str, ...]:
         """Heads it asks of the network, by the names of modules/encoder.py."""
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         """Raises UserError where this network, vocabulary or length can't carry the objective."""
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         """The examples of a split for a network that reads `length` tokens."""
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         """The noise for one example: network inputs, and `targets` and `weights` of its main token loss."""
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         """Losses and metrics of a corrupted batch on a `Bound` network; train=False: no label smoothing, no z-loss."""
 
     def coefficients(self) -> dict[str, float]:
@@ -59,7 +60,7 @@ class Recurrent(Objective, Protocol):
         """The empty memory of `rows` rows for a network: a pytree whose leaves have the rows as their first axis."""
 
     def losses_after(
-        self, network: Any, batch: Example, memory: Any, vocabulary: Any, train: bool
+        self, network: Any, batch: Example, memory: Any, vocabulary: Vocabulary, train: bool
     ) -> tuple[dict[str, Weighted], dict[str, Weighted], Any]:
         """As `losses`, after the text of the memory; and the memory for the next batch."""
 
@@ -85,13 +86,15 @@ class Part(Protocol):
     def needs(self) -> tuple[str, ...]:
         """Fields that it reads from the window."""
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         """Raises UserError for settings that are wrong or that the vocabulary can't serve."""
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         """The fields it adds or changes, of one example."""
 
-    def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(
+        self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary, train: bool
+    ) -> Losses:
         """Its losses and metrics, on the encoding of the corrupted batch."""
 
 
@@ -113,22 +116,22 @@ class EncoderObjective:
     def heads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(head for part in self.parts() for head in part.heads))
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         needs = ("tokens", "segments", *(field for part in self.parts() for field in part.needs))
         check_fit(self, network_config, kind, length, needs)
         for part in self.parts():
             part.check(vocabulary)
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         corrupted = dict(example)
         for index, part in enumerate(self.parts()):
             corrupted |= part.corrupt(jax.random.fold_in(key, index), example, vocabulary)
         return corrupted
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         encoding = self.encoding(network, batch)
         losses: dict[str, Weighted] = {}
         metrics: dict[str, Weighted] = {}
@@ -138,7 +141,7 @@ class EncoderObjective:
             metrics |= part_metrics
         return losses, metrics
 
-    def encoding(self, network: Any, batch: Example) -> Encoding:
+    def encoding(self, network: Any, batch: Example) -> EncoderOutput:
         """The states of the corrupted batch."""
         return network.encode_for_tokens(
             batch["tokens"], batch.get("token_types"), batch.get("positions"), batch["segments"]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import SentenceStreams
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
@@ -35,7 +36,7 @@ class BidirectionalLM:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, READS)
         vocabulary.require("bos", "eos", *(() if vocabulary.shortlist == vocabulary.size else ("unk",)))
         if self.window.characters != network_config.characters:
@@ -49,10 +50,10 @@ class BidirectionalLM:
                 "fewer, or 0 for the full softmax."
             )
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         """Nothing is corrupted; `draw` is the key of the candidates."""
         return example | {
             "weights": (example["segments"] > 0).astype(jnp.float32),
@@ -63,12 +64,12 @@ class BidirectionalLM:
         """See base.Recurrent."""
         return module.init_memory(rows)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         memory = network.module.init_memory(len(batch["tokens"]))
         losses, metrics, _ = self.losses_after(network, batch, memory, vocabulary, train)
         return losses, metrics
 
-    def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Any, train: bool) -> Any:
+    def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Vocabulary, train: bool) -> Any:
         """See base.Recurrent."""
         characters, backward = (batch[name].astype(jnp.int32) for name in ("characters", "backward_characters"))
         states, after = network.read(characters, backward, memory.of_rows(batch["continues"]))
@@ -95,7 +96,7 @@ class BidirectionalLM:
 
 
 def _token_loss(
-    head: Any, targets_BL: jax.Array, weights_BL: jax.Array, vocabulary: Any, samples: int, key: jax.Array
+    head: Any, targets_BL: jax.Array, weights_BL: jax.Array, vocabulary: Vocabulary, samples: int, key: jax.Array
 ) -> TokenLoss:
     """Against `samples` words, or all of them."""
     if not samples:

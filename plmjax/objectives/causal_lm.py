@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
 from plmjax.losses.adaptive import adaptive_cross_entropy
@@ -42,7 +43,7 @@ class CausalLM:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "positions", "segments"))
         check_share("objective.label_smoothing", self.label_smoothing)
         if getattr(network_config, "cutoffs", ()):
@@ -55,7 +56,7 @@ class CausalLM:
         if getattr(self.window, "separator", False):
             vocabulary.require("eos")
 
-    def _check_adaptive(self, cutoffs: tuple[int, ...], vocabulary: Any) -> None:
+    def _check_adaptive(self, cutoffs: tuple[int, ...], vocabulary: Vocabulary) -> None:
         if list(cutoffs) != sorted(set(cutoffs)) or not 0 < cutoffs[0] <= cutoffs[-1] < vocabulary.size:
             raise UserError(
                 f"model.cutoffs is {cutoffs}; they must rise from above 0 to below the {vocabulary.size} tokens of the "
@@ -67,16 +68,16 @@ class CausalLM:
                 "objective.z_loss to 0, or model.cutoffs to ()."
             )
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length + 1, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         tokens, segments = example["tokens"], example["segments"]
         predicted = (segments[:-1] > 0) & (segments[1:] == segments[:-1])
         shifted = {"tokens": tokens[:-1], "positions": example["positions"][:-1], "segments": segments[:-1]}
         return example | shifted | {"targets": tokens[1:], "weights": predicted.astype(jnp.float32)}
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         loss = self.token_loss(network, self.states(network, batch), batch, vocabulary, train)
         return {"causal_lm": loss.total}, token_metrics("causal_lm", loss.correct, batch["weights"])
 
@@ -84,7 +85,9 @@ class CausalLM:
         """[B, L, D], from which the next tokens are predicted."""
         return network.decode(batch["tokens"], batch["positions"], batch["segments"])
 
-    def token_loss(self, network: Any, x_BLD: jax.Array, batch: Example, vocabulary: Any, train: bool) -> TokenLoss:
+    def token_loss(
+        self, network: Any, x_BLD: jax.Array, batch: Example, vocabulary: Vocabulary, train: bool
+    ) -> TokenLoss:
         """The loss of each token, [B, L], from its state."""
         head = network.token_head(x_BLD)
         if isinstance(head, AdaptiveHead):

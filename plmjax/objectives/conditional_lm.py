@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import CodedChunks
 from plmjax.errors import UserError
 from plmjax.objectives.base import Example
@@ -18,7 +19,7 @@ class ConditionalLM(CausalLM):
 
     window: Any = field(default_factory=CodedChunks)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         CausalLM.check(self, network_config, kind, vocabulary, length)
         if "given" not in self.window.gives:
             raise UserError(
@@ -26,7 +27,7 @@ class ConditionalLM(CausalLM):
                 "have; choose CodedChunks."
             )
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         batch = CausalLM.corrupt(self, key, example, vocabulary)
         is_text_L = jnp.arange(1, len(batch["targets"]) + 1) >= batch.pop("given")
         return batch | {"weights": batch["weights"] * is_text_L}

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import LanguageStreams, StreamsAndTranslations
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss
@@ -43,12 +44,12 @@ class CrossLingualLM(EncoderObjective):
         """Metrics of which a validation gives the perplexity."""
         return tuple(f"{name}_{language}" for name in (STREAM, TRANSLATION) for language in self.languages)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         require_languages(self, network_config)
         check_fit(self, network_config, kind, length, ("token_types", "translation"))
         EncoderObjective.check(self, network_config, kind, vocabulary, length)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         encoding = network.encode_for_tokens(
             batch["tokens"], batch["token_types"], batch["positions"], batch["segments"]
         )
@@ -78,11 +79,11 @@ class CrossLingualCausalLM(CausalLM):
         """As CrossLingualLM's."""
         return tuple(f"{self.NAME}_{language}" for language in self.languages)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         require_languages(self, network_config)
         CausalLM.check(self, network_config, kind, vocabulary, length)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         return CausalLM.corrupt(self, key, example, vocabulary) | {"token_types": example["token_types"][:-1]}
 
     def states(self, network: Any, batch: Example) -> jax.Array:
@@ -91,7 +92,7 @@ class CrossLingualCausalLM(CausalLM):
             batch["tokens"], batch["positions"], batch["segments"], token_types_BL=batch["token_types"]
         )
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         loss = self.token_loss(network, self.states(network, batch), batch, vocabulary, train)
         metrics = token_metrics(self.NAME, loss.correct, batch["weights"])
         if not train:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import LanguagePassages, Passages
 from plmjax.errors import UserError
 from plmjax.noise.infilling import Text
@@ -36,7 +37,7 @@ class Denoising:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments", "sentence_starts"))
         if length < 3:
             raise UserError(
@@ -46,16 +47,16 @@ class Denoising:
         vocabulary.require("pad", "bos", "eos")
         self.noise.check(vocabulary)
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length - 2, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         text = text_of(example)
         noisy = self.noise(key, text, example["sentence_starts"] > 0, vocabulary)
         inputs, targets = (frame(one, [vocabulary.bos], [vocabulary.eos]) for one in (noisy, text))
         return scalars(example) | as_example(inputs, targets, vocabulary.pad, vocabulary.eos)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         return sequence_loss(self.NAME, network, batch, vocabulary)
 
     def coefficients(self) -> dict[str, float]:
@@ -80,22 +81,22 @@ class MultilingualDenoising(Denoising):
         """Metrics of which a validation gives the perplexity."""
         return tuple(f"{self.NAME}_{language}" for language in self.languages)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         Denoising.check(self, network_config, kind, vocabulary, length)
         check_fit(self, network_config, kind, length, ("language",))
         require_language_tokens(vocabulary)
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length - 1, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         text = text_of(example)
         noisy = self.noise(key, text, example["sentence_starts"] > 0, vocabulary)
         language = jnp.asarray(vocabulary.language_tokens, jnp.int32)[example["language"]]
         inputs, targets = (frame(one, [], [language]) for one in (noisy, text))
         return scalars(example) | as_example(inputs, targets, vocabulary.pad, language)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         loss = target_loss(network, batch, vocabulary)
         metrics = token_metrics(self.NAME, loss.correct, batch["weights"])
         if not train:
@@ -127,7 +128,7 @@ def frame(text: Text, before: Sequence[int | jax.Array], after: Sequence[int | j
     return jnp.where((text.real > 0) & (place_L < text.real + len(before) + len(after)), framed_L, -1)
 
 
-def require_language_tokens(vocabulary: Any) -> None:
+def require_language_tokens(vocabulary: Vocabulary) -> None:
     """UserError where the store's languages have no tokens."""
     if not vocabulary.language_tokens:
         raise UserError(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import FullSentences
 from plmjax.errors import UserError
 from plmjax.losses.distillation import cosine_distance, softened_divergence
@@ -41,7 +42,7 @@ class Distillation:
         """Heads of the two networks by name."""
         return {"student": ("token",), "teacher": ("token",)}
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         self.masking.check(vocabulary)
         if self.where not in ("all", "masked"):
@@ -57,13 +58,13 @@ class Distillation:
                 "set it to 0 or give the student the teacher's width."
             )
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         return example | self.masking.corrupt(key, example, vocabulary)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         student = network.part("student")
         encoding = _encode(student, batch)
         losses: dict[str, Weighted] = {}

@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import FullSentences
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
-from plmjax.modules.encoder import Encoding
+from plmjax.modules.encoder import EncoderOutput
 from plmjax.noise import masking
 from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_share, token_metrics
 from plmjax.objectives.masking_strategies import Choices, Text
@@ -44,14 +45,14 @@ class Masking:
         """M: 19 at length 128 and 77 at 512 for the rate of .15."""
         return self.choices.named(self.choice).most(length, self.rate)
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         check_share("objective.masking.rate", self.rate)
         check_share("objective.masking.mask_share", self.mask_share)
         check_share("objective.masking.random_share", self.random_share, most=1 - self.mask_share)
         vocabulary.require("mask")
         self.choices.named(self.choice).check(vocabulary)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         choice_key, replacement_key = jax.random.split(key)
         tokens_L = example["tokens"]
         choice, text = self.choices.named(self.choice), Text.of(example, vocabulary)
@@ -68,11 +69,13 @@ class Masking:
         )
         return masked._asdict() | {"units": units_L}
 
-    def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(
+        self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary, train: bool
+    ) -> Losses:
         loss = self.token_loss(network, encoding, batch, vocabulary)
         return {"masked_lm": loss.total}, token_metrics("masked_lm", loss.correct, batch["weights"])
 
-    def token_loss(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any) -> TokenLoss:
+    def token_loss(self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary) -> TokenLoss:
         """The loss of each masked token, [B, M]."""
         # Only the masked positions go through the head: a seventh of the logits.
         x_BMD = jnp.take_along_axis(encoding.tokens_BLD, batch["masked_positions"][..., None], axis=1)

@@ -7,12 +7,13 @@ Legend: L length.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.noise import masking, ngrams, phrases, span_masking
 
@@ -25,11 +26,11 @@ class Text(NamedTuple):
     candidates_L: jax.Array
     starts_L: jax.Array | None
     is_real_L: jax.Array
-    vocabulary: Any
+    vocabulary: Vocabulary
     phrases_L: jax.Array | None = None
 
     @classmethod
-    def of(cls, example: Mapping[str, jax.Array], vocabulary: Any) -> "Text":
+    def of(cls, example: Mapping[str, jax.Array], vocabulary: Vocabulary) -> "Text":
         """The text of a window's fields."""
         tokens_L, segments_L = example["tokens"], example["segments"]
         candidates_L = (segments_L > 0) & ~jnp.asarray(vocabulary.is_special)[tokens_L]
@@ -40,7 +41,7 @@ class Text(NamedTuple):
 class Choice(Protocol):
     """A way to choose tokens."""
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         """UserError for settings that are wrong or that the vocabulary can't serve."""
 
     def budget(self, text: Text, rate: float) -> jax.Array:
@@ -57,7 +58,7 @@ class Choice(Protocol):
 class Tokens:
     """Single tokens, every set of them as likely (BERT)."""
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         """Any vocabulary will do."""
 
     def budget(self, text: Text, rate: float) -> jax.Array:
@@ -82,7 +83,7 @@ class AnyTokens(Tokens):
 
     alpha: float = 0.0  # sample_alpha of the released code
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         if self.alpha < 0:
             raise UserError(f"objective.masking.choices.any_tokens.alpha is {self.alpha}; give 0 or more.")
         if self.alpha and vocabulary.count_tokens is None:
@@ -105,7 +106,7 @@ class AnyTokens(Tokens):
 class WholeWords(Tokens):
     """Whole words in random order; each token has its own draw, as BERT's whole-word code."""
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         require_words("whole_words", vocabulary)
 
     def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
@@ -119,7 +120,7 @@ class NGrams(Tokens):
     longest: int = 3  # words in a run
     favour_shorter: bool = True  # a run of n words is likely as 1 / n; False: the other way round
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         require_words("ngrams", vocabulary)
         if self.longest < 1:
             raise UserError(f"objective.masking.choices.ngrams.longest is {self.longest}; give at least 1 word.")
@@ -148,7 +149,7 @@ class Spans(OfCandidates):
     stop: float = 0.2  # chance that a span ends after each of its words
     longest: int = 10  # words in a span
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         require_words("spans", vocabulary)
         if not 0 < self.stop < 1 or self.longest < 1:
             raise UserError(
@@ -171,7 +172,7 @@ class Phrases(OfCandidates):
 
     share: float = 0.5  # chance that a draw is of a phrase, not a word
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         require_words("phrases", vocabulary)
         if not 0 <= self.share <= 1:
             raise UserError(f"objective.masking.choices.phrases.share is {self.share}; it must lie between 0 and 1.")
@@ -204,7 +205,7 @@ class Choices:
         return found[name]
 
 
-def require_words(choice: str, vocabulary: Any) -> None:
+def require_words(choice: str, vocabulary: Vocabulary) -> None:
     """UserError where the tokenizer can't tell where words start."""
     if vocabulary.word_start is None:
         raise UserError(

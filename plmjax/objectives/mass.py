@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Passages
 from plmjax.errors import UserError
 from plmjax.noise.fragments import fragments_mask, most_hidden
@@ -46,7 +47,7 @@ class Mass:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         if not hasattr(network_config, "max_positions"):
             raise UserError(
@@ -64,10 +65,10 @@ class Mass:
             raise UserError(f"train.length is {length}, too short for a text and the token that closes it; give 2.")
         vocabulary.require("pad", "eos", "mask")
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length - 1, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         fragment_key, mask_key = jax.random.split(key)
         text = text_of(example)
         length = len(text.tokens) + 1
@@ -100,7 +101,7 @@ class Mass:
             "decoder_segments": is_target_M.astype(jnp.int32),
         }
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         return sequence_loss("mass", network, batch, vocabulary)
 
     def coefficients(self) -> dict[str, float]:

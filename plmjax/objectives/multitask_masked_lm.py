@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import FullSentences
 from plmjax.errors import UserError
-from plmjax.modules.encoder import Encoding
+from plmjax.modules.encoder import EncoderOutput
 from plmjax.noise.directions import hidden_by
 from plmjax.objectives.base import EncoderObjective, Example, Part, check_share
 from plmjax.objectives.masked_lm import Masking
@@ -61,21 +62,21 @@ class MultitaskMaskedLM(EncoderObjective):
     def parts(self) -> tuple[Part, ...]:
         return (self.masking,)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         EncoderObjective.check(self, network_config, kind, vocabulary, length)
         self.directions.check()
         check_share("objective.prefix", self.prefix)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         masked = EncoderObjective.corrupt(self, key, example, vocabulary)
         direction = self.directions.draw(jax.random.fold_in(key, len(self.parts())))
         segments_L = example["segments"]
         hidden_LL = hidden_by(direction, jnp.sum(segments_L > 0), length=len(segments_L), prefix=self.prefix)
         return masked | {"direction": direction, "perm_mask": hidden_LL}
 
-    def encoding(self, network: Any, batch: Example) -> Encoding:
+    def encoding(self, network: Any, batch: Example) -> EncoderOutput:
         """The states of the content stream under the masks."""
         x_BLD = network.two_streams(
             batch["tokens"], batch["perm_mask"], None, batch.get("token_types"), batch["segments"]
         ).h
-        return Encoding(x_BLD, x_BLD)
+        return EncoderOutput(x_BLD, x_BLD)

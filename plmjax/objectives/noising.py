@@ -8,11 +8,11 @@ document rotation      Noising(permute=0, mask=0, rotate=1)
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.noise.infilling import Text, draw_spans, hide_spans, insert_masks, poisson_shares, single_words
 from plmjax.noise.order import rotation_order, sentence_order
@@ -40,7 +40,7 @@ class Noising:
     insert: float = 0.0  # masks put in, as a share of the tokens
     rotate: float = 0.0  # how likely the text is rotated
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         """Raises UserError for settings out of range, or that the vocabulary can't serve."""
         for name in ("permute", "mask", "random_share", "insert", "rotate"):
             check_share(f"objective.noise.{name}", getattr(self, name))
@@ -59,7 +59,7 @@ class Noising:
                 "'token' or take another tokenizer."
             )
 
-    def __call__(self, key: jax.Array, text: Text, sentence_starts_L: jax.Array, vocabulary: Any) -> Text:
+    def __call__(self, key: jax.Array, text: Text, sentence_starts_L: jax.Array, vocabulary: Vocabulary) -> Text:
         """The noisy text, in the room L of the clean one.
 
         Args:
@@ -84,7 +84,7 @@ class Noising:
             text = text._replace(tokens=jnp.where(turned, rotated_L, text.tokens))
         return text
 
-    def _word_starts(self, text: Text, vocabulary: Any) -> jax.Array:
+    def _word_starts(self, text: Text, vocabulary: Vocabulary) -> jax.Array:
         """bool: where words begin; the first token, and one after an eos, begins one in any case."""
         words_L = self._words(text, vocabulary)
         if self.unit == "token" or vocabulary.word_start is None:
@@ -92,11 +92,11 @@ class Noising:
         follows_L = jnp.concatenate([jnp.zeros(1, jnp.bool_), words_L[:-1]])
         return words_L & (jnp.asarray(vocabulary.word_start)[text.tokens] | ~follows_L)
 
-    def _words(self, text: Text, vocabulary: Any) -> jax.Array:
+    def _words(self, text: Text, vocabulary: Vocabulary) -> jax.Array:
         """bool: what may be hidden."""
         return (jnp.arange(len(text.tokens)) < text.real) & (text.tokens != vocabulary.eos)
 
-    def _hide(self, key: jax.Array, text: Text, starts_L: jax.Array, vocabulary: Any) -> Text:
+    def _hide(self, key: jax.Array, text: Text, starts_L: jax.Array, vocabulary: Vocabulary) -> Text:
         length_key, place_key, insert_key = jax.random.split(key, 3)
         budgets = span_budgets(len(text.tokens), self.mask)
         budget, most = jnp.asarray(budgets)[jnp.sum(starts_L)], int(budgets[-1])
@@ -117,7 +117,7 @@ class Noising:
         )
         return self._insert(insert_key, text, spans.inserts, vocabulary) if self.unit == "span" else text
 
-    def _insert(self, key: jax.Array, text: Text, count: jax.Array, vocabulary: Any) -> Text:
+    def _insert(self, key: jax.Array, text: Text, count: jax.Array, vocabulary: Vocabulary) -> Text:
         return insert_masks(
             key,
             text,

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import FullSentences, Streams
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
@@ -45,7 +46,7 @@ class PartialPrediction:
         """int32 [length + 1]: tokens to predict in an example of n real tokens, at least one."""
         return np.array([0] + [max(1, int(n / self.k)) for n in range(1, length + 1)], np.int32)
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         """UserError for settings that are wrong or that the vocabulary can't serve."""
         for name, least in (("k", 1), ("longest", 1), ("context", 1), ("block", 0)):
             if getattr(self, name) < least:
@@ -56,7 +57,9 @@ class PartialPrediction:
                 "set it to False or choose another tokenizer."
             )
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any, backward: jax.Array | bool = False) -> Example:
+    def corrupt(
+        self, key: jax.Array, example: Example, vocabulary: Vocabulary, backward: jax.Array | bool = False
+    ) -> Example:
         """`perm_mask` [L, L], `masked_positions`, `targets` and `weights` [M] of one example."""
         choice_key, order_key = jax.random.split(key)
         tokens_L, real_L = example["tokens"], example["segments"] > 0
@@ -87,7 +90,7 @@ class PartialPrediction:
         real_L: jax.Array,
         is_special_L: jax.Array,
         budget: jax.Array,
-        vocabulary: Any,
+        vocabulary: Vocabulary,
         backward: jax.Array | bool,
     ) -> jax.Array:
         candidates_L = real_L & ~is_special_L
@@ -123,17 +126,17 @@ class PermutationLM:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         self.prediction.check(vocabulary)
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         return example | self.prediction.corrupt(key, example, vocabulary)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         return self.of_streams(network, self.streams(network, batch), batch, vocabulary)
 
     def streams(self, network: Any, batch: Example, **memory: Any) -> Any:
@@ -149,7 +152,7 @@ class PermutationLM:
             **memory,
         )
 
-    def of_streams(self, network: Any, streams: Any, batch: Example, vocabulary: Any) -> Losses:
+    def of_streams(self, network: Any, streams: Any, batch: Example, vocabulary: Vocabulary) -> Losses:
         """The loss of the query stream."""
         head = network.token_head(streams.g)
         loss = cross_entropy(head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size)
@@ -168,7 +171,7 @@ class RecurrentPermutationLM(PermutationLM):
 
     window: Any = field(default_factory=lambda: Streams(overlap=0, both_ways=True))
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         PermutationLM.check(self, network_config, kind, vocabulary, length)
         if not hasattr(network_config, "reuse_length"):
             raise UserError(
@@ -188,7 +191,7 @@ class RecurrentPermutationLM(PermutationLM):
                 f"{length - reused}."
             )
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         if "backward" not in example:
             return PermutationLM.corrupt(self, key, example, vocabulary)
         backward = example["backward"]
@@ -202,7 +205,7 @@ class RecurrentPermutationLM(PermutationLM):
         places = module.config.memory_length
         return module.init_memory(rows, places) if places else ()
 
-    def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Any, train: bool) -> Any:
+    def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Vocabulary, train: bool) -> Any:
         """See base.Recurrent."""
         before = memory.of_rows(batch["continues"]) if memory else None
         streams = self.streams(network, batch, memory=before)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import DocumentChunks
 from plmjax.errors import UserError
 from plmjax.objectives.base import Example, Losses, check_fit
@@ -34,7 +35,7 @@ class PrefixLM:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         if length < 3:
             raise UserError(f"train.length is {length}, too short to be cut in two; give at least 3.")
@@ -45,10 +46,10 @@ class PrefixLM:
         check_row(network_config, kind, length, length, places=length)
         vocabulary.require("pad", "eos")
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length - 1, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         tokens, real = example["tokens"], jnp.sum(example["segments"] > 0)
         length = len(tokens) + 1
         cut = jax.random.randint(key, (), 1, jnp.maximum(real, 2))
@@ -61,7 +62,7 @@ class PrefixLM:
         kept = {name: value for name, value in example.items() if value.ndim == 0}
         return kept | as_example(jnp.where(is_empty, -1, inputs_L), jnp.where(is_empty, -1, targets_L), vocabulary.pad)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         # Both parts with their EOS are one token longer than the row, of which the last predicts nothing.
         places = batch["tokens"].shape[1]
         return sequence_loss("prefix_lm", network, batch, vocabulary, self.z_loss if train else 0.0, places=places)

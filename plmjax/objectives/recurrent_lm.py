@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Streams
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
@@ -37,7 +38,7 @@ class RecurrentLM(CausalLM):
     loss: str = "full"  # in training: of every token, or of the second "half" of each segment (Table 6)
     evaluation: Reading = field(default_factory=Reading)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         CausalLM.check(self, network_config, kind, vocabulary, length)
         if not hasattr(network_config, "memory_length"):
             raise UserError(
@@ -60,7 +61,7 @@ class RecurrentLM(CausalLM):
                 "objective.evaluation.memory_length too."
             )
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         if split.name == "validation":
             length = self.evaluation.length or length
         return CausalLM.windows(self, split, vocabulary, length, seed)
@@ -70,7 +71,7 @@ class RecurrentLM(CausalLM):
         places = self._places(module, train)
         return module.init_memory(rows, places) if places else ()
 
-    def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Any, train: bool) -> Any:
+    def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Vocabulary, train: bool) -> Any:
         """See base.Recurrent."""
         tokens_BL, read, places = batch["tokens"], self.evaluation, self._places(network.module, train)
         before = memory.of_rows(batch["continues"]) if places else network.module.init_memory(len(tokens_BL), 0)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import FullSentences
 from plmjax.errors import UserError
 from plmjax.losses.binary import sigmoid_cross_entropy
@@ -38,7 +39,7 @@ class GeneratorMasking(Masking):
     random_share: float = 0.0
     duplicates: str = "none"  # "none" or "reference"
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         Masking.check(self, vocabulary)
         if self.duplicates not in ("none", "reference"):
             raise UserError(f"objective.masking.duplicates is {self.duplicates!r}; it must be 'none' or 'reference'.")
@@ -48,7 +49,7 @@ class GeneratorMasking(Masking):
                 "set choice to 'tokens' and random_share to 0."
             )
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         if self.duplicates == "none":
             return Masking.corrupt(self, key, example, vocabulary)
         tokens_L = example["tokens"]
@@ -88,7 +89,7 @@ class PairObjective:
         """Heads of the two networks by name."""
         return {"generator": ("token",), "discriminator": self.second_heads}
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         self.masking.check(vocabulary)
         if self.temperature <= 0 or self.weight < 0:
@@ -97,27 +98,27 @@ class PairObjective:
                 "above 0, the second not below."
             )
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         mask_key, sample_key = jax.random.split(key)
         masked = self.masking.corrupt(mask_key, example, vocabulary)
         return example | masked | {"originals": example["tokens"], SAMPLE_KEY: jax.random.key_data(sample_key)}
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         replaced, losses, metrics = self._generate(network.part("generator"), batch, vocabulary)
         second, more = self.second_losses(network.part("discriminator"), replaced, vocabulary, train)
         return losses | second, metrics | more
 
-    def second_losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         """Of the network that reads the batch whose `tokens` hold the generator's samples."""
         raise NotImplementedError
 
     def coefficients(self) -> dict[str, float]:
         return {self.name: self.weight}
 
-    def _generate(self, generator: Any, batch: Example, vocabulary: Any) -> tuple[Example, Any, Any]:
+    def _generate(self, generator: Any, batch: Example, vocabulary: Vocabulary) -> tuple[Example, Any, Any]:
         """The batch with the generator's samples in `tokens`, and the generator's losses and metrics."""
         x_BMD = _at_masked(generator, batch)
         head = generator.token_head(x_BMD)
@@ -154,12 +155,12 @@ class ReplacedTokens(PairObjective):
     def second_heads(self) -> tuple[str, ...]:
         return ("detection",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         PairObjective.check(self, network_config, kind, vocabulary, length)
         if self.where not in ("all", "masked"):
             raise UserError(f"objective.where is {self.where!r}; it must be 'all' or 'masked'.")
 
-    def second_losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         logits_BL = network.detection_logits(_encode(network, batch).x_BLD)
         is_replaced_BL = batch["tokens"] != batch["originals"]
         weights_BL = (batch["segments"] > 0).astype(jnp.float32)
@@ -184,7 +185,7 @@ class ReplaceMLM(PairObjective):
     def second_heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def second_losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         head = network.token_head(_at_masked(network, batch))
         loss = cross_entropy(head.h, head.table, head.bias, batch["targets"], batch["weights"], size=vocabulary.size)
         return {self.name: loss.total}, token_metrics(self.name, loss.correct, batch["weights"])
@@ -205,7 +206,7 @@ class AllTokensMLM(PairObjective):
     def second_heads(self) -> tuple[str, ...]:
         return ("token", "detection")
 
-    def second_losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         encoding = _encode(network, batch)
         head = network.token_head(encoding.tokens_BLD)
         originals_BL = batch["originals"]

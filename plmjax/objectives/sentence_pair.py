@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.classification import softmax_cross_entropy
-from plmjax.modules.encoder import Encoding
+from plmjax.modules.encoder import EncoderOutput
 from plmjax.objectives.base import Example, Losses, binary_metrics
 
 
@@ -25,13 +26,15 @@ class SentencePairPart:
     def needs(self) -> tuple[str, ...]:
         return ("token_types", "sentence_label")
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         """Nothing beyond what its window needs."""
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         return {}
 
-    def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(
+        self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary, train: bool
+    ) -> Losses:
         # A row that only fills up the last batch has no segment.
         is_real_B = jnp.any(batch["segments"] > 0, axis=-1).astype(jnp.float32)
         labels_B = batch["sentence_label"]

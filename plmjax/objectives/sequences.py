@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.objectives.base import Example, Losses, token_metrics
@@ -68,7 +69,7 @@ def sequence_loss(
     name: str,
     network: Any,
     batch: Example,
-    vocabulary: Any,
+    vocabulary: Vocabulary,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
     places: int | None = None,
@@ -81,7 +82,7 @@ def sequence_loss(
 def target_loss(
     network: Any,
     batch: Example,
-    vocabulary: Any,
+    vocabulary: Vocabulary,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
     places: int | None = None,

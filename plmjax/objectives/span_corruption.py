@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Chunks
 from plmjax.errors import UserError
 from plmjax.noise import spans
@@ -61,7 +62,7 @@ class SpanCorruption:
             raw = spans.span_lengths(inputs_length - self.random_roll, self.density, self.mean_span).raw
         return spans.SpanLengths(raw, self._encoded(raw)[1])
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         if self.noise not in ("spans", "iid"):
             raise UserError(f"objective.noise is {self.noise!r}; it must be 'spans' or 'iid'.")
@@ -92,10 +93,10 @@ class SpanCorruption:
         # The expected number of runs, and one to close; rarer, longer tails stay clean (`limit_runs`).
         return round(raw * self.density * (1 - self.density) + self.density) + 1
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, self.lengths(length).raw, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         raw_tokens = example["tokens"]
         raw = len(raw_tokens)
         real = jnp.sum(example["segments"] > 0)
@@ -120,7 +121,7 @@ class SpanCorruption:
         sentinels = count + self.random_roll
         return raw - noise + sentinels + 1, self.targets_length or noise + sentinels + 1
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         return sequence_loss("span_corruption", network, batch, vocabulary, self.z_loss if train else 0.0)
 
     def coefficients(self) -> dict[str, float]:

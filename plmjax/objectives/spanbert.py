@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import DocSentences
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
-from plmjax.modules.encoder import Encoding
+from plmjax.modules.encoder import EncoderOutput
 from plmjax.noise.span_masking import boundaries, units_of_runs
 from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, token_metrics
 from plmjax.objectives.masked_lm import Masking
@@ -26,12 +27,12 @@ class SpanMasking(Masking):
     choice: str = "spans"
     max_offset: int = 15  # tokens of a span that are predicted from its boundaries, as released
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         Masking.check(self, vocabulary)
         if self.max_offset < 1:
             raise UserError(f"objective.masking.max_offset is {self.max_offset}; give at least 1.")
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         masked = Masking.corrupt(self, key, example, vocabulary)
         text = Text.of(example, vocabulary)
         runs_L = units_of_runs(masked["units"] > 0)  # words that touch have one boundary
@@ -51,13 +52,15 @@ class SpanBoundary:
     def needs(self) -> tuple[str, ...]:
         return ()
 
-    def check(self, vocabulary: Any) -> None:
+    def check(self, vocabulary: Vocabulary) -> None:
         """The masking has checked what there is."""
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         return {}
 
-    def losses(self, network: Any, encoding: Encoding, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(
+        self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary, train: bool
+    ) -> Losses:
         def at(places_BM: jax.Array) -> jax.Array:
             return jnp.take_along_axis(encoding.x_BLD, places_BM[..., None], axis=1)
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Chunks, DocumentChunks
 from plmjax.errors import UserError
 from plmjax.noise.spans import iid_mask
@@ -40,7 +41,7 @@ class TokenNoise:
     z_loss: float
 
     def sequences(
-        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Any
+        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Vocabulary
     ) -> tuple[jax.Array, jax.Array]:
         """(inputs, targets) with EOS, filled up with -1, of a text of `real` <= L tokens."""
         raise NotImplementedError
@@ -53,7 +54,7 @@ class TokenNoise:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
         if length < 3:
             raise UserError(f"train.length is {length}, too short for a text that EOS closes; give at least 3.")
@@ -65,14 +66,14 @@ class TokenNoise:
         check_row(network_config, kind, length, self.most_targets(length))
         vocabulary.require("pad", "eos")
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length - 1, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         real = jnp.sum(example["segments"] > 0)
         return scalars(example) | as_example(*self.sequences(key, example["tokens"], real, vocabulary), vocabulary.pad)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         return sequence_loss(self.NAME, network, batch, vocabulary, self.z_loss if train else 0.0)
 
     def coefficients(self) -> dict[str, float]:
@@ -95,14 +96,14 @@ class BertStyle(TokenNoise):
     z_loss: float = 1e-4  # factor of logsumexp(logits)**2, in training
     static: bool = False  # True: an example has the same noise in every epoch
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         TokenNoise.check(self, network_config, kind, vocabulary, length)
         check_share("objective.density", self.density)
         check_share("objective.random_share", self.random_share)
         vocabulary.require("sentinels")
 
     def sequences(
-        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Any
+        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Vocabulary
     ) -> tuple[jax.Array, jax.Array]:
         mask_key, token_key = jax.random.split(key)
         noisy_L = replace_tokens(
@@ -136,7 +137,7 @@ class Deshuffling(TokenNoise):
     static: bool = False  # True: an example has the same order in every epoch
 
     def sequences(
-        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Any
+        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Vocabulary
     ) -> tuple[jax.Array, jax.Array]:
         shuffled_L = shuffle_tokens(key, tokens_L, jnp.arange(len(tokens_L)) < real)
         return closed(shuffled_L, real, vocabulary.eos), closed(tokens_L, real, vocabulary.eos)
@@ -154,7 +155,7 @@ class DropTokens(TokenNoise):
     z_loss: float = 1e-4  # factor of logsumexp(logits)**2, in training
     static: bool = False  # True: an example has the same noise in every epoch
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         TokenNoise.check(self, network_config, kind, vocabulary, length)
         check_share("objective.density", self.density)
         if self.targets_length is not None and self.targets_length < 2:
@@ -165,7 +166,7 @@ class DropTokens(TokenNoise):
         return self.targets_length or dropped_length(length, self.density)
 
     def sequences(
-        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Any
+        self, key: jax.Array, tokens_L: jax.Array, real: jax.Array, vocabulary: Vocabulary
     ) -> tuple[jax.Array, jax.Array]:
         length = len(tokens_L) + 1
         mask_L = iid_mask(key, len(tokens_L), self.density)

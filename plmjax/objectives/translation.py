@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Translations
 from plmjax.errors import UserError
 from plmjax.noise.infilling import Text
@@ -32,7 +33,7 @@ class Translation:
     def heads(self) -> tuple[str, ...]:
         return ("token",)
 
-    def check(self, network_config: Any, kind: str, vocabulary: Any, length: int) -> None:
+    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments", "target_tokens", "target_segments"))
         check_share("objective.label_smoothing", self.label_smoothing)
         if not self.window.directions:
@@ -48,10 +49,10 @@ class Translation:
     def _marked(self) -> bool:
         return len(self.window.targets) > 1
 
-    def windows(self, split: Any, vocabulary: Any, length: int, seed: int) -> Any:
+    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length - 1 - self._marked, seed)
 
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Any) -> Example:
+    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         is_target_L = example["target_segments"] > 0
         target = Text(jnp.where(is_target_L, example["target_tokens"], -1), jnp.sum(is_target_L))
         before: list[jax.Array] = []
@@ -60,7 +61,7 @@ class Translation:
         inputs = frame(text_of(example), before, [vocabulary.eos])
         return scalars(example) | as_example(inputs, frame(target, [], [vocabulary.eos]), vocabulary.pad)
 
-    def losses(self, network: Any, batch: Example, vocabulary: Any, train: bool) -> Losses:
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         smoothing = self.label_smoothing if train else 0.0
         return sequence_loss("translation", network, batch, vocabulary, label_smoothing=smoothing)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
 from plmjax.objectives.base import start_memory
@@ -21,7 +22,7 @@ EVAL_KEY = 20181011
 
 
 def eval_step(
-    params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Any
+    params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Vocabulary
 ) -> tuple[Sums, Sums, Any]:
     """Losses and metrics by name, summed over one raw batch [B, ...], without dropout, smoothing and z-loss; and the
     memory for the next batch, () where the objective carries none."""
@@ -29,14 +30,14 @@ def eval_step(
     return losses_and_memory(objective, Bound(module, params), corrupted, memory, vocabulary, train=False)
 
 
-def target_counts(batch: Batch, *, objective: Any, vocabulary: Any) -> jax.Array:
+def target_counts(batch: Batch, *, objective: Any, vocabulary: Vocabulary) -> jax.Array:
     """Weight of each vocabulary row among the targets of one raw batch, float32 [V]."""
     corrupted = corrupted_as_in_validation(objective, vocabulary, batch)
     targets, weights = corrupted["targets"].reshape(-1), corrupted["weights"].reshape(-1)
     return jnp.zeros(vocabulary.padded_size, jnp.float32).at[targets].add(weights.astype(jnp.float32))
 
 
-def corrupted_as_in_validation(objective: Any, vocabulary: Any, batch: Batch) -> Batch:
+def corrupted_as_in_validation(objective: Any, vocabulary: Vocabulary, batch: Batch) -> Batch:
     """A raw batch [B, ...] under the noise of every validation."""
     first_epoch = batch | {"epochs": jnp.zeros_like(batch["epochs"])}
     return corrupt_batch(objective, vocabulary, jax.random.key(EVAL_KEY), first_epoch, static=False)
@@ -51,7 +52,9 @@ class Evaluator:
         parts: module, objective, vocabulary.
     """
 
-    def __init__(self, mesh: Mesh, param_shardings: Any, *, module: Any, objective: Any, vocabulary: Any) -> None:
+    def __init__(
+        self, mesh: Mesh, param_shardings: Any, *, module: Any, objective: Any, vocabulary: Vocabulary
+    ) -> None:
         self._coefficients = objective.coefficients()
         self._perplexities: tuple[str, ...] = getattr(objective, "perplexities", ())
         rows, copies = batch_sharding(mesh), replicated(mesh)

@@ -14,6 +14,7 @@ import numpy as np
 from plmjax.checkpoints.checkpointer import load_params
 from plmjax.checkpoints.serialize import from_json
 from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules import Bound, build
 from plmjax.train.config import Config
@@ -96,7 +97,7 @@ def _describe(example: dict[str, np.ndarray], written: np.ndarray, store: Any) -
     return "\n".join(f"{name:>6}: {_text(store.tokenizer, tokens)}" for name, tokens in shown.items())
 
 
-def _ended(written: list[int], targets: list[int], vocabulary: Any) -> list[int]:
+def _ended(written: list[int], targets: list[int], vocabulary: Vocabulary) -> list[int]:
     """The output up to the special token that closes the targets; as long as these where none does."""
     if not targets or not vocabulary.is_special[targets[-1]]:
         return written[: len(targets)]

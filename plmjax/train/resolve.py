@@ -2,9 +2,8 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
-from plmjax.data.tokenizers.vocabulary import padded
+from plmjax.data.tokenizers.vocabulary import Vocabulary, padded
 from plmjax.errors import UserError
 from plmjax.modules import build, family_of, networks_of, reads_characters
 from plmjax.train.config import Config
@@ -14,7 +13,7 @@ from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import mesh_shape
 
 
-def resolve(config: Config, vocabulary: Any, device_count: int | None, languages: Sequence[str] = ()) -> Config:
+def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, languages: Sequence[str] = ()) -> Config:
     """A copy of `config` that can run: vocabulary rows, languages, heads, decay steps and validation batch size filled
     in.
 
@@ -123,7 +122,7 @@ def _rows_over(config: Config, device_count: int) -> int:
     return data * fsdp
 
 
-def _fill_model(config: Config, vocabulary: Any) -> None:
+def _fill_model(config: Config, vocabulary: Vocabulary) -> None:
     heads = config.objective.heads
     for name, network in networks_of(config.model).items():
         rows = padded(vocabulary.shortlist) if reads_characters(network) else vocabulary.padded_size

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
 from plmjax.objectives.base import carries_memory
@@ -24,7 +25,7 @@ Sums = dict[str, Weighted]
 NOISE_STREAM, DROPOUT_STREAM = 1, 2  # of the seed; 0 is the initialisation
 
 
-def corrupt_batch(objective: Any, vocabulary: Any, key: jax.Array, batch: Batch, *, static: bool) -> Batch:
+def corrupt_batch(objective: Any, vocabulary: Vocabulary, key: jax.Array, batch: Batch, *, static: bool) -> Batch:
     """Adds the objective's fields to clean windows, each example under a key of its own.
 
     The key is fold_in(fold_in(key, epoch), example id), so that neither the order of examples nor the number of hosts,
@@ -57,7 +58,7 @@ def weighted_total(objective: Any, terms: Sums, weights: dict[str, jax.Array]) -
 
 
 def losses_and_memory(
-    objective: Any, network: Bound, batch: Batch, memory: Any, vocabulary: Any, train: bool
+    objective: Any, network: Bound, batch: Batch, memory: Any, vocabulary: Vocabulary, train: bool
 ) -> tuple[Sums, Sums, Any]:
     """The objective's losses and metrics, and the memory after the batch: () for an objective that carries none."""
     if not carries_memory(objective):
@@ -68,7 +69,7 @@ def losses_and_memory(
 def gradients(
     module: Any,
     objective: Any,
-    vocabulary: Any,
+    vocabulary: Vocabulary,
     params: Any,
     batch: Batch,
     dropout_key: jax.Array,
@@ -126,7 +127,9 @@ def gradients(
     return *summed, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), memories)
 
 
-def forward(params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Any) -> Sums:
+def forward(
+    params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Vocabulary
+) -> Sums:
     """The losses of a raw batch in training, without dropout: what the model's FLOPs are counted of."""
     corrupted = corrupt_batch(objective, vocabulary, jax.random.key(0), batch, static=objective.static)
     return losses_and_memory(objective, Bound(module, params), corrupted, memory, vocabulary, train=True)[0]
@@ -138,7 +141,7 @@ def train_step(
     *,
     module: Any,
     objective: Any,
-    vocabulary: Any,
+    vocabulary: Vocabulary,
     optimizer: optax.GradientTransformation,
     schedule: Schedule,
     clip_norm: float,

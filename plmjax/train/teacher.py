@@ -11,6 +11,7 @@ import numpy as np
 
 from plmjax.checkpoints.checkpointer import latest
 from plmjax.checkpoints.serialize import from_json
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.train.config import Config
@@ -41,7 +42,7 @@ def find_teacher(config: Config, workdir: Path) -> Config:
     return config
 
 
-def teach(model: DistillationConfig, params: dict[str, Any], tokenizer: str, vocabulary: Any) -> Iterator[str]:
+def teach(model: DistillationConfig, params: dict[str, Any], tokenizer: str, vocabulary: Vocabulary) -> Iterator[str]:
     """Puts the teacher's parameters in `params`, and from them, unless at random, the student's; says what it did.
 
     Raises:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plmjax.modules.bert import BertConfig
-from plmjax.modules.encoder import Encoding
+from plmjax.modules.encoder import EncoderOutput
 from plmjax.objectives.spanbert import SpanBertPretraining
 from tests.objectives.conftest import bound
 from tests.objectives.kit import corrupted, windows_of
@@ -30,7 +30,7 @@ def test_predictions_see_the_boundary_alone(network, batch, vocabulary):
     part = SpanBertPretraining().span_boundary
 
     def loss(x_BLD):
-        return part.losses(network, Encoding(x_BLD, x_BLD), batch, vocabulary, True)[0]["span_boundary"].sum
+        return part.losses(network, EncoderOutput(x_BLD, x_BLD), batch, vocabulary, True)[0]["span_boundary"].sum
 
     x_BLD = jnp.asarray(np.random.default_rng(0).normal(size=(ROWS, LENGTH, 16)), jnp.float32)
     seen = np.abs(np.asarray(jax.jit(jax.grad(loss))(x_BLD))).max(-1) > 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from plmjax.data.store.store import Store
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import SegmentPair
 from plmjax.modules import build
 from plmjax.modules.bert import BertConfig
@@ -30,7 +31,7 @@ BATCH = 16
 class Breakable(BertPretraining):
     """BERT's objective, but the loss of a batch with a true `poisoned` is not a number."""
 
-    def losses(self, network: Any, batch: dict, vocabulary: Any, train: bool) -> tuple:
+    def losses(self, network: Any, batch: dict, vocabulary: Vocabulary, train: bool) -> tuple:
         terms, metrics = super().losses(network, batch, vocabulary, train)
         poison = jnp.where(batch["poisoned"].any(), jnp.nan, 1.0)
         return {name: term._replace(sum=term.sum * poison) for name, term in terms.items()}, metrics

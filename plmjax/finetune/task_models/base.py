@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Reader
 from plmjax.finetune.features import Feature
@@ -109,11 +110,11 @@ class Way:
         """The checkpoint's settings of generation after the fine-tuning."""
         return dict(before)
 
-    def corrupt(self, key: jax.Array, example: dict[str, jax.Array], vocabulary: Any) -> dict[str, jax.Array]:
+    def corrupt(self, key: jax.Array, example: dict[str, jax.Array], vocabulary: Vocabulary) -> dict[str, jax.Array]:
         """No noise."""
         return example
 
-    def losses(self, network: Any, batch: dict[str, jax.Array], vocabulary: Any, train: bool) -> Any:
+    def losses(self, network: Any, batch: dict[str, jax.Array], vocabulary: Vocabulary, train: bool) -> Any:
         """As an objective's; what the recipe does not move gets no gradient."""
         held = network.with_params(self.recipe.updates.held(network.params))
         return self.forward(held, batch, train)[:2]

@@ -184,12 +184,8 @@ class SpansWay(Way):
         allowed[framed.class_index] = 1
         is_here = answer is not None and first <= answer[0] and answer[1] < last
         ends = [offset + token - first for token in answer] if is_here else [framed.class_index] * 2
-        window = Window(
-            offset,
-            *np.array(context.offset_mapping[first:last]).T,
-            central,
-            framed.class_index,
-        )
+        first_characters, last_characters = np.array(context.offset_mapping[first:last]).T
+        window = Window(offset, first_characters, last_characters, central, framed.class_index)
         values = {"answer_start": np.int32(ends[0]), "answer_end": np.int32(ends[1])}
         return Feature(number, len(framed.tokens), arrays_of(framed) | {"allowed": allowed}, values, window)
 
