@@ -12,6 +12,8 @@ from ml_collections import config_flags
 from plmjax.errors import UserError
 from plmjax.renames import new_field
 
+# The configurations that are installed with the scripts, so that a command works from any folder.
+CONFIGS = Path(__file__).parent / "configs"
 # What absl and ml_collections raise for a flag or a configuration that can't be read.
 MISTAKES = (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError)
 
@@ -56,12 +58,26 @@ def variant_of(name: str) -> str:
 def define_config(default: str, description: str, name: str = "config") -> flags.FlagHolder:
     """The flag --config=FILE.py:VARIANT, with --config.SECTION.FIELD=VALUE for its fields; or one of another name.
 
+    FILE.py is a path, or the name of a file that is installed under experiments/configs: bert.py, finetune/bert.py.
     ml_collections applies the fields given on the command line to the default while the flag is being defined.
     """
+    for index, argument in enumerate(sys.argv[1:], start=1):
+        if found := re.fullmatch(rf"(--?{name}=)(.+)", argument):
+            sys.argv[index] = found[1] + installed(found[2])
     try:
         return config_flags.DEFINE_config_file(name, default, description)
     except MISTAKES as error:
         _end(_reason(error))
+
+
+def installed(path: str) -> str:
+    """`path`, FILE.py or FILE.py:VARIANT, under the installed configurations where there is no such file here."""
+    file, colon, variant = path.partition(".py:")
+    file += ".py" if colon else ""
+    candidate = CONFIGS / file.removeprefix("experiments/configs/")
+    if Path(file).is_file() or not candidate.is_file():
+        return path
+    return f"{candidate}:{variant}" if colon else str(candidate)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
