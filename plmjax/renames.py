@@ -24,6 +24,7 @@ MODULES = {
     "plmjax.finetune.prepared": "plmjax.finetune.setup",
     "plmjax.finetune.updates": "plmjax.finetune.update_strategies",
     "plmjax.finetune.writer": "plmjax.finetune.generation_config",
+    "plmjax.modules.pair": "plmjax.modules.generator_discriminator",
     "plmjax.objectives.choices": "plmjax.objectives.masking_strategies",
     "plmjax.tasks.asking": "plmjax.tasks.scoring_format",
     "plmjax.tasks.catalogue": "plmjax.tasks.registry",
@@ -37,6 +38,9 @@ MODULES = {
 CLASSES: dict[str, str] = {
     "plmjax.data.sources.open:ReadOptions": "plmjax.data.sources.base:ReadOptions",
     "plmjax.data.windows.pairs:SentenceOrder": "plmjax.data.windows.pairs:SentenceOrderPair",
+    "plmjax.modules.generator_discriminator:PairConfig": (
+        "plmjax.modules.generator_discriminator:GeneratorDiscriminatorConfig"
+    ),
 }
 # "new module:new class" -> {old field: new field}.
 FIELDS: dict[str, dict[str, str]] = {}

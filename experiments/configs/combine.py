@@ -40,7 +40,7 @@ from experiments.configs import (
 from experiments.configs.common import ENGLISH, pick
 from plmjax.modules import FAMILIES
 from plmjax.modules.distillation import DistillationConfig
-from plmjax.modules.pair import PairConfig
+from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.objectives import OBJECTIVES
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 
@@ -115,7 +115,7 @@ def fits(network: str, objective: str) -> bool:
     if objective.startswith("recurrent") and not hasattr(config, "memory_length"):
         return False
     kind, kinds = kind_of(config), kinds_of(objective)
-    return kind in kinds or (kind == "encoder" and kinds in (("pair",), ("distillation",)))
+    return kind in kinds or (kind == "encoder" and kinds in (("generator_discriminator",), ("distillation",)))
 
 
 def kinds_of(objective: str) -> tuple[str, ...]:
@@ -135,8 +135,8 @@ def run(network: str, objective: str) -> Config:
     model, made = NETWORKS[network](), OBJECTIVES[objective]()
     if made.kinds == ("bidirectional",):
         made.window.characters = model.characters
-    if made.kinds == ("pair",):
-        model = PairConfig(model, replace(model, num_layers=max(1, model.num_layers // 2)))
+    if made.kinds == ("generator_discriminator",):
+        model = GeneratorDiscriminatorConfig(model, replace(model, num_layers=max(1, model.num_layers // 2)))
     if made.kinds == ("distillation",):
         start = "teacher" if network == "distilbert" else "random"
         model = DistillationConfig(model, teacher_from="runs/bert_teacher", initialise=start)

@@ -21,15 +21,17 @@ from typing import Any
 from experiments.configs.common import ENGLISH, pick
 from experiments.configs.deberta import ADAM, SMALL
 from plmjax.modules.deberta import VARIANTS, DebertaConfig
-from plmjax.modules.pair import PairConfig
+from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.objectives.replaced_tokens import ReplacedTokens
 from plmjax.train.config import Config, TrainConfig
 
 
-def pair(discriminator: DebertaConfig, sharing: str = "disentangled") -> PairConfig:
+def pair(discriminator: DebertaConfig, sharing: str = "disentangled") -> GeneratorDiscriminatorConfig:
     """With a generator of half the layers, which reads masked tokens through an enhanced mask decoder."""
     layers = max(1, discriminator.num_layers // 2)
-    return PairConfig(discriminator, replace(discriminator, num_layers=layers, enhanced_mask_decoder=True), sharing)
+    return GeneratorDiscriminatorConfig(
+        discriminator, replace(discriminator, num_layers=layers, enhanced_mask_decoder=True), sharing
+    )
 
 
 def paper(size: str, learning_rate: float) -> Config:

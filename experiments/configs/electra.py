@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from experiments.configs.common import ENGLISH, builtin, pick
 from plmjax.modules.electra import PAIRS, ElectraConfig, pair
-from plmjax.modules.pair import PairConfig
+from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.objectives.replaced_tokens import AllTokensMLM, GeneratorMasking, ReplacedTokens, ReplaceMLM
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
@@ -55,7 +55,7 @@ def paper(size: str, steps: int, batch_size: int, length: int, rate: float, mask
     halves = {name: replace(half, dtype="bfloat16") for name, half in model.networks().items()}
     return Config(
         name=f"electra_{size}",
-        model=PairConfig(**halves),
+        model=GeneratorDiscriminatorConfig(**halves),
         objective=ReplacedTokens(masking=GeneratorMasking(rate=masked)),
         train=TrainConfig(steps=steps, batch_size=batch_size, length=length, log_every=100, eval_every=10_000),
         optimizer=replace(ADAM, learning_rate=rate, warmup_steps=10_000),
@@ -66,7 +66,7 @@ def tiny() -> Config:
     halves = {name: replace(half) for name, half in PAIRS["tiny"].networks().items()}
     return Config(
         name="electra_tiny",
-        model=PairConfig(**halves),
+        model=GeneratorDiscriminatorConfig(**halves),
         objective=ReplacedTokens(),
         data=builtin(),
         train=TrainConfig(steps=200, batch_size=8, length=64, eval_every=100, eval_batches=20),

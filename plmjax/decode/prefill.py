@@ -63,7 +63,7 @@ def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> Openin
     if network.kind == "decoder":
         positions_BL = jnp.maximum(jnp.cumsum(prompts.segments, axis=1) - 1, 0)
         cache = network.module.init_cache(batch, length + slots)
-        prefix = {"prefix_BL": prompts.segments > 0} if network.sees_prefix else {}
+        prefix = {"prefix_BL": prompts.segments > 0} if network.is_prefix_lm else {}
         x_BLD, cache = network.decode(prompts.tokens, positions_BL, prompts.segments, cache, **prefix)
         logits_BV = network.token_logits(x_BLD[:, -1:])[:, 0]
         position_B = jnp.sum(prompts.segments, axis=1)

@@ -155,7 +155,7 @@ def one_network(config: Any, params: dict[str, Any], part: str | None, path: Pat
     if "" in networks:
         return config, params
     name = part or config.kept
-    _, whole = build(config).part(params, name)
+    _, whole = build(config).subnetwork(params, name)
     return networks[name], jax.tree.map(np.asarray, whole)
 
 

@@ -39,8 +39,8 @@ from plmjax.modules import (
     xlnet,
 )
 from plmjax.modules.distillation import Distillation, DistillationConfig
+from plmjax.modules.generator_discriminator import GeneratorDiscriminator, GeneratorDiscriminatorConfig
 from plmjax.modules.heads import TokenHead
-from plmjax.modules.pair import Pair, PairConfig
 
 __all__ = [
     "COMPOSITES",
@@ -104,7 +104,7 @@ FAMILIES: dict[str, Family] = {
 
 
 # Networks made of several, each of which is of one of the families.
-COMPOSITES: dict[type, type] = {PairConfig: Pair, DistillationConfig: Distillation}
+COMPOSITES: dict[type, type] = {GeneratorDiscriminatorConfig: GeneratorDiscriminator, DistillationConfig: Distillation}
 
 
 def networks_of(config: Any) -> dict[str, Any]:
@@ -165,20 +165,20 @@ class Bound:
         return self.module.kind
 
     @property
-    def sees_prefix(self) -> bool:
+    def is_prefix_lm(self) -> bool:
         """Whether a decoder is to see its inputs whole: what its `decode` calls the prefix."""
-        return getattr(self.module, "sees_prefix", False)
+        return getattr(self.module, "is_prefix_lm", False)
 
     def with_params(self, params: Any) -> "Bound":
         """The same with other parameters."""
         return Bound(self.module, params, self._dropout_key)
 
-    def part(self, name: str) -> "Bound":
+    def subnetwork(self, name: str) -> "Bound":
         """One network of a composite, with its parameters and dropout of its own."""
         number = 1000 + list(self.module.modules).index(name)  # no call of this object has such a number
         active = self._dropout_key is not None and name not in self.module.frozen
         key = jax.random.fold_in(self._dropout_key, number) if active else None
-        module, params = self.module.part(self.params, name)
+        module, params = self.module.subnetwork(self.params, name)
         return Bound(module, params, key)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

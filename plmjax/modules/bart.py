@@ -20,8 +20,8 @@ from plmjax.modules.positions import LearnedPositions, SinusoidalPositions
 from plmjax.modules.transformer import (
     MLP,
     Block,
+    BlockInputs,
     CrossBlock,
-    Given,
     LayerCache,
     PostNorm,
     PreNorm,
@@ -146,9 +146,11 @@ class CrossStack(nn.Module):
         if self.make_final_norm is not None:
             self.final_norm = self.make_final_norm()
 
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+    def __call__(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and when a cache is given, its `own` with these tokens written."""
-        x_BLD, own = run_blocks(self.layers, x_BLD, given, cache, **self._sizes)
+        x_BLD, own = run_blocks(self.layers, x_BLD, inputs, cache, **self._sizes)
         return x_BLD if self.make_final_norm is None else self.final_norm(x_BLD), own
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:

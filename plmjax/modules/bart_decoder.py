@@ -25,7 +25,7 @@ from plmjax.modules.bart import (
 from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import CrossBlock, Given, LayerCache
+from plmjax.modules.transformer import BlockInputs, CrossBlock, LayerCache
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -46,11 +46,13 @@ class MarianDecoderConfig(MarianConfig):
 class LoneBlock(CrossBlock):
     """A decoder's layer without a memory. It has the cross-attention's parameters and does not read them."""
 
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+    def __call__(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
         """As Block's."""
-        x_BLD, fresh = self.look_at_itself(x_BLD, given, cache)
+        x_BLD, fresh = self.self_attention_sublayer(x_BLD, inputs, cache)
         if self.is_initializing():
-            self.look_at_memory(x_BLD, given._replace(memory=x_BLD), None)
+            self.cross_attention_sublayer(x_BLD, inputs._replace(memory=x_BLD), None)
         return self.feed_forward(x_BLD), fresh
 
 
@@ -92,7 +94,7 @@ class BartDecoder(Bart):
         """
         if cache is None:
             x_BLD = self.embed_targets(tokens_BL, positions_BL)
-            return self.decoder(x_BLD, Given(Mask.within(segments_BL, causal=True)))[0]
+            return self.decoder(x_BLD, BlockInputs(Mask.within(segments_BL, causal=True)))[0]
         if positions_BL is None:
             index_L = cache["index"] + jnp.arange(tokens_BL.shape[1], dtype=jnp.int32)
             positions_BL = jnp.broadcast_to(index_L[None], tokens_BL.shape)
@@ -100,7 +102,7 @@ class BartDecoder(Bart):
             segments_BL = jnp.ones_like(tokens_BL)
         cache, mask = append_segments(cache, segments_BL)
         x_BLD = self.embed_targets(tokens_BL, positions_BL)
-        x_BLD, own = self.decoder(x_BLD, Given(mask), layer_cache(cache))
+        x_BLD, own = self.decoder(x_BLD, BlockInputs(mask), layer_cache(cache))
         return x_BLD, with_keys_values(cache, own)
 
     @nn.nowrap

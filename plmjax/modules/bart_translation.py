@@ -18,7 +18,7 @@ from plmjax.modules.bart import VARIANTS as BART_VARIANTS
 from plmjax.modules.bart import Bart, BartConfig, Positioned
 from plmjax.modules.layers import Embed, normal
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import Block, Given, Stack
+from plmjax.modules.transformer import Block, BlockInputs, Stack
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -63,9 +63,9 @@ class BartTranslation(Bart):
 
     def encode(self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None) -> Array:
         """As EncoderDecoder's, of tokens of the source's vocabulary; positions are those of BART's encoder."""
-        given = Given(Mask.within(segments_BL))
-        words_BLD, _ = self.source_encoder(self.source_embeddings(tokens_BL), given)
-        return self.encoder(self.encoder_embeddings(words_BLD, positions_BL), given)[0]
+        inputs = BlockInputs(Mask.within(segments_BL))
+        words_BLD, _ = self.source_encoder(self.source_embeddings(tokens_BL), inputs)
+        return self.encoder(self.encoder_embeddings(words_BLD, positions_BL), inputs)[0]
 
 
 VARIANTS: dict[str, Any] = {

@@ -15,7 +15,7 @@ from plmjax.modules.encoder import Encoder
 from plmjax.modules.layers import Dense, Dropout, Embed, LayerNorm, truncated_normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
-from plmjax.modules.transformer import Block, Given, Stack, post_norm_block
+from plmjax.modules.transformer import Block, BlockInputs, Stack, post_norm_block
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -124,7 +124,7 @@ class Bert(Encoder):
     ) -> Array:
         """As Encoder's; token types are not read where their table has fewer than two rows."""
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
-        x_BLD, _ = self.encoder(x_BLD, Given(Mask.within(segments_BL)))
+        x_BLD, _ = self.encoder(x_BLD, BlockInputs(Mask.within(segments_BL)))
         return x_BLD
 
 

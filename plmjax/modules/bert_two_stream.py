@@ -18,7 +18,7 @@ from plmjax.modules.bert import VARIANTS as BERT_VARIANTS
 from plmjax.modules.bert import Bert, BertConfig, BertEmbeddings, make_block
 from plmjax.modules.layers import truncated_normal
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import Block, Given, run_layers
+from plmjax.modules.transformer import Block, BlockInputs, run_layers
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -41,20 +41,20 @@ class TwoStreamLayers(nn.Module):
     def setup(self) -> None:
         self.layers = make_block(self.config)()
 
-    def __call__(self, x_BLD: Array, given: Given) -> tuple[Array, None]:
+    def __call__(self, x_BLD: Array, inputs: BlockInputs) -> tuple[Array, None]:
         """[B, L, D], as a Stack's."""
-        x_BLD, _ = self._run(lambda block, x, _: block(x, given), x_BLD)
+        x_BLD, _ = self._run(lambda block, x, _: block(x, inputs), x_BLD)
         return x_BLD, None
 
     def streams(self, h_BLD: Array, g_BMD: Array, content: Mask, query: Mask) -> tuple[Array, Array]:
         """Both streams: [B, L, D], [B, M, D]."""
 
         def step(block: Block, streams: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-            given = block.attention.keys_values(streams[0])
+            keys_values = block.attention.keys_values(streams[0])
 
             def go_on(x: Array, mask: Mask) -> Array:
-                y = block.residual_dropout(block.attention(x, given, mask))
-                return block.feed_forward(block.wiring.outward(block.attention_norm, x, y))
+                y = block.residual_dropout(block.attention(x, keys_values, mask))
+                return block.feed_forward(block.wiring.post(block.attention_norm, x, y))
 
             return (go_on(streams[0], content), go_on(streams[1], query)), None
 
@@ -113,7 +113,7 @@ class BertTwoStream(Bert):
             content = replace(content, hidden=(perm_mask_BLL != 0) & ~jnp.eye(length, dtype=jnp.bool_))
         h_BLD = self.embeddings(tokens_BL, token_types_BL, None)
         if target_mapping_BML is None:
-            return Streams(self.encoder(h_BLD, Given(content))[0], None)
+            return Streams(self.encoder(h_BLD, BlockInputs(content))[0], None)
         asked_BLD = self.embeddings.queries(batch, length, token_types_BL)
         g_BMD = jnp.einsum("bml,bld->bmd", target_mapping_BML.astype(asked_BLD.dtype), asked_BLD)
         query = _at_queries(target_mapping_BML, segments_BL, perm_mask_BLL)

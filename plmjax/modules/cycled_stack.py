@@ -14,7 +14,7 @@ from jax import Array
 
 from plmjax.modules.attention import KeysValues, backend
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import Block, Given, LayerCache
+from plmjax.modules.transformer import Block, BlockInputs, LayerCache
 
 
 class CycledStack(nn.Module):
@@ -35,7 +35,9 @@ class CycledStack(nn.Module):
     unroll: bool | None = None
 
     @nn.compact
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+    def __call__(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and when a cache is given, its `own` with these tokens written."""
         turn = len(self.bands)
         if not turn or min(self.bands) < 0 or self.num_layers % turn:
@@ -49,7 +51,7 @@ class CycledStack(nn.Module):
 
         def run(x_BLD: Array, params: Any, number: Array, part: LayerCache | None, band: int) -> Any:
             rngs = None if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, number)}
-            banded = given._replace(mask=replace(given.mask, band=band))
+            banded = inputs._replace(mask=replace(inputs.mask, band=band))
             return block.apply({"params": params}, x_BLD, banded, part, rngs=rngs)
 
         layer = jax.checkpoint(run, prevent_cse=unroll, static_argnums=4) if self.remat else run
@@ -72,6 +74,6 @@ class CycledStack(nn.Module):
         return x_BLD, own
 
     def _init(self, key: Array, block: Block, x_11D: Array) -> dict[str, Any]:
-        return jax.vmap(lambda key: block.init(key, x_11D, Given(Mask()))["params"])(
+        return jax.vmap(lambda key: block.init(key, x_11D, BlockInputs(Mask()))["params"])(
             jax.random.split(key, self.num_layers)
         )

@@ -20,7 +20,7 @@ from plmjax.modules.heads import ClassHead
 from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, activation, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
-from plmjax.modules.transformer import MLP, Given, PostNorm
+from plmjax.modules.transformer import MLP, BlockInputs, PostNorm
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -163,7 +163,7 @@ class DebertaStack(nn.Module):
         table_RD = table_RD.astype(dtype)
         if c.relative_norm:
             table_RD = LayerNorm(c.norm_eps, dtype, name="relative_norm")(table_RD)
-        given = Given(Mask.within(segments_BL), Dropout(c.dropout)(table_RD))
+        inputs = BlockInputs(Mask.within(segments_BL), Dropout(c.dropout)(table_RD))
         block = self.make_block(parent=None)
         layers = self.param("layers", self._init, block, x_BLD[:1, :1], table_RD)
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
@@ -171,7 +171,7 @@ class DebertaStack(nn.Module):
         def run(params: Any, number: Any, query_BLD: Array, content_BLD: Array) -> Any:
             rngs = None if key is None else {"dropout": jax.random.fold_in(key, number)}
             return block.apply(
-                {"params": params}, query_BLD, content_BLD, given, rngs=rngs, method=DisentangledBlock.attend
+                {"params": params}, query_BLD, content_BLD, inputs, rngs=rngs, method=DisentangledBlock.attend
             )
 
         unroll = backend() == "cpu" if c.unroll is None else c.unroll
@@ -199,7 +199,7 @@ class DebertaStack(nn.Module):
         return x_BLD, layer(last, c.num_layers, before_BLD + absolute_BLD, before_BLD)
 
     def _init(self, key: Array, block: DisentangledBlock, x_11D: Array, table_RD: Array) -> dict[str, Any]:
-        return jax.vmap(lambda key: block.init(key, x_11D, Given(Mask(), table_RD))["params"])(
+        return jax.vmap(lambda key: block.init(key, x_11D, BlockInputs(Mask(), table_RD))["params"])(
             jax.random.split(key, self.config.num_layers)
         )
 

@@ -16,7 +16,7 @@ from plmjax.modules.attention import attend_by_logits
 from plmjax.modules.layers import Dense, Dropout, Initializer
 from plmjax.modules.masks import Mask
 from plmjax.modules.relative import relative_shift
-from plmjax.modules.transformer import Block, Given, LayerCache
+from plmjax.modules.transformer import Block, BlockInputs, LayerCache
 
 
 def table_rows(distances_W: np.ndarray, span: int, buckets: int) -> np.ndarray:
@@ -95,15 +95,15 @@ class DisentangledAttention(nn.Module):
 
 
 class DisentangledBlock(Block):
-    """A block on disentangled attention; `given.bias` is the relative table [R, D]."""
+    """A block on disentangled attention; `inputs.bias` is the relative table [R, D]."""
 
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, None]:
+    def __call__(self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None) -> tuple[Array, None]:
         """The block's value [B, L, D], and nothing where other blocks give a cache's keys."""
-        return self.attend(x_BLD, x_BLD, given), None
+        return self.attend(x_BLD, x_BLD, inputs), None
 
-    def attend(self, query_BLD: Array, content_BLD: Array, given: Given) -> Array:
+    def attend(self, query_BLD: Array, content_BLD: Array, inputs: BlockInputs) -> Array:
         """The block's value for queries of their own, which keys and values do not come from."""
         attention: Any = self.attention  # a DisentangledAttention
-        y_BLD = attention(query_BLD, content_BLD, given.mask, given.bias)
-        x_BLD = self.wiring.outward(self.attention_norm, query_BLD, self.residual_dropout(y_BLD))
+        y_BLD = attention(query_BLD, content_BLD, inputs.mask, inputs.bias)
+        x_BLD = self.wiring.post(self.attention_norm, query_BLD, self.residual_dropout(y_BLD))
         return self.feed_forward(x_BLD)

@@ -82,7 +82,7 @@ class Distillation:
             }
         }
 
-    def part(self, params: Any, name: str) -> tuple[Any, Any]:
+    def subnetwork(self, params: Any, name: str) -> tuple[Any, Any]:
         """(module, its parameters) of "student" or "teacher"."""
         own = params[name]
         return self.modules[name], jax.lax.stop_gradient(own) if name in self.frozen else own

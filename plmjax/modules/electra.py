@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from plmjax.modules.bert import Bert, BertConfig
+from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.modules.heads import ClassHead, TransformTokenHead
-from plmjax.modules.pair import PairConfig
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -56,7 +56,7 @@ class Electra(Bert):
         return ClassHead(c.d_model, c.num_labels, "gelu", self.head_init, jnp.dtype(c.dtype), rate, rate)
 
 
-def pair(discriminator: ElectraConfig, size: float, **fields: Any) -> PairConfig:
+def pair(discriminator: ElectraConfig, size: float, **fields: Any) -> GeneratorDiscriminatorConfig:
     """A discriminator and its generator: as many layers, `size` times as wide (paper, Sec. 3.2 and Table 6)."""
     generator = replace(
         discriminator,
@@ -65,7 +65,7 @@ def pair(discriminator: ElectraConfig, size: float, **fields: Any) -> PairConfig
         d_ff=round(discriminator.d_ff * size),
         embedding_width=discriminator.embedding_width or discriminator.d_model,
     )
-    return PairConfig(replace(discriminator), generator, **fields)
+    return GeneratorDiscriminatorConfig(replace(discriminator), generator, **fields)
 
 
 _BASE = ElectraConfig(activation="gelu_tanh")
@@ -79,7 +79,7 @@ VARIANTS: dict[str, ElectraConfig] = {
     "base": _BASE,  # 110M
     "large": _LARGE,  # 335M
 }
-PAIRS: dict[str, PairConfig] = {
+PAIRS: dict[str, GeneratorDiscriminatorConfig] = {
     "tiny": pair(VARIANTS["tiny"], 1 / 2),
     "small": pair(_SMALL, 1 / 4),
     "base": pair(_BASE, 1 / 3),

@@ -14,7 +14,7 @@ from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cach
 from plmjax.modules.heads import ClassHead, TokenHead
 from plmjax.modules.layers import Dense, Initializer
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import Given
+from plmjax.modules.transformer import BlockInputs
 
 HEADS = ("token", "class", "tag", "answer")
 
@@ -22,7 +22,7 @@ HEADS = ("token", "class", "tag", "answer")
 class EncoderDecoder(nn.Module):
     """A subclass makes `encoder` and `decoder`, says how tokens are embedded for each and gives the token head.
 
-    `encoder(x, given)` and `decoder(x, given, cache)` are stacks; the decoder's has `memory_keys_values(memory)`.
+    `encoder(x, inputs)` and `decoder(x, inputs, cache)` are stacks; the decoder's has `memory_keys_values(memory)`.
 
     A config has, besides what the stacks need: vocab_size, d_model, heads, num_labels and dtype. Names in `heads` (one
     method each): "token" the vocabulary; and of fine-tuning "class" a text, "tag" each token, "answer" start and end of
@@ -87,7 +87,7 @@ class EncoderDecoder(nn.Module):
             positions_BL: None means 0, 1, ...; not read by networks whose positions are distances.
             segments_BL: 0 is padding, and a token sees its own segment; None means all ones.
         """
-        x_BLD, _ = self.encoder(self.embed_inputs(tokens_BL, positions_BL), Given(Mask.within(segments_BL)))
+        x_BLD, _ = self.encoder(self.embed_inputs(tokens_BL, positions_BL), BlockInputs(Mask.within(segments_BL)))
         return x_BLD
 
     def decode(
@@ -113,8 +113,8 @@ class EncoderDecoder(nn.Module):
         if cache is None:
             x_BLD = self.embed_targets(tokens_BL, positions_BL)
             across = Mask.across(x_BLD, segments_BL, memory_BSD, memory_segments_BS)
-            given = Given(Mask.within(segments_BL, causal=True), None, memory_BSD, across)
-            return self.decoder(x_BLD, given)[0]
+            inputs = BlockInputs(Mask.within(segments_BL, causal=True), None, memory_BSD, across)
+            return self.decoder(x_BLD, inputs)[0]
         if segments_BL is None:
             segments_BL = jnp.ones_like(tokens_BL)
         if positions_BL is None:
@@ -123,7 +123,7 @@ class EncoderDecoder(nn.Module):
         x_BLD = self.embed_targets(tokens_BL, positions_BL)
         cache, mask = append_segments(cache, segments_BL)
         across = Mask(segments_BL, cache["memory_segments"])
-        x_BLD, own = self.decoder(x_BLD, Given(mask, memory_mask=across), layer_cache(cache))
+        x_BLD, own = self.decoder(x_BLD, BlockInputs(mask, memory_mask=across), layer_cache(cache))
         return x_BLD, with_keys_values(cache, own)
 
     def start_cache(self, memory_BSD: Array, memory_segments_BS: Array | None, length: int) -> Cache:

@@ -18,7 +18,7 @@ from plmjax.modules.heads import TokenHead
 from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
-from plmjax.modules.transformer import MLP, Block, Given, PostNorm, PreNorm, Stack
+from plmjax.modules.transformer import MLP, Block, BlockInputs, PostNorm, PreNorm, Stack
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -71,7 +71,7 @@ class GPT(nn.Module):
 
     config: GPTConfig
     kind: ClassVar[str] = "decoder"
-    sees_prefix: ClassVar[bool] = False  # whether objectives and generation give it their inputs as a prefix
+    is_prefix_lm: ClassVar[bool] = False  # whether objectives and generation give it their inputs as a prefix
 
     def setup(self) -> None:
         c = self.config
@@ -98,7 +98,7 @@ class GPT(nn.Module):
         return getattr(self.config, "classes", 0)
 
     @property
-    def writing_init(self) -> Initializer:
+    def residual_init(self) -> Initializer:
         """Of the kernels that write to the residual stream."""
         c = self.config
         return normal(c.init_std * (c.residual_init_scale or (2 * c.num_layers) ** -0.5))
@@ -123,7 +123,7 @@ class GPT(nn.Module):
             dropout=c.attention_dropout,
             query_init=init,
             kernel_init=init,
-            out_init=self.writing_init,
+            out_init=self.residual_init,
             dtype=jnp.dtype(c.dtype),
         )
 
@@ -138,7 +138,7 @@ class GPT(nn.Module):
             c.d_ff,
             c.activation,
             up_init=init,
-            down_init=self.writing_init,
+            down_init=self.residual_init,
             dtype=jnp.dtype(c.dtype),
             adapter_width=c.adapter_width,
         )
@@ -178,7 +178,7 @@ class GPT(nn.Module):
         """
         if cache is None:
             x_BLD = self.embeddings(tokens_BL, positions_BL)
-            x_BLD, _ = self.decoder(x_BLD, Given(Mask.within(segments_BL, causal=True, prefix_BL=prefix_BL)))
+            x_BLD, _ = self.decoder(x_BLD, BlockInputs(Mask.within(segments_BL, causal=True, prefix_BL=prefix_BL)))
             return x_BLD
         if positions_BL is None:
             index_L = cache["index"] + jnp.arange(tokens_BL.shape[1], dtype=jnp.int32)
@@ -191,7 +191,7 @@ class GPT(nn.Module):
             prefix_BT = lax.dynamic_update_slice_in_dim(prefix_BT, prefix_BL, mask.query_start, axis=1)
             mask = replace(mask, prefix=prefix_BT)
         x_BLD = self.embeddings(tokens_BL, positions_BL)
-        x_BLD, own = self.decoder(x_BLD, Given(mask), layer_cache(cache))
+        x_BLD, own = self.decoder(x_BLD, BlockInputs(mask), layer_cache(cache))
         return x_BLD, with_keys_values(cache, own)
 
     @nn.nowrap

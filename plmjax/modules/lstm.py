@@ -66,10 +66,12 @@ class LSTM(nn.Module):
 
         def step(state: LSTMState, read: Any) -> tuple[LSTMState, Array]:
             given_BG, seen_B = read
-            inward, new, forget, outward = jnp.split(given_BG + state.hidden @ kernel[D:], 4, axis=-1)
-            cell = jax.nn.sigmoid(forget + FORGET_BIAS) * state.cell + jax.nn.sigmoid(inward) * jnp.tanh(new)
+            gates_BG = given_BG + state.hidden @ kernel[D:]
+            input_gate, candidate, forget_gate, output_gate = jnp.split(gates_BG, 4, axis=-1)
+            kept = jax.nn.sigmoid(forget_gate + FORGET_BIAS) * state.cell
+            cell = kept + jax.nn.sigmoid(input_gate) * jnp.tanh(candidate)
             cell = _clipped(cell, self.cell_clip)
-            hidden = jax.nn.sigmoid(outward) * jnp.tanh(cell)
+            hidden = jax.nn.sigmoid(output_gate) * jnp.tanh(cell)
             if projection is not None:
                 hidden = _clipped(hidden @ projection, self.projection_clip)
             after = LSTMState(cell, hidden)

@@ -13,7 +13,7 @@ from jax import Array
 
 from plmjax.modules.attention import backend
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import Block, Given
+from plmjax.modules.transformer import Block, BlockInputs
 
 # What of a block each way of sharing stores once a group.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -39,7 +39,7 @@ class SharedStack(nn.Module):
     unroll: bool | None = None
 
     @nn.compact
-    def __call__(self, x_BLD: Array, given: Given) -> tuple[Array, None]:
+    def __call__(self, x_BLD: Array, inputs: BlockInputs) -> tuple[Array, None]:
         """[B, L, D], and nothing where transformer.Stack gives a cache's keys."""
         if self.sharing not in PARTS:
             raise ValueError(f"sharing {self.sharing!r} is not known; use one of {', '.join(PARTS)}")
@@ -56,7 +56,7 @@ class SharedStack(nn.Module):
 
         def layer(x_BLD: Array, params: Any, number: Array) -> Array:
             rngs = None if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, number)}
-            return block.apply({"params": params}, x_BLD, given, rngs=rngs)[0]
+            return block.apply({"params": params}, x_BLD, inputs, rngs=rngs)[0]
 
         unroll = backend() == "cpu" if self.unroll is None else self.unroll
         if self.remat:
@@ -73,7 +73,7 @@ class SharedStack(nn.Module):
         return jax.lax.scan(group, x_BLD, (shared, own, numbers), unroll=self.groups if unroll else 1)
 
     def _init(self, key: Array, block: Block, x_11D: Array) -> dict[str, Any]:
-        layers = jax.vmap(lambda key: block.init(key, x_11D, Given(Mask()))["params"])(
+        layers = jax.vmap(lambda key: block.init(key, x_11D, BlockInputs(Mask()))["params"])(
             jax.random.split(key, self.num_layers)
         )
         return {

@@ -19,9 +19,9 @@ from plmjax.modules.positions import RelativeBias
 from plmjax.modules.transformer import (
     MLP,
     Block,
+    BlockInputs,
     CrossBlock,
     GatedMLP,
-    Given,
     LayerCache,
     PreNorm,
     run_blocks,
@@ -109,13 +109,15 @@ class T5Stack(nn.Module):
         self.final_norm = norm()
         self.dropout = Dropout(c.dropout, _LENGTH_AXIS)
 
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+    def __call__(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and when a cache is given, its `own` with these tokens written."""
         length = x_BLD.shape[1]
         keys = length if cache is None else cache.own.key.shape[-1]
-        start = 0 if cache is None else given.mask.query_start
-        given = given._replace(bias=self.relative_bias(length, keys, start))
-        x_BLD, own = run_blocks(self.layers, self.dropout(x_BLD), given, cache, **self._sizes)
+        start = 0 if cache is None else inputs.mask.query_start
+        inputs = inputs._replace(bias=self.relative_bias(length, keys, start))
+        x_BLD, own = run_blocks(self.layers, self.dropout(x_BLD), inputs, cache, **self._sizes)
         return self.dropout(self.final_norm(x_BLD)), own
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:

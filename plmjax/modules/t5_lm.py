@@ -71,7 +71,7 @@ class T5LM(GPT):
         c = self.config
         self.embeddings = T5LMEmbeddings(c)
         # A network that sees to its right has buckets for it.
-        self.decoder = T5Stack(c, c.num_layers, Block, causal=not self.sees_prefix)
+        self.decoder = T5Stack(c, c.num_layers, Block, causal=not self.is_prefix_lm)
 
     @nn.nowrap
     def init_cache(self, batch: int, length: int) -> Cache:
@@ -87,7 +87,7 @@ class T5LM(GPT):
 class T5PrefixLM(T5LM):
     """A decoder that sees its inputs whole, and of what it writes the past."""
 
-    sees_prefix: ClassVar[bool] = True
+    is_prefix_lm: ClassVar[bool] = True
 
 
 _BASE = T5LMConfig()

@@ -13,7 +13,7 @@ from plmjax.modules.layers import normal
 from plmjax.modules.positions import RelativeBias
 from plmjax.modules.t5 import T5Embeddings, T5Stack
 from plmjax.modules.t5_lm import T5LMConfig
-from plmjax.modules.transformer import Block, CrossBlock, Given, run_layers
+from plmjax.modules.transformer import Block, BlockInputs, CrossBlock, run_layers
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -35,11 +35,11 @@ class BothWaysStack(T5Stack):
             c.num_heads, c.relative_buckets, c.relative_max_distance, True, normal(c.d_model**-0.5)
         )
 
-    def encode(self, x_BLD: Array, given: Given) -> Array:
+    def encode(self, x_BLD: Array, inputs: BlockInputs) -> Array:
         """[B, L, D] of inputs [B, L, D]."""
         length = x_BLD.shape[1]
-        given = given._replace(bias=self.encoder_relative_bias(length, length))
-        layer = lambda block, x, _: Block.__call__(block, x, given)  # noqa: E731
+        inputs = inputs._replace(bias=self.encoder_relative_bias(length, length))
+        layer = lambda block, x, _: Block.__call__(block, x, inputs)  # noqa: E731
         x_BLD, _ = run_layers(layer, self.layers, self.dropout(x_BLD), None, **self._sizes)
         return self.dropout(self.final_norm(x_BLD))
 
@@ -54,9 +54,9 @@ class T5Shared(EncoderDecoder):
         self.embeddings = T5Embeddings(c)
         self.decoder = BothWaysStack(c, c.num_layers, CrossBlock, causal=True)
 
-    def encoder(self, x_BLD: Array, given: Given) -> tuple[Array, None]:
+    def encoder(self, x_BLD: Array, inputs: BlockInputs) -> tuple[Array, None]:
         """As a stack's."""
-        return self.decoder.encode(x_BLD, given), None
+        return self.decoder.encode(x_BLD, inputs), None
 
     def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
         """The tokens' rows."""

@@ -22,12 +22,12 @@ class PreNorm:
     """x + layer(norm(x)): the sum itself is never normalised (GPT-2, T5)."""
 
     @staticmethod
-    def inward(norm: Norm, x: Array) -> Array:
+    def pre(norm: Norm, x: Array) -> Array:
         """What the layer reads."""
         return norm(x)
 
     @staticmethod
-    def outward(norm: Norm, x: Array, y: Array) -> Array:
+    def post(norm: Norm, x: Array, y: Array) -> Array:
         """The block's value after the layer gave y."""
         return x + y
 
@@ -36,12 +36,12 @@ class PostNorm:
     """norm(x + layer(x)) (Vaswani et al. 2017, GPT-1, BERT)."""
 
     @staticmethod
-    def inward(norm: Norm, x: Array) -> Array:
+    def pre(norm: Norm, x: Array) -> Array:
         """What the layer reads."""
         return x
 
     @staticmethod
-    def outward(norm: Norm, x: Array, y: Array) -> Array:
+    def post(norm: Norm, x: Array, y: Array) -> Array:
         """The block's value after the layer gave y."""
         return norm(x + y)
 
@@ -94,8 +94,8 @@ class GatedMLP(MLP):
         return activation(self.activation)(self.gate(x_BLD)) * self.up(x_BLD)
 
 
-class Given(NamedTuple):
-    """What every block of a stack reads besides its input."""
+class BlockInputs(NamedTuple):
+    """What every block of a stack reads besides the states."""
 
     mask: Mask
     bias: Array | None = None
@@ -142,25 +142,29 @@ class Block(nn.Module):
         self.mlp_norm = self.make_norm()
         self.residual_dropout = Dropout(self.dropout, self.dropout_axis)
 
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+    def __call__(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
         """The block's value [B, L, D] and, when a cache is given, its `own` with these L tokens written."""
-        x_BLD, own = self.look_at_itself(x_BLD, given, cache)
+        x_BLD, own = self.self_attention_sublayer(x_BLD, inputs, cache)
         return self.feed_forward(x_BLD), own
 
-    def look_at_itself(self, x_BLD: Array, given: Given, cache: LayerCache | None) -> tuple[Array, KeysValues | None]:
+    def self_attention_sublayer(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None
+    ) -> tuple[Array, KeysValues | None]:
         """Self-attention, over the cache's tokens too."""
-        y_BLD = self.wiring.inward(self.attention_norm, x_BLD)
+        y_BLD = self.wiring.pre(self.attention_norm, x_BLD)
         seen, own = self.attention.keys_values(y_BLD), None
         if cache is not None:
-            own, seen = cache.append(seen, given.mask.query_start)
-        y_BLD = self.attention(y_BLD, seen, given.mask, given.bias)
-        x_BLD = self.wiring.outward(self.attention_norm, x_BLD, self.residual_dropout(y_BLD))
+            own, seen = cache.append(seen, inputs.mask.query_start)
+        y_BLD = self.attention(y_BLD, seen, inputs.mask, inputs.bias)
+        x_BLD = self.wiring.post(self.attention_norm, x_BLD, self.residual_dropout(y_BLD))
         return x_BLD, own
 
     def feed_forward(self, x_BLD: Array) -> Array:
         """The feed-forward half."""
-        y_BLD = self.mlp(self.wiring.inward(self.mlp_norm, x_BLD))
-        return self.wiring.outward(self.mlp_norm, x_BLD, self.residual_dropout(y_BLD))
+        y_BLD = self.mlp(self.wiring.pre(self.mlp_norm, x_BLD))
+        return self.wiring.post(self.mlp_norm, x_BLD, self.residual_dropout(y_BLD))
 
 
 def post_norm_block(config: Any, init: Initializer) -> Callable[..., Block]:
@@ -198,17 +202,19 @@ class CrossBlock(Block):
         self.cross_attention = self.make_attention()
         self.cross_norm = self.make_norm()
 
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+    def __call__(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
         """As Block's."""
-        x_BLD, own = self.look_at_itself(x_BLD, given, cache)
-        return self.feed_forward(self.look_at_memory(x_BLD, given, cache)), own
+        x_BLD, own = self.self_attention_sublayer(x_BLD, inputs, cache)
+        return self.feed_forward(self.cross_attention_sublayer(x_BLD, inputs, cache)), own
 
-    def look_at_memory(self, x_BLD: Array, given: Given, cache: LayerCache | None) -> Array:
+    def cross_attention_sublayer(self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None) -> Array:
         """Cross-attention, with the cache's keys and values where there are some."""
-        memory = self.memory_keys_values(given.memory) if cache is None else cache.memory
-        y_BLD = self.wiring.inward(self.cross_norm, x_BLD)
-        y_BLD = self.cross_attention(y_BLD, memory, given.memory_mask)
-        return self.wiring.outward(self.cross_norm, x_BLD, self.residual_dropout(y_BLD))
+        memory = self.memory_keys_values(inputs.memory) if cache is None else cache.memory
+        y_BLD = self.wiring.pre(self.cross_norm, x_BLD)
+        y_BLD = self.cross_attention(y_BLD, memory, inputs.memory_mask)
+        return self.wiring.post(self.cross_norm, x_BLD, self.residual_dropout(y_BLD))
 
     def memory_keys_values(self, memory_BTD: Array) -> KeysValues:
         """What the cross-attention reads of the memory."""
@@ -254,19 +260,19 @@ def run_layers(
 
 
 def run_blocks(
-    block: nn.Module, x_BLD: Array, given: Given, cache: LayerCache | None, **sizes: Any
+    block: nn.Module, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None, **sizes: Any
 ) -> tuple[Array, KeysValues | None]:
-    """`block(x, given, its part of the cache)` through the layers; the cache's `own` comes back written.
+    """`block(x, inputs, its part of the cache)` through the layers; the cache's `own` comes back written.
 
     sizes: as run_layers'.
     """
     if cache is None:
-        return run_layers(lambda block, x, _: block(x, given), block, x_BLD, None, **sizes)
+        return run_layers(lambda block, x, _: block(x, inputs), block, x_BLD, None, **sizes)
 
     def step(block: Any, carry: Any, part: Any) -> tuple[Any, None]:
         x_BLD, own = carry
         layer, memory = part
-        return block(x_BLD, given, LayerCache(own, memory, layer)), None
+        return block(x_BLD, inputs, LayerCache(own, memory, layer)), None
 
     layers = jnp.arange(sizes["num_layers"], dtype=jnp.int32)
     carry, _ = run_layers(step, block, (x_BLD, cache.own), (layers, cache.memory), **sizes)
@@ -283,12 +289,14 @@ class Stack(nn.Module):
     unroll: bool | None = None
 
     @nn.compact
-    def __call__(self, x_BLD: Array, given: Given, cache: LayerCache | None = None) -> tuple[Array, KeysValues | None]:
+    def __call__(
+        self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
+    ) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and when a cache is given, its `own` with these tokens written."""
         x_BLD, own = run_blocks(
             self.make_block(name="layers"),
             x_BLD,
-            given,
+            inputs,
             cache,
             num_layers=self.num_layers,
             remat=self.remat,

@@ -58,7 +58,7 @@ class TransformerXLConfig:
         return Clusters(self.vocab_size, tuple(self.cutoffs), self.d_embed or self.d_model, self.embed_divisor)
 
 
-class Surroundings(NamedTuple):
+class AttentionContext(NamedTuple):
     """What every layer reads besides the text.
 
     Attributes:
@@ -100,19 +100,21 @@ class RelativeAttention(nn.Module):
         """What `x_BTD` gives to attend to."""
         return KeysValues(self.key(x_BTD), self.value(x_BTD))
 
-    def __call__(self, x_BLD: Array, given: KeysValues, around: Surroundings, biases: RelativeBiases | None) -> Array:
+    def __call__(
+        self, x_BLD: Array, given: KeysValues, context: AttentionContext, biases: RelativeBiases | None
+    ) -> Array:
         """x_BLD attends to `given`: [B, L, D]."""
         logits_BHLT = relative_logits(
             self.query(x_BLD),
             given.key,
-            self.position(around.sinusoids_TD[None]),
+            self.position(context.sinusoids_TD[None]),
             self.biases() if biases is None else biases,
             self.head_width**-0.5,
             causal=True,
-            query_start=around.query_start,
+            query_start=context.query_start,
         )
         dropout = self.weights_dropout if self.weights_dropout.active() else None
-        return self.out(attend_by_logits(logits_BHLT, given.value, around.seen, dropout))
+        return self.out(attend_by_logits(logits_BHLT, given.value, context.seen, dropout))
 
 
 class RecurrentBlock(Block):
@@ -123,19 +125,19 @@ class RecurrentBlock(Block):
         x_BLD: Array,
         memory_BSD: Array | None,
         cache: LayerCache | None,
-        around: Surroundings,
+        context: AttentionContext,
         biases: RelativeBiases | None,
     ) -> tuple[Array, KeysValues | None]:
         """The block's value [B, L, D] and, when a cache is given, its `own` with these L tokens written."""
         attention: Any = self.attention  # a RelativeAttention
         whole_BTD = x_BLD if memory_BSD is None else jnp.concatenate([memory_BSD, x_BLD], axis=1)
-        whole_BTD = self.wiring.inward(self.attention_norm, whole_BTD)
+        whole_BTD = self.wiring.pre(self.attention_norm, whole_BTD)
         y_BLD = whole_BTD[:, -x_BLD.shape[1] :]
         seen, own = attention.keys_values(whole_BTD), None
         if cache is not None:
-            own, seen = cache.append(seen, around.query_start)
-        y_BLD = self.residual_dropout(attention(y_BLD, seen, around, biases))
-        x_BLD = self.wiring.outward(self.attention_norm, x_BLD, y_BLD)
+            own, seen = cache.append(seen, context.query_start)
+        y_BLD = self.residual_dropout(attention(y_BLD, seen, context, biases))
+        x_BLD = self.wiring.post(self.attention_norm, x_BLD, y_BLD)
         return self.feed_forward(x_BLD), own
 
 
@@ -146,7 +148,7 @@ class RecurrentStack(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_BLD: Array, memory_NBSD: Array | None, cache: LayerCache | None, around: Surroundings
+        self, x_BLD: Array, memory_NBSD: Array | None, cache: LayerCache | None, context: AttentionContext
     ) -> tuple[Array, Array, KeysValues | None]:
         """[B, L, D]; what each layer read [N, B, L, D]; with a cache its `own`, these tokens written."""
         c = self.config
@@ -176,7 +178,7 @@ class RecurrentStack(nn.Module):
             x_BLD, own = carry
             memory_BSD, layer = before
             part = None if own is None else LayerCache(own, layer=layer)
-            return block.recur(x_BLD, memory_BSD, part, around, biases), x_BLD
+            return block.recur(x_BLD, memory_BSD, part, context, biases), x_BLD
 
         (x_BLD, own), read_NBLD = run_layers(
             step,
@@ -281,9 +283,9 @@ class TransformerXL(nn.Module):
             seen = seen & (distance_LT < reach)
         clamp = c.clamp if clamp is None else clamp
         waves_TD = sinusoids(distances(queries, keys, causal=True), c.d_model, clamp).astype(c.dtype)
-        around = Surroundings(self.state_dropout(waves_TD), seen, query_start)
+        context = AttentionContext(self.state_dropout(waves_TD), seen, query_start)
         x_BLD = self.state_dropout(self.embeddings(tokens_BL))
-        x_BLD, read_NBLD, own = self.decoder(x_BLD, memory_NBSD, cache, around)
+        x_BLD, read_NBLD, own = self.decoder(x_BLD, memory_NBSD, cache, context)
         return self.state_dropout(x_BLD), read_NBLD, own
 
     @nn.nowrap

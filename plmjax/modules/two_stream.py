@@ -16,7 +16,7 @@ from plmjax.modules.relative import LearnedBiases, RelativeBiases, relative_logi
 from plmjax.modules.transformer import Block
 
 
-class Surroundings(NamedTuple):
+class TwoStreamContext(NamedTuple):
     """What every layer reads besides the streams.
 
     Attributes:
@@ -82,31 +82,31 @@ class TwoStreamAttention(nn.Module):
         self.weights_dropout = Dropout(self.dropout)
 
     def __call__(
-        self, h_BLD: Array, g_BMD: Array | None, memory_BSD: Array | None, around: Surroundings, given: Any
+        self, h_BLD: Array, g_BMD: Array | None, memory_BSD: Array | None, context: TwoStreamContext, biases: Any
     ) -> tuple[Array, Array | None]:
         """Both streams after attention: [B, L, D], [B, M, D]."""
-        biases = self.biases() if self.own_biases else given
+        biases = self.biases() if self.own_biases else biases
         x_BTD = h_BLD if memory_BSD is None else jnp.concatenate([memory_BSD, h_BLD], axis=1)
         k_BTHK, v_BTHK = self.key(x_BTD), self.value(x_BTD)
-        r_BWHK = self.position(around.sinusoids_XWD)
-        if around.backward_B is not None:
-            r_BWHK = jnp.where(around.backward_B[:, None, None, None], r_BWHK[1:], r_BWHK[:1])
+        r_BWHK = self.position(context.sinusoids_XWD)
+        if context.backward_B is not None:
+            r_BWHK = jnp.where(context.backward_B[:, None, None, None], r_BWHK[1:], r_BWHK[:1])
 
         def mix(q_BLHK: Array, seen: Array | None) -> Array:
             scale = self.head_width**-0.5
             logits_BHLT = relative_logits(q_BLHK, k_BTHK, r_BWHK, biases.relative, scale)
-            if around.other_BLT is not None:
-                logits_BHLT = logits_BHLT + scale * self._by_text(q_BLHK, biases.segment, around.other_BLT)
+            if context.other_BLT is not None:
+                logits_BHLT = logits_BHLT + scale * self._by_text(q_BLHK, biases.segment, context.other_BLT)
             dropout = self.weights_dropout if self.weights_dropout.active() else None
             return attend_by_logits(logits_BHLT, v_BTHK, seen, dropout)
 
-        mixed_BLHK = self.out(mix(self.query(h_BLD), around.content_seen))
+        mixed_BLHK = self.out(mix(self.query(h_BLD), context.content_seen))
         if g_BMD is None:
             return mixed_BLHK, None
         # Each query stands at the place of its token, where the distances are those of the content's query.
-        mapping_BML = around.mapping_BML.astype(self.dtype)
+        mapping_BML = context.mapping_BML.astype(self.dtype)
         q_BLHK = jnp.einsum("bmhk,bml->blhk", self.query(g_BMD), mapping_BML)
-        mixed_BMHK = jnp.einsum("blhk,bml->bmhk", mix(q_BLHK, around.query_seen), mapping_BML)
+        mixed_BMHK = jnp.einsum("blhk,bml->bmhk", mix(q_BLHK, context.query_seen), mapping_BML)
         return mixed_BLHK, self.out(mixed_BMHK)
 
     def _by_text(self, q_BLHK: Array, bias_HK: Array, other_BLT: Array) -> Array:
@@ -121,12 +121,12 @@ class TwoStreamBlock(Block):
     """A post-norm block for both streams; its second result is the input of h, for the memory."""
 
     def streams(
-        self, h: Array, g: Array | None, memory_BSD: Array | None, around: Surroundings, given: Any
+        self, h: Array, g: Array | None, memory_BSD: Array | None, context: TwoStreamContext, biases: Any
     ) -> tuple[Array, Array | None]:
         """h and g after attention and feed-forward."""
         attention: Any = self.attention  # a TwoStreamAttention
-        mixed_h, mixed_g = attention(h, g, memory_BSD, around, given)
-        h = self.feed_forward(self.wiring.outward(self.attention_norm, h, self.residual_dropout(mixed_h)))
+        mixed_h, mixed_g = attention(h, g, memory_BSD, context, biases)
+        h = self.feed_forward(self.wiring.post(self.attention_norm, h, self.residual_dropout(mixed_h)))
         if g is not None:
-            g = self.feed_forward(self.wiring.outward(self.attention_norm, g, self.residual_dropout(mixed_g)))
+            g = self.feed_forward(self.wiring.post(self.attention_norm, g, self.residual_dropout(mixed_g)))
         return h, g

@@ -17,7 +17,7 @@ from plmjax.modules.heads import FirstTokenLinear, TiedTokenHead
 from plmjax.modules.layers import Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions, SinusoidalPositions
-from plmjax.modules.transformer import Given, Stack, post_norm_block
+from plmjax.modules.transformer import BlockInputs, Stack, post_norm_block
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -113,7 +113,7 @@ class XLM(AnswersByBeam):
     ) -> Array:
         """As Encoder's; token types are ids of languages, and None adds no language."""
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
-        x_BLD, _ = self.encoder(x_BLD, Given(Mask.within(segments_BL, self.config.causal)))
+        x_BLD, _ = self.encoder(x_BLD, BlockInputs(Mask.within(segments_BL, self.config.causal)))
         return x_BLD
 
     def decode(
@@ -134,7 +134,7 @@ class XLM(AnswersByBeam):
             segments_BL = jnp.ones_like(tokens_BL)
         cache, mask = append_segments(cache, segments_BL)
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
-        x_BLD, own = self.encoder(x_BLD, Given(mask), layer_cache(cache))
+        x_BLD, own = self.encoder(x_BLD, BlockInputs(mask), layer_cache(cache))
         return x_BLD, with_keys_values(cache, own)
 
     @nn.nowrap

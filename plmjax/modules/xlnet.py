@@ -24,7 +24,7 @@ from plmjax.modules.masks import Mask
 from plmjax.modules.memory import Memory, empty_memory
 from plmjax.modules.relative import distances, sinusoids
 from plmjax.modules.transformer import MLP, PostNorm, run_layers
-from plmjax.modules.two_stream import MakeBiases, Surroundings, TwoStreamAttention, TwoStreamBlock
+from plmjax.modules.two_stream import MakeBiases, TwoStreamAttention, TwoStreamBlock, TwoStreamContext
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -71,13 +71,13 @@ class TwoStreamStack(nn.Module):
 
     @nn.compact
     def __call__(
-        self, h_BLD: Array, g_BMD: Array | None, memory_NBSD: Array | None, around: Surroundings
+        self, h_BLD: Array, g_BMD: Array | None, memory_NBSD: Array | None, context: TwoStreamContext
     ) -> tuple[Array, Array | None, Array]:
         """h, g, and the states that each layer read [N, B, L, D]."""
         c = self.config
         init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
         width = width_of_head(c.d_model, c.num_heads)
-        given = MakeBiases(c.num_heads, width, init, name="biases")() if c.tie_biases else None
+        biases = MakeBiases(c.num_heads, width, init, name="biases")() if c.tie_biases else None
         block = TwoStreamBlock(
             wiring=PostNorm,
             make_attention=partial(
@@ -107,7 +107,7 @@ class TwoStreamStack(nn.Module):
         )
 
         def step(block: Any, streams: Any, memory_BSD: Array | None) -> tuple[Any, Array]:
-            return block.streams(*streams, memory_BSD, around, given), streams[0]
+            return block.streams(*streams, memory_BSD, context, biases), streams[0]
 
         (h_BLD, g_BMD), read_NBLD = run_layers(
             step,
@@ -198,12 +198,12 @@ class XLNet(AnswersByBeam):
         """
         c = self.config
         batch, length = tokens_BL.shape
-        around = self._surroundings(
+        context = self._context(
             length, memory, perm_mask_BLL, target_mapping_BML, token_types_BL, segments_BL, backward_B
         )
         g_BMD = None if target_mapping_BML is None else self.embeddings.queries(batch, target_mapping_BML.shape[1])
         memory_NBSD = None if memory is None or not memory.filled.shape[1] else memory.by_layer(c.dtype)
-        h_BLD, g_BMD, read_NBLD = self.encoder(self.embeddings(tokens_BL), g_BMD, memory_NBSD, around)
+        h_BLD, g_BMD, read_NBLD = self.encoder(self.embeddings(tokens_BL), g_BMD, memory_NBSD, context)
         kept = None
         keep = c.memory_length if keep is None else keep
         if keep:
@@ -217,7 +217,7 @@ class XLNet(AnswersByBeam):
         c = self.config
         return empty_memory(c.num_layers, batch, length, c.d_model, jnp.dtype(c.dtype))
 
-    def _surroundings(
+    def _context(
         self,
         length: int,
         memory: Memory | None,
@@ -226,7 +226,7 @@ class XLNet(AnswersByBeam):
         token_types_BL: Array | None,
         segments_BL: Array | None,
         backward_B: Array | None,
-    ) -> Surroundings:
+    ) -> TwoStreamContext:
         c = self.config
         dtype = jnp.dtype(c.dtype)
         filled_BS = None if memory is None else memory.filled
@@ -246,7 +246,7 @@ class XLNet(AnswersByBeam):
             types_BT = jnp.pad(token_types_BL, ((0, 0), (before, 0)))
             other_BLT = token_types_BL[:, :, None] != types_BT[:, None, :]
         real_BL = None if segments_BL is None else segments_BL > 0
-        return Surroundings(
+        return TwoStreamContext(
             waves_XWD,
             backward_B,
             _with_memory(seen, length, filled_BS, real_BL),

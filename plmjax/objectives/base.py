@@ -27,7 +27,7 @@ class Objective(Protocol):
 
     kinds: ClassVar[tuple[str, ...]]
     """The kinds of network that carry it, of "encoder", "decoder", "encoder_decoder", "two_stream", "bidirectional",
-    "pair" and "distillation"."""
+    "generator_discriminator" and "distillation"."""
     static: bool
     """Whether an example has the same noise in every epoch."""
     window: Any

@@ -65,7 +65,7 @@ class Distillation:
         return example | self.masking.corrupt(key, example, vocabulary)
 
     def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
-        student = network.part("student")
+        student = network.subnetwork("student")
         encoding = _encode(student, batch)
         losses: dict[str, Weighted] = {}
         metrics: dict[str, Weighted] = {}
@@ -73,7 +73,7 @@ class Distillation:
             losses, metrics = self.masking.losses(student, encoding, batch, vocabulary, train)
         if not (self.soft_targets or self.cosine):
             return losses, metrics
-        teacher = network.part("teacher")
+        teacher = network.subnetwork("teacher")
         given = _encode(teacher, batch)
         real_BL = (batch["segments"] > 0).astype(jnp.float32)
         if self.soft_targets:

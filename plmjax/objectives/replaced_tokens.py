@@ -70,7 +70,7 @@ class GeneratorMasking(Masking):
 class PairObjective:
     """What the objectives on a generator and a second network share."""
 
-    kinds: ClassVar[tuple[str, ...]] = ("pair",)
+    kinds: ClassVar[tuple[str, ...]] = ("generator_discriminator",)
     name: ClassVar[str] = ""  # of the second network's loss
 
     window: Any = field(default_factory=FullSentences)
@@ -107,8 +107,8 @@ class PairObjective:
         return example | masked | {"originals": example["tokens"], SAMPLE_KEY: jax.random.key_data(sample_key)}
 
     def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
-        replaced, losses, metrics = self._generate(network.part("generator"), batch, vocabulary)
-        second, more = self.second_losses(network.part("discriminator"), replaced, vocabulary, train)
+        replaced, losses, metrics = self._generate(network.subnetwork("generator"), batch, vocabulary)
+        second, more = self.second_losses(network.subnetwork("discriminator"), replaced, vocabulary, train)
         return losses | second, metrics | more
 
     def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:

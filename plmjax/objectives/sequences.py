@@ -2,7 +2,7 @@
 
 An encoder-decoder reads the inputs in its encoder and the targets in its decoder. A decoder reads both in one row, the
 targets behind the inputs, and learns the targets alone (Raffel et al. 2020, Secs. 3.2.1 and 3.2.3); one that sees its
-prefix whole (`sees_prefix`) sees the inputs so.
+prefix whole (`is_prefix_lm`) sees the inputs so.
 
 Legend: L inputs, T targets, R places of the row, B batch, D model width.
 """
@@ -126,7 +126,7 @@ def states_in_two(network: Any, batch: Example) -> jax.Array:
 def states_in_one_row(network: Any, batch: Example, places: int | None = None) -> jax.Array:
     """[B, T, D], from which a decoder predicts the targets: the head is for them alone, as in an encoder-decoder."""
     row = in_one_row(batch, places)
-    prefix = {"prefix_BL": row.is_input} if network.sees_prefix else {}
+    prefix = {"prefix_BL": row.is_input} if network.is_prefix_lm else {}
     x_BRD = network.decode(row.tokens, row.positions, row.segments, **prefix)
     return jnp.take_along_axis(x_BRD, row.sources[..., None], axis=1)
 

@@ -9,7 +9,7 @@ import pytest
 
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import Given
+from plmjax.modules.transformer import BlockInputs
 from plmjax.noise.directions import BOTH_WAYS, LEFT_TO_RIGHT, PREFIX, RIGHT_TO_LEFT, hidden_by
 from plmjax.noise.permutation import hide_by_order
 from tests.modules.networks import VOCAB, network, paths, tokens
@@ -69,7 +69,7 @@ def test_a_query_is_what_bert_has_at_a_mask_that_nobody_sees(net):
     mask = Mask(segments, segments, hidden=jnp.asarray(hidden))
 
     def encode(module, tokens_BL):
-        return module.encoder(module.embeddings(tokens_BL, None, positions), Given(mask))[0]
+        return module.encoder(module.embeddings(tokens_BL, None, positions), BlockInputs(mask))[0]
 
     want = jax.jit(lambda: net.module.apply({"params": bound.params}, copy, method=encode))()
     asked = jax.jit(lambda: bound.two_streams(TOKENS, unseen, mapping(place), None, SEGMENTS))()

@@ -11,7 +11,7 @@ from plmjax.modules import Bound, build
 from plmjax.modules.deberta import VARIANTS
 from plmjax.modules.disentangled import DisentangledAttention, DisentangledBlock, table_rows
 from plmjax.modules.masks import Mask
-from plmjax.modules.transformer import Given
+from plmjax.modules.transformer import BlockInputs
 from tests.modules.networks import network, states, tokens
 
 LENGTH, WIDTH, HEADS, HEAD = 7, 12, 3, 4
@@ -80,7 +80,7 @@ def test_enhanced_mask_decoder_is_a_second_pass_of_the_last_layer():
 
     block: DisentangledBlock = module.bind({"params": params}).encoder.make_block(parent=None)
     layer = [jax.tree.map(lambda leaf, n=n: leaf[n], params["encoder"]["layers"]) for n in range(2)]
-    given = Given(Mask.within(segments), params["encoder"]["relative"]["embedding"])
+    given = BlockInputs(Mask.within(segments), params["encoder"]["relative"]["embedding"])
     x = bound.module.bind({"params": params}).embeddings(tokens, None, None, segments)
     under, _ = block.apply({"params": layer[0]}, x, given)
     query = under + params["embeddings"]["positions"]["embedding"][None, :LENGTH]

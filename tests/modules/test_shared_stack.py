@@ -10,7 +10,7 @@ from plmjax.modules import build
 from plmjax.modules.layers import Dense, Dropout
 from plmjax.modules.masks import Mask
 from plmjax.modules.shared_stack import PARTS, SharedStack
-from plmjax.modules.transformer import Given
+from plmjax.modules.transformer import BlockInputs
 from tests.modules.networks import config, network, paths, tokens
 
 SHARING = sorted(PARTS)
@@ -102,10 +102,10 @@ def test_layers_drop_other_entries():
     for unroll in (True, False):
         stack = SharedStack(3, 1, "all", Drop, unroll=unroll)
         x = jnp.ones((4, 50, 20))
-        params = stack.init(jax.random.key(0), x, Given(Mask()))
-        kept = stack.apply(params, x, Given(Mask()), rngs={"dropout": jax.random.key(1)})[0] != 0
+        params = stack.init(jax.random.key(0), x, BlockInputs(Mask()))
+        kept = stack.apply(params, x, BlockInputs(Mask()), rngs={"dropout": jax.random.key(1)})[0] != 0
         assert abs(kept.mean() - 1 / 8) < 3 * np.sqrt(7 / 64 / kept.size)
-        assert (stack.apply(params, x, Given(Mask()))[0] == x).all()
+        assert (stack.apply(params, x, BlockInputs(Mask()))[0] == x).all()
 
 
 def test_wrong_settings_are_named():

@@ -20,8 +20,8 @@ from plmjax.modules import Bound, build
 from plmjax.modules.bert import BertConfig
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.modules.electra import ElectraConfig, pair
+from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.modules.gpt import GPTConfig
-from plmjax.modules.pair import PairConfig
 from plmjax.noise import replacement
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM, Masking
@@ -88,7 +88,7 @@ def test_disentangled_tables_are_the_generators_plus_a_difference(vocabulary):
     module, params = networks(objective, "disentangled")
     fresh = module.init(jax.random.key(0))["params"]
     assert not np.any(fresh["discriminator"]["embeddings"]["tokens"]["embedding"])
-    _, whole = module.part(params, "discriminator")
+    _, whole = module.subnetwork(params, "discriminator")
     for name in ("tokens", "positions"):
         expected = sum(params[part]["embeddings"][name]["embedding"] for part in ("generator", "discriminator"))
         np.testing.assert_array_equal(whole["embeddings"][name]["embedding"], expected)
@@ -146,7 +146,9 @@ def test_ranked_is_that_of_a_double_loop():
 def test_samples_belong_to_the_example_and_the_epoch(clean, vocabulary):
     objective = ReplacedTokens()
     module, params = networks(objective)
-    run = jax.jit(lambda batch: objective._generate(Bound(module, params).part("generator"), batch, vocabulary)[0])
+    run = jax.jit(
+        lambda batch: objective._generate(Bound(module, params).subnetwork("generator"), batch, vocabulary)[0]
+    )
     first, later = (np.asarray(run(corrupted(objective, vocabulary, clean, epoch))["tokens"]) for epoch in (0, 1))
     again = np.asarray(run(corrupted(objective, vocabulary, clean))["tokens"])
     np.testing.assert_array_equal(first, again)
@@ -167,9 +169,9 @@ def test_replace_mlm_reads_samples_and_all_tokens_mlm_is_the_mixture(clean, voca
         batch = corrupted(objective, vocabulary, clean)
         bound = Bound(module, params)
         replaced, _, _ = jax.jit(
-            lambda b, bound=bound, o=objective: o._generate(bound.part("generator"), b, vocabulary)
+            lambda b, bound=bound, o=objective: o._generate(bound.subnetwork("generator"), b, vocabulary)
         )(batch)
-        second = bound.part("discriminator")
+        second = bound.subnetwork("discriminator")
         losses, _ = jax.jit(lambda b, o=objective, net=second: o.second_losses(net, b, vocabulary, True))(replaced)
         inputs = {
             name: replaced[name] for name in ("tokens", "token_types", "positions", "segments") if name in replaced
@@ -333,15 +335,15 @@ OTHER_VOCABULARY = replace(ELECTRA, vocab_size=256)
     ("config", "sentence"),
     [
         (
-            PairConfig(ELECTRA, ELECTRA, sharing="some"),
+            GeneratorDiscriminatorConfig(ELECTRA, ELECTRA, sharing="some"),
             "model.sharing is 'some'; it must be one of tied, tokens, disentangled, none.",
         ),
         (
-            PairConfig(ELECTRA, GPT),
+            GeneratorDiscriminatorConfig(ELECTRA, GPT),
             "The generator of a pair must be an encoder, but GPTConfig is of kind 'decoder'; choose another network.",
         ),
         (
-            PairConfig(GPT, ELECTRA),
+            GeneratorDiscriminatorConfig(GPT, ELECTRA),
             "The discriminator of a pair must be an encoder, but GPTConfig is of kind 'decoder'; choose another "
             "network.",
         ),
@@ -371,7 +373,7 @@ def test_networks_that_make_no_pair_are_refused(config, sentence):
     ],
 )
 def test_tables_of_other_sizes_cannot_be_shared(sharing, generator, table, sizes):
-    module = build(PairConfig(ELECTRA, generator, sharing=sharing))
+    module = build(GeneratorDiscriminatorConfig(ELECTRA, generator, sharing=sharing))
     if sharing == "tokens" and table != "tokens":
         jax.eval_shape(module.init, jax.random.key(0))  # what is not shared may differ
         return
@@ -383,20 +385,22 @@ def test_tables_of_other_sizes_cannot_be_shared(sharing, generator, table, sizes
 
 @pytest.mark.parametrize("generator", [OTHER_WIDTH, OTHER_VOCABULARY, OTHER_POSITIONS])
 def test_tables_of_other_sizes_stand_side_by_side_unshared(generator):
-    params = jax.eval_shape(build(PairConfig(ELECTRA, generator, sharing="none")).init, jax.random.key(0))["params"]
+    params = jax.eval_shape(
+        build(GeneratorDiscriminatorConfig(ELECTRA, generator, sharing="none")).init, jax.random.key(0)
+    )["params"]
     assert all("tokens" in params[name]["embeddings"] for name in ("generator", "discriminator"))
 
 
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
 def test_a_vocabulary_that_is_not_the_stores_is_refused_by_the_networks_name(vocabulary, name):
-    config = Config(model=PairConfig(replace(ELECTRA), replace(ELECTRA)), objective=ReplacedTokens())
+    config = Config(model=GeneratorDiscriminatorConfig(replace(ELECTRA), replace(ELECTRA)), objective=ReplacedTokens())
     getattr(config.model, name).vocab_size = 256
     with pytest.raises(UserError) as caught:
         resolve(config, vocabulary, device_count=None)
     assert str(caught.value) == f"model.{name}.vocab_size is 256, but the store's tokenizer needs 128 rows: leave it 0."
 
 
-PAIR = PairConfig(ELECTRA, ELECTRA)
+PAIR = GeneratorDiscriminatorConfig(ELECTRA, ELECTRA)
 REFERENCE = (
     "objective.masking.duplicates is 'reference', which chooses single tokens and makes none random; set choice to "
     "'tokens' and random_share to 0."
@@ -425,9 +429,9 @@ REFERENCE = (
 )
 def test_settings_of_pairs_that_cannot_be_are_refused(vocabulary, kind, changes, sentence):
     with pytest.raises(UserError) as caught:
-        kind(**changes).check(PAIR, "pair", vocabulary, LENGTH)
+        kind(**changes).check(PAIR, "generator_discriminator", vocabulary, LENGTH)
     assert str(caught.value) == sentence
-    kind().check(PAIR, "pair", vocabulary, LENGTH)
+    kind().check(PAIR, "generator_discriminator", vocabulary, LENGTH)
 
 
 WIDER = DistillationConfig(BERT, teacher=replace(BERT, d_model=32))
@@ -437,30 +441,37 @@ WEIGHTS = "The weights objective.soft_targets, masked_lm and cosine must be at l
 @pytest.mark.parametrize(
     ("objective", "config", "kind", "length", "sentence"),
     [
-        (ReplacedTokens(where="some"), PAIR, "pair", 24, "objective.where is 'some'; it must be 'all' or 'masked'."),
+        (
+            ReplacedTokens(where="some"),
+            PAIR,
+            "generator_discriminator",
+            24,
+            "objective.where is 'some'; it must be 'all' or 'masked'.",
+        ),
         (
             ReplacedTokens(),
             ELECTRA,
             "encoder",
             24,
-            "The objective ReplacedTokens needs a network of kind 'pair', but ElectraConfig is of kind 'encoder'; "
-            "choose another objective or another network.",
+            "The objective ReplacedTokens needs a network of kind 'generator_discriminator', but ElectraConfig "
+            "is of kind 'encoder'; choose another objective or another network.",
         ),
         (
             MaskedLM(),
             PAIR,
-            "pair",
+            "generator_discriminator",
             24,
-            "The objective MaskedLM needs a network of kind 'encoder' or 'two_stream', but PairConfig is of kind "
-            "'pair'; choose another objective or another network.",
+            "The objective MaskedLM needs a network of kind 'encoder' or 'two_stream', but "
+            "GeneratorDiscriminatorConfig is of kind 'generator_discriminator'; choose another objective or "
+            "another network.",
         ),
         (
             ReplacedTokens(),
-            PairConfig(ELECTRA, OTHER_POSITIONS),
-            "pair",
+            GeneratorDiscriminatorConfig(ELECTRA, OTHER_POSITIONS),
+            "generator_discriminator",
             48,
-            "Sequences of train.length=48 are longer than the 32 positions of PairConfig; lower train.length or raise "
-            "model.max_positions.",
+            "Sequences of train.length=48 are longer than the 32 positions of GeneratorDiscriminatorConfig; lower "
+            "train.length or raise model.max_positions.",
         ),
         (Distillation(where="some"), WIDER, "distillation", 24, "objective.where is 'some'; it must be 'all' or"),
         (Distillation(temperature=0.0), WIDER, "distillation", 24, "objective.temperature is 0.0; it must be above 0."),

@@ -111,7 +111,7 @@ def test_the_loss_is_of_the_targets_in_the_text(vocabulary, batch, decoder, pref
             text = np.zeros((1, width), np.int32)
             text[0, :length] = np.concatenate([inputs, targets])
             places = np.arange(width)[None]
-            prefix = {"prefix_BL": places < len(inputs)} if network.sees_prefix else {}
+            prefix = {"prefix_BL": places < len(inputs)} if network.is_prefix_lm else {}
             x = decode(text, segments_BL=(places < length).astype(np.int32), **prefix)
             logs = jax.nn.log_softmax(network.token_logits(x)[0, :, : vocabulary.size])
             total -= logs[np.arange(len(inputs) - 1, length - 1), targets].sum()
@@ -158,7 +158,7 @@ def test_a_prefix_lms_row_holds_its_text_and_no_more(split, vocabulary, prefix_d
 
 def test_a_prefix_matters_to_the_network_that_sees_it(vocabulary, batch, prefix_decoder, monkeypatch):
     whole = of_targets(prefix_decoder, batch, vocabulary)
-    monkeypatch.setattr(Bound, "sees_prefix", False)  # of the buckets the module's own decides
+    monkeypatch.setattr(Bound, "is_prefix_lm", False)  # of the buckets the module's own decides
     assert of_targets(prefix_decoder, batch, vocabulary)[0] != pytest.approx(whole[0], rel=1e-4)
 
 

@@ -25,7 +25,7 @@ SHARED: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(slots=True, unsafe_hash=True)
-class PairConfig:
+class GeneratorDiscriminatorConfig:
     """Two networks' configs and how their embeddings are shared.
 
     "tied": one set of embeddings, which both networks' losses train (ELECTRA, Sec. 3.2; DeBERTa v3's ES). "tokens": the
@@ -55,16 +55,16 @@ class PairConfig:
         return {"generator": self.generator, "discriminator": self.discriminator}
 
 
-class Pair:
+class GeneratorDiscriminator:
     """The two modules over one tree of parameters: `generator/...` and `discriminator/...`.
 
     What is shared is stored in the generator alone; under "disentangled" the discriminator holds the differences.
     """
 
-    kind: ClassVar[str] = "pair"
+    kind: ClassVar[str] = "generator_discriminator"
     frozen: ClassVar[tuple[str, ...]] = ()  # parts that are not trained
 
-    def __init__(self, config: PairConfig, modules: Mapping[str, Any]) -> None:
+    def __init__(self, config: GeneratorDiscriminatorConfig, modules: Mapping[str, Any]) -> None:
         if config.sharing not in SHARED:
             raise UserError(f"model.sharing is {config.sharing!r}; it must be one of {', '.join(SHARED)}.")
         for name, module in modules.items():
@@ -95,7 +95,7 @@ class Pair:
         whole["discriminator"] = heads_and_layers | ({"embeddings": discriminator} if discriminator else {})
         return {"params": whole}
 
-    def part(self, params: Any, name: str) -> tuple[Any, Any]:
+    def subnetwork(self, params: Any, name: str) -> tuple[Any, Any]:
         """(module, its whole parameters) of "generator" or "discriminator"."""
         own = params[name]
         if name == "generator" or not SHARED[self.config.sharing]:
