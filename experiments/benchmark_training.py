@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from plmjax.interop.initial import load_source
 from plmjax.modules import build
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.objectives.base import start_memory
@@ -45,7 +46,7 @@ def measure_training(
         UserError: the configuration or the data does not allow it.
     """
     store = open_store(config.data, workdir)
-    config = resolve(find_teacher(config, workdir), store.vocabulary, len(jax.devices()), store.languages)
+    config = resolve(find_teacher(config, workdir, load_source), store.vocabulary, len(jax.devices()), store.languages)
     train = replace(config.train, ramp_batch_size=0, ramp_tokens=0)
     config = replace(config, train=train)
     module = build(config.model)
@@ -73,7 +74,7 @@ def measure_training(
         flops = 3.0 * forward_flops(partial(forward, **parts), abstract.params, shapes, abstract.memory)
         state = create_state(module, optimizer, train.seed, abstract, empty_memory)
         if isinstance(config.model, DistillationConfig):
-            teach(config.model, state.params, store.tokenizer.fingerprint, store.vocabulary)
+            list(teach(config.model, state.params, store.tokenizer.fingerprint, store.vocabulary, load_source))
         batch = to_devices(local, mesh, train.batch_size)
         seconds = []
         for _ in range(warmup + steps):

@@ -23,6 +23,7 @@ from absl import flags
 from experiments import _main
 from experiments.summary import config_as_text
 from plmjax.checkpoints.checkpointer import find
+from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import to_json
 from plmjax.errors import UserError
 from plmjax.interop import load
@@ -31,7 +32,6 @@ from plmjax.modules import Bound
 from plmjax.tasks.report import RESULTS, as_table, write
 from plmjax.tasks.scoring import Scorer
 from plmjax.tasks.scoring_format import find_asking
-from plmjax.train.manifest import git_revision, versions
 
 DEFAULT = Path(__file__).parent / "configs" / "evaluate.py"
 

@@ -22,6 +22,7 @@ from absl import flags
 
 from experiments import _main
 from experiments.summary import config_as_text, describe_result
+from plmjax.interop.initial import load_source
 from plmjax.train import distributed
 from plmjax.train.backend import use_deterministic_kernels
 from plmjax.train.examples import dump_examples
@@ -63,9 +64,9 @@ def main() -> None:
     if PROCESSES.value != 1:
         distributed.start(COORDINATOR.value, PROCESSES.value, PROCESS_ID.value)
     if DUMP_EXAMPLES.value:
-        print(dump_examples(config, workdir, DUMP_EXAMPLES.value))
+        print(dump_examples(config, workdir, DUMP_EXAMPLES.value, load_source))
         return
-    result = train(config, workdir, init_from=INIT_FROM.value)
+    result = train(config, workdir, init_from=INIT_FROM.value, load=load_source)
     if jax.process_index() == 0:
         print(describe_result(result, config.train.steps))
     if result.status == "stopped":

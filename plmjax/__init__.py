@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__version__ = "0.1.0"
+from plmjax.version import __version__ as __version__
 
 # Loaded at first use: `import plmjax` alone starts neither JAX nor the tokenizers.
 _LAZY = {"load", "load_bilm", "load_huggingface", "save_bilm", "save_huggingface", "Bilm", "Pretrained"}

@@ -36,6 +36,7 @@ MODULES = {
 }
 # "new module:old class" -> "new module:new class".
 CLASSES: dict[str, str] = {
+    "plmjax.train.config:CheckpointConfig": "plmjax.checkpoints.config:CheckpointConfig",
     "plmjax.data.sources.open:ReadOptions": "plmjax.data.sources.base:ReadOptions",
     "plmjax.data.windows.pairs:SentenceOrder": "plmjax.data.windows.pairs:SentenceOrderPair",
     "plmjax.modules.generator_discriminator:PairConfig": (

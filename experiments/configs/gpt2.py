@@ -22,9 +22,10 @@ tokens).
 from dataclasses import replace
 
 from experiments.configs.common import ENGLISH, builtin, pick
+from plmjax.checkpoints.config import CheckpointConfig
 from plmjax.modules.gpt import VARIANTS
 from plmjax.objectives.causal_lm import CausalLM
-from plmjax.train.config import CheckpointConfig, Config, OptimizerConfig, TrainConfig
+from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 
 ADAM = OptimizerConfig(
     name="adamw", schedule="cosine", final_scale=0.1, b1=0.9, b2=0.95, weight_decay=0.1, clip_norm=1.0

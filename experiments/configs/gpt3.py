@@ -25,9 +25,10 @@ From xl on the parameters need splitting: --config.mesh.fsdp=16, for one.
 from dataclasses import replace
 
 from experiments.configs.common import ENGLISH, pick
+from plmjax.checkpoints.config import CheckpointConfig
 from plmjax.modules.gpt3 import VARIANTS
 from plmjax.objectives.causal_lm import CausalLM
-from plmjax.train.config import CheckpointConfig, Config, OptimizerConfig, TrainConfig
+from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 from plmjax.train.ramp import make_ramp
 
 ADAM = OptimizerConfig(

@@ -25,10 +25,11 @@ from dataclasses import replace
 from experiments.configs.common import ENGLISH, builtin
 from experiments.configs.gpt2 import ADAM
 from experiments.scaling.family import Family
+from plmjax.checkpoints.config import CheckpointConfig
 from plmjax.errors import UserError
 from plmjax.modules.gpt import VARIANTS
 from plmjax.objectives.causal_lm import CausalLM
-from plmjax.train.config import CheckpointConfig, Config, OptimizerConfig, TrainConfig
+from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 
 # Kaplan et al. (Sec. 2.2) warm up, then let a cosine end at 0.
 OPTIMIZER: OptimizerConfig = replace(ADAM, learning_rate=6e-3, final_scale=0.0)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments.vs_transformers.sides import Run, read_side, write_side
+from plmjax.checkpoints.provenance import versions
 from plmjax.checkpoints.serialize import from_json
 from plmjax.errors import UserError
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import SeedResult
 from plmjax.interop import load
-from plmjax.train.manifest import versions
 
 
 def run_side(plan: dict[str, Any], folder: Path) -> None:

@@ -20,10 +20,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from plmjax.checkpoints.config import CheckpointConfig
+from plmjax.checkpoints.paths import path_string
+from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
-from plmjax.train.config import CheckpointConfig
-from plmjax.train.sharding import path_string
-from plmjax.train.state import State
 
 log = logging.getLogger(__name__)
 

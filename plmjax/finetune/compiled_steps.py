@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from plmjax.checkpoints.state import State
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.finetune.features import Batch
 from plmjax.finetune.task_models.base import Way
 from plmjax.modules import Bound
 from plmjax.train.sharding import batch_sharding, replicated, to_devices
-from plmjax.train.state import State, shardings_of
+from plmjax.train.state import shardings_of
 from plmjax.train.step import train_step
 
 

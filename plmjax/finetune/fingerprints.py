@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from plmjax.checkpoints.paths import path_string
 from plmjax.tasks.supervised import Example
-from plmjax.train.sharding import path_string
 
 
 def fingerprint(params: Any) -> str:

@@ -11,7 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.checkpoints.checkpointer import Checkpointer
+from plmjax.checkpoints.paths import path_string
+from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import to_json
+from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
 from plmjax.finetune.backbones import Reader
 from plmjax.finetune.config import FineTune
@@ -20,9 +23,6 @@ from plmjax.interop import Pretrained
 from plmjax.interop.native import fingerprints_of
 from plmjax.interop.registry import architecture_of
 from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
-from plmjax.train.manifest import git_revision, versions
-from plmjax.train.sharding import path_string
-from plmjax.train.state import State
 
 DROPOUTS = ("dropout", "attention_dropout")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, latest
+from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
-from plmjax.train.state import State
 
 FOLDER = "state"  # of a seed's folder
 

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, find, restore, restore_params
+from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
 from plmjax.finetune import buckets
 from plmjax.finetune.features import Batch
@@ -23,7 +24,7 @@ from plmjax.train.loop import EXIT_STOPPED
 from plmjax.train.metrics import Interval, finite
 from plmjax.train.reporting import Reporter
 from plmjax.train.signals import Stop, stop_signals
-from plmjax.train.state import State, create_state
+from plmjax.train.state import create_state
 
 SAVE_SECONDS = 600.0  # between two saves of the whole state where validations are further apart
 

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
 from plmjax.train.initialize import ADAPTER
-from plmjax.train.sharding import path_string
 from plmjax.train.state import parameter_count
 from plmjax.train.weight_decay_mask import is_stacked
 

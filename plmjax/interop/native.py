@@ -4,12 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from plmjax.checkpoints.checkpointer import Checkpointer, find, load_params
+from plmjax.checkpoints.networks import one_network
+from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import from_json, to_json
+from plmjax.checkpoints.state import State
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.data.tokenizers.words import ROLES, WordTokenizer
@@ -20,10 +22,8 @@ from plmjax.interop.native_only import ELMO
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.registry import BY_CLASS, architecture_of
 from plmjax.interop.weight_map import flatten, nest
-from plmjax.modules import build, networks_of, reads_characters
+from plmjax.modules import reads_characters
 from plmjax.modules.elmo_task import task_config
-from plmjax.train.manifest import git_revision, versions
-from plmjax.train.state import State
 
 TOKENIZER = "tokenizer"
 SOURCE_TOKENIZER = "source_tokenizer"  # of what an encoder reads that has a vocabulary of its own
@@ -144,19 +144,6 @@ def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any,
         if path in flat:
             flat[path] = np.asarray(flat[path])[: len(flat[path]) - (rows - size)]
     return dataclasses.replace(config, vocab_size=size), nest(flat)
-
-
-def one_network(config: Any, params: dict[str, Any], part: str | None, path: Path) -> tuple[Any, dict[str, Any]]:
-    """The config and whole parameters of one of a checkpoint's networks; UserError where it has no such part."""
-    networks = networks_of(config)
-    if part is not None and part not in networks:
-        known = ", ".join(name for name in networks if name) or "one network alone"
-        raise UserError(f"The checkpoint {path} has no part {part!r}: it has {known}.")
-    if "" in networks:
-        return config, params
-    name = part or config.kept
-    _, whole = build(config).subnetwork(params, name)
-    return networks[name], jax.tree.map(np.asarray, whole)
 
 
 def _find_tokenizer(step: Path, manifest: dict[str, Any], name: str = TOKENIZER) -> Tokenizer | None:

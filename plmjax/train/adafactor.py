@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from plmjax.train.sharding import path_string
+from plmjax.checkpoints.paths import path_string
 from plmjax.train.weight_decay_mask import layer_axes, matrix_axes
 
 

@@ -7,6 +7,8 @@ mutable so that command-line overrides work; `resolve.resolve` checks them and f
 from dataclasses import dataclass, field
 from typing import Any
 
+from plmjax.checkpoints.config import CheckpointConfig
+
 
 @dataclass(slots=True)
 class DataConfig:
@@ -64,16 +66,6 @@ class MeshConfig:
     data: int = -1  # copies of the parameters, each with its rows of the batch
     fsdp: int = 1  # rows of the batch again, and the parameters split among them
     tensor: int = 1  # heads, feed-forward width and vocabulary split among them
-
-
-@dataclass(slots=True)
-class CheckpointConfig:
-    """When the state is written, and what is kept."""
-
-    every_steps: int = 1000  # 0: not by steps; the last step is always saved
-    every_minutes: float = 30.0  # 0: not by the clock
-    keep: int = 2  # newest checkpoints kept
-    keep_every: int = 0  # also keep the steps that this divides, 0: none
 
 
 @dataclass(slots=True)

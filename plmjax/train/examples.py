@@ -8,6 +8,7 @@ import numpy as np
 
 from plmjax.train.config import Config
 from plmjax.train.data import TrainingBatches, open_store
+from plmjax.train.initialize import Loader, load_native
 from plmjax.train.resolve import resolve
 from plmjax.train.step import NOISE_STREAM, corrupt_batch
 from plmjax.train.teacher import find_teacher
@@ -22,17 +23,17 @@ TOKEN_FIELDS = (
 SCALARS_ASIDE = ("example_ids", "epochs")
 
 
-def dump_examples(config: Config, workdir: str | Path, count: int) -> str:
+def dump_examples(config: Config, workdir: str | Path, count: int, load: Loader = load_native) -> str:
     """The first `count` examples of the run as text: what the network reads and must say, and with what weight.
 
     Tokens are shown as the tokenizer's pieces, padding left out; a target is followed by its position where the
-    objective predicts chosen ones, and by its weight unless that is 1.
+    objective predicts chosen ones, and by its weight unless that is 1. `load` reads a distillation's teacher.
 
     Raises:
         UserError: the configuration or the data does not allow the run.
     """
     store = open_store(config.data, Path(workdir).absolute())
-    config = find_teacher(config, Path(workdir).absolute())
+    config = find_teacher(config, Path(workdir).absolute(), load)
     config = resolve(config, store.vocabulary, None, store.languages)
     loader = TrainingBatches(config, store, None)
     noise_key = jax.random.fold_in(jax.random.key(config.train.seed), NOISE_STREAM)

@@ -1,16 +1,18 @@
-"""Starting from someone's parameters: a plmjax checkpoint or a Hugging Face directory."""
+"""Starting from the parameters of another network: what reads it is handed in, as training knows no other format."""
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.paths import path_string
+from plmjax.checkpoints.serialize import from_json
 from plmjax.errors import UserError
-from plmjax.train.sharding import path_string
 
 log = logging.getLogger(__name__)
 
@@ -19,36 +21,51 @@ ADAPTER = re.compile(r"/adapter/")  # in the trunk, made for a task as heads are
 VOCABULARY_ROWS = re.compile(r"(^|/)(embeddings/tokens(_\d+)?/embedding|token_head/(embedding|bias(_\d+)?))$")
 
 
-def source_params(source: str, tokenizer: str) -> dict[str, Any]:
-    """The nested dict of parameters that `--init_from` names, as numpy arrays.
+class Source(NamedTuple):
+    """A network to start from."""
 
-    Args:
-        source: a working folder or step of plmjax, a directory with Hugging Face's config.json, or one with the files
-            of a released ELMo.
-        tokenizer: fingerprint of the run's tokenizer.
+    config: Any  # of plmjax.modules, of a composite too
+    params: dict[str, Any]  # nested dict of numpy arrays
+    tokenizer: str  # its fingerprint; empty: not known
+    native: bool = True  # plmjax trained it, so that the run must have its tokenizer
+
+
+Loader = Callable[[str, str], Source]
+"""(path, the flag or setting that names it) -> the network there; UserError where there is none."""
+
+
+def load_native(source: str, named_by: str) -> Source:
+    """The Loader of plmjax's own checkpoints: a working folder or one of its steps.
 
     Raises:
-        UserError: nothing there, or a plmjax checkpoint of another tokenizer.
+        UserError: there is no good checkpoint.
     """
     path = Path(source).expanduser()
     if not path.exists():
         raise UserError(
-            f"--init_from is {source!r}, which does not exist: give a working folder or a Hugging Face directory."
+            f"{named_by} is {source!r}, which does not exist: give a working folder or a Hugging Face directory."
         )
-    if (path / "config.json").exists() and not (path / "checkpoints").exists():
-        from plmjax.interop import load_huggingface
-
-        return load_huggingface(path).params
-    from plmjax.interop.bilm import is_released, load_bilm
-
-    if is_released(path):
-        return load_bilm(path).params
     params, manifest = load_params(path)
-    if manifest["tokenizer"] not in ("", tokenizer):
+    return Source(from_json(manifest["config"]["model"]), params, manifest["tokenizer"])
+
+
+def source_params(source: str, tokenizer: str, load: Loader = load_native) -> dict[str, Any]:
+    """The nested dict of parameters that `--init_from` names, as numpy arrays.
+
+    Args:
+        source: a path that `load` reads.
+        tokenizer: fingerprint of the run's tokenizer.
+        load: reads the network.
+
+    Raises:
+        UserError: nothing there, or a plmjax checkpoint of another tokenizer.
+    """
+    found = load(source, "--init_from")
+    if found.native and found.tokenizer not in ("", tokenizer):
         raise UserError(
             f"The checkpoint in {source} has another tokenizer than the store: prepare the store with its tokenizer."
         )
-    return params
+    return found.params
 
 
 def fit_params(

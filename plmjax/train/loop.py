@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, restore
+from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.distillation import DistillationConfig
@@ -24,7 +25,7 @@ from plmjax.train.data import TrainingBatches, abstract_batch, open_store, valid
 from plmjax.train.distributed import agree, first_process_first
 from plmjax.train.evaluation import Evaluator
 from plmjax.train.flops import forward_flops, peak_flops
-from plmjax.train.initialize import fit_params, source_params
+from plmjax.train.initialize import Loader, fit_params, load_native, source_params
 from plmjax.train.manifest import check_same_run, run_manifest
 from plmjax.train.metrics import Interval, finite
 from plmjax.train.optimizers import make_optimizer
@@ -33,7 +34,7 @@ from plmjax.train.resolve import resolve
 from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import make_mesh, to_devices
 from plmjax.train.signals import Stop, stop_signals
-from plmjax.train.state import State, abstract_state, create_state, parameter_count, shardings_of
+from plmjax.train.state import abstract_state, create_state, parameter_count, shardings_of
 from plmjax.train.step import forward, jit_train_step
 from plmjax.train.teacher import find_teacher, teach
 
@@ -53,7 +54,12 @@ class Result:
 
 
 def train(
-    config: Config, workdir: str | Path, *, init_from: str = "", devices: Sequence[jax.Device] | None = None
+    config: Config,
+    workdir: str | Path,
+    *,
+    init_from: str = "",
+    load: Loader = load_native,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Result:
     """Trains as `config` says, resuming from what `workdir` holds.
 
@@ -61,8 +67,9 @@ def train(
         config: the run; it is not changed.
         workdir: folder of checkpoints/, metrics.jsonl, tensorboard/, loss.png and, where `config.data.store` is empty,
             the token store. Made if need be; several hosts share it.
-        init_from: a plmjax working folder or step of one, or a Hugging Face directory, whose parameters a new run
-            starts from. A run that resumes has no use for it.
+        init_from: the checkpoint whose parameters a new run starts from. A run that resumes has no use for it.
+        load: reads `init_from` and a distillation's teacher; by default plmjax's own checkpoints alone, while
+            `plmjax.interop.initial.load_source` reads all kinds.
         devices: to train on, None: all.
 
     Returns:
@@ -77,11 +84,11 @@ def train(
         enable_compilation_cache(config.train.compilation_cache)
         store = first_process_first(lambda: open_store(config.data, workdir))
         devices = jax.devices() if devices is None else devices
-        config = find_teacher(config, workdir)
+        config = find_teacher(config, workdir, load)
         config = resolve(config, store.vocabulary, len(devices), store.languages)
         mesh = make_mesh(config.mesh, devices)
         with jax.set_mesh(mesh):
-            return _Run(config, workdir, store, mesh).go(init_from)
+            return _Run(config, workdir, store, mesh, load).go(init_from)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -91,8 +98,8 @@ def train(
 class _Run:
     """One call of `train`: what its phases share."""
 
-    def __init__(self, config: Config, workdir: Path, store: Any, mesh: Mesh) -> None:
-        self.config, self.workdir, self.store, self.mesh = config, workdir, store, mesh
+    def __init__(self, config: Config, workdir: Path, store: Any, mesh: Mesh, load: Loader) -> None:
+        self.config, self.workdir, self.store, self.mesh, self.load = config, workdir, store, mesh, load
         self.module = build(config.model)
         self.parts = {"module": self.module, "objective": config.objective, "vocabulary": store.vocabulary}
         self.optimizer = make_optimizer(config.optimizer, getattr(self.module, "frozen", ()))
@@ -140,10 +147,11 @@ class _Run:
             return restore(found, self.abstract)
         state = create_state(self.module, self.optimizer, self.config.train.seed, self.abstract, self.empty_memory)
         if isinstance(self.config.model, DistillationConfig):
-            for line in teach(self.config.model, state.params, self.store.tokenizer.fingerprint, self.store.vocabulary):
+            fingerprint, vocabulary = self.store.tokenizer.fingerprint, self.store.vocabulary
+            for line in teach(self.config.model, state.params, fingerprint, vocabulary, self.load):
                 self.reporter.say(line)
         if init_from:
-            source = source_params(init_from, self.store.tokenizer.fingerprint)
+            source = source_params(init_from, self.store.tokenizer.fingerprint, self.load)
             state.params, fresh, unused = fit_params(source, state.params, self.store.vocabulary.size)
             names = {"fresh": ", ".join(fresh) or "none", "unused": ", ".join(unused) or "none"}
             self.reporter.say(f"parameters from {init_from}; fresh: {names['fresh']}; unused: {names['unused']}")

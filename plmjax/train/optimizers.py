@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
 from plmjax.train.adafactor import adafactor
 from plmjax.train.config import OptimizerConfig
-from plmjax.train.sharding import path_string
 from plmjax.train.weight_decay_mask import decays, layer_axes
 
 NAMES = ("adamw", "adafactor", "adagrad", "lamb")

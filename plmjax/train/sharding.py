@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
 from plmjax.train.config import MeshConfig
 
@@ -60,11 +61,6 @@ def mesh_shape(config: MeshConfig, device_count: int) -> tuple[int, int, int]:
         )
     data, fsdp, tensor = (device_count // known if size == -1 else size for size in sizes)
     return data, fsdp, tensor
-
-
-def path_string(path: tuple[Any, ...]) -> str:
-    """A pytree path as 'encoder/layers/attention/query/kernel'."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:

@@ -1,7 +1,6 @@
 """What training carries from step to step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,20 +8,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from plmjax.checkpoints.state import State
 from plmjax.train.sharding import batch_sharding, tree_shardings
-
-
-@jax.tree_util.register_dataclass
-@dataclass(slots=True)
-class State:
-    """Arrays only; the loader's position is `step`."""
-
-    step: jax.Array  # int32, batches read
-    params: Any  # nested dict of float32
-    opt_state: Any  # of the optax transformation
-    nonfinite: jax.Array  # int32, steps whose update was skipped; step - nonfinite updates were made
-    nonfinite_in_a_row: jax.Array  # int32, of them the last ones without a break
-    memory: Any = ()  # of the text before, its rows leading; for objectives that carry one
 
 
 def init_state(

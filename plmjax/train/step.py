@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from plmjax.checkpoints.state import State
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
 from plmjax.objectives.base import carries_memory
 from plmjax.train.schedules import Schedule
 from plmjax.train.sharding import batch_sharding, replicated
-from plmjax.train.state import State, shardings_of
+from plmjax.train.state import shardings_of
 
 Batch = dict[str, jax.Array]
 Sums = dict[str, Weighted]

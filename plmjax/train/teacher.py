@@ -10,21 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.checkpoints.checkpointer import latest
+from plmjax.checkpoints.networks import one_network
+from plmjax.checkpoints.paths import path_string
 from plmjax.checkpoints.serialize import from_json
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.train.config import Config
-from plmjax.train.initialize import fit_params
-from plmjax.train.sharding import path_string
+from plmjax.train.initialize import Loader, Source, fit_params, load_native
 
 STACKED = "encoder/layers/"
 
 
-def find_teacher(config: Config, workdir: Path) -> Config:
+def find_teacher(config: Config, workdir: Path, load: Loader = load_native) -> Config:
     """`config` with the teacher's config in a distillation's model; any other as it is.
 
-    A run that has a checkpoint knows its teacher; a new one reads the checkpoint that `model.teacher_from` names.
+    A run that has a checkpoint knows its teacher; for a new one `load` reads what `model.teacher_from` names.
 
     Raises:
         UserError: it names none, or one that can't be read.
@@ -37,19 +38,25 @@ def find_teacher(config: Config, workdir: Path) -> Config:
         saved = from_json(found.manifest["config"]["model"])
         config.model.teacher = getattr(saved, "teacher", None)
     if config.model.teacher is None:
-        config.model.teacher = copy.deepcopy(_load(config.model).config)
+        config.model.teacher = copy.deepcopy(_load(config.model, load).config)
         config.model.teacher.vocab_size = 0  # the store's vocabulary decides
     return config
 
 
-def teach(model: DistillationConfig, params: dict[str, Any], tokenizer: str, vocabulary: Vocabulary) -> Iterator[str]:
+def teach(
+    model: DistillationConfig,
+    params: dict[str, Any],
+    tokenizer: str,
+    vocabulary: Vocabulary,
+    load: Loader = load_native,
+) -> Iterator[str]:
     """Puts the teacher's parameters in `params`, and from them, unless at random, the student's; says what it did.
 
     Raises:
         UserError: the teacher has another tokenizer or no token head, or the student can't start from it.
     """
-    source = _load(model)
-    if source.tokenizer is not None and source.tokenizer.fingerprint != tokenizer:
+    source = _load(model, load)
+    if source.tokenizer not in ("", tokenizer):
         raise UserError(
             f"The teacher in {model.teacher_from} has another tokenizer than the store: prepare the store with its "
             "tokenizer."
@@ -92,9 +99,10 @@ def start_student(student: Any, teacher: Any, layers: tuple[int, ...]) -> Any:
     return jax.tree_util.tree_map_with_path(one, student)
 
 
-def _load(model: DistillationConfig) -> Any:
-    from plmjax.interop import load
-
+def _load(model: DistillationConfig, load: Loader) -> Source:
+    """The teacher; of a checkpoint with several networks, the one that the others served to train."""
     if not model.teacher_from:
         raise UserError("model.teacher_from is empty: name the teacher's working folder or Hugging Face directory.")
-    return load(model.teacher_from)
+    source = load(model.teacher_from, "model.teacher_from")
+    config, params = one_network(source.config, source.params, None, Path(model.teacher_from))
+    return source._replace(config=config, params=params)

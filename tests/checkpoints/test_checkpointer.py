@@ -16,10 +16,11 @@ import pytest
 from etils import epath
 
 from plmjax.checkpoints.checkpointer import Checkpointer, find, latest, load_params, read_manifest, restore, steps_in
+from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
 from plmjax.train.config import MeshConfig
 from plmjax.train.sharding import make_mesh, tree_shardings
-from plmjax.train.state import State, state_of
+from plmjax.train.state import state_of
 
 OPTIMIZER = optax.scale_by_adam()
 

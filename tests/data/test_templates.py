@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from plmjax.checkpoints.paths import path_string
 from plmjax.data.templates import encoder_frame, two_stream_frame
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
@@ -20,7 +21,6 @@ from plmjax.modules import build
 from plmjax.modules.albert import VARIANTS as ALBERT
 from plmjax.modules.bert import VARIANTS as BERT
 from plmjax.modules.gpt import VARIANTS as GPT
-from plmjax.train.sharding import path_string
 
 A, B = [101, 102], [103]
 

@@ -13,6 +13,7 @@ import pytest
 import plmjax
 from plmjax.checkpoints.checkpointer import Checkpointer
 from plmjax.checkpoints.serialize import to_json
+from plmjax.checkpoints.state import State
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import train_sentencepiece
 from plmjax.errors import UserError
@@ -28,7 +29,6 @@ from plmjax.modules.bert import BertConfig
 from plmjax.modules.gpt3 import GPT3Config
 from plmjax.modules.lamda import LamdaConfig
 from plmjax.modules.t5 import T5Config
-from plmjax.train.state import State
 from tests.interop.reference import corpus
 from tests.interop.test_files import assert_same_params, fresh
 

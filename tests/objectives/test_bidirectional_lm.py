@@ -13,6 +13,7 @@ from plmjax.data.store.prepare import PrepareOptions, prepare
 from plmjax.data.windows import SentenceStreams
 from plmjax.errors import UserError
 from plmjax.interop.bilm import load_bilm, save_bilm
+from plmjax.interop.initial import load_source
 from plmjax.modules.elmo import VARIANTS
 from plmjax.modules.gpt import GPTConfig
 from plmjax.modules.scalar_mix import ScalarMix
@@ -163,7 +164,7 @@ def test_a_run_gives_vectors_that_a_task_learns_from(finished, tmp_path):
     text = [sentence[:-1].split() for sentence in sentences(60, 7)]
     vectors, _ = bilm.embed(text)
     np.testing.assert_array_equal(vectors[0], again.embed(text)[0][0])
-    jax.tree.map(np.testing.assert_array_equal, source_params(str(tmp_path), ""), dict(bilm.params))
+    jax.tree.map(np.testing.assert_array_equal, source_params(str(tmp_path), "", load_source), dict(bilm.params))
     layers = jnp.asarray(np.concatenate([v[:, :-1] for v in vectors], 1))[:, None]
     tags = jnp.asarray([ord(word[0]) % 8 for words in text for word in words[1:]])
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from plmjax.checkpoints.config import CheckpointConfig
 from plmjax.data.hashing import hash_file
 from plmjax.data.store.store import write_manifest
 from plmjax.data.tokenizers.load import train_sentencepiece
 from plmjax.modules.gpt import GPTConfig
 from plmjax.objectives import CausalLM
-from plmjax.train.config import CheckpointConfig, Config, DataConfig, MeshConfig, OptimizerConfig, TrainConfig
+from plmjax.train.config import Config, DataConfig, MeshConfig, OptimizerConfig, TrainConfig
 
 WORDS = [a + b for a in ("ba", "do", "ki", "lu", "me", "po", "ra", "su") for b in ("n", "t", "sh", "rin", "mel", "k")]
 REPOSITORY = Path(__file__).resolve().parents[2]

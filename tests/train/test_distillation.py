@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
 from plmjax.interop import load
 from plmjax.interop.weight_map import flatten, nest
@@ -23,7 +24,6 @@ from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.train import loop
 from plmjax.train.config import Config
 from plmjax.train.loop import Result, train
-from plmjax.train.sharding import path_string
 from plmjax.train.teacher import start_student
 from tests.train.kit import make_store, tiny_config
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
 from plmjax.modules.transformer_xl import TransformerXLConfig
@@ -18,7 +19,6 @@ from plmjax.objectives.recurrent_lm import Reading
 from plmjax.train import loop
 from plmjax.train.loop import train
 from plmjax.train.reporting import read_records
-from plmjax.train.sharding import path_string
 from tests.train.kit import make_store, tiny_config
 
 ONE = jax.devices()[:1]

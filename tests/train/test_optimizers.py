@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.modules.bert import BertConfig
@@ -14,7 +15,6 @@ from plmjax.modules.xlnet import XLNetConfig
 from plmjax.train.adafactor import adafactor
 from plmjax.train.config import OptimizerConfig
 from plmjax.train.optimizers import decay_mask, make_optimizer
-from plmjax.train.sharding import path_string
 from plmjax.train.weight_decay_mask import decays, is_stacked, matrix_axes
 
 LAYERS = 3

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from plmjax.checkpoints.checkpointer import latest, load_params
+from plmjax.checkpoints.paths import path_string
 from plmjax.train.loop import train
 from plmjax.train.reporting import read_records
-from plmjax.train.sharding import path_string
 from tests.train.kit import start_run, tiny_config
 
 STEPS = {"train__steps": 60, "train__eval_every": 30, "checkpoint__every_steps": 5}

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.paths import path_string
 from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.modules import build
@@ -16,7 +17,7 @@ from plmjax.modules.xlnet import XLNetConfig
 from plmjax.objectives import BertPretraining, MaskedLM
 from plmjax.train.config import MeshConfig
 from plmjax.train.resolve import resolve
-from plmjax.train.sharding import RULES, local_rows, make_mesh, path_string, spec
+from plmjax.train.sharding import RULES, local_rows, make_mesh, spec
 from tests.train.kit import tiny_config
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.state import State
 from plmjax.data.store.store import Store
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import SegmentPair
@@ -21,7 +22,7 @@ from plmjax.train.optimizers import make_optimizer
 from plmjax.train.resolve import resolve
 from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import make_mesh, to_devices
-from plmjax.train.state import State, abstract_state, create_state, shardings_of
+from plmjax.train.state import abstract_state, create_state, shardings_of
 from plmjax.train.step import NOISE_STREAM, corrupt_batch, gradients, jit_train_step
 from tests.train.kit import tiny_config
 
