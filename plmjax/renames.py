@@ -4,6 +4,7 @@ A checkpoint's manifest names classes as "module:Class"; see checkpoints/seriali
 field is refused in a sentence that gives the new one; see experiments/_main.py.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 # Modules that hold classes of configurations, old -> new.
@@ -43,10 +44,41 @@ CLASSES: dict[str, str] = {
         "plmjax.modules.generator_discriminator:GeneratorDiscriminatorConfig"
     ),
 }
+_HEADS = {
+    "sentence": "next_sentence",
+    "detection": "replaced_token_detection",
+    "class": "sequence_classification",
+    "tag": "token_classification",
+    "answer": "question_answering",
+    "chain": "crf",
+    "beam_answer": "beam_question_answering",
+}
+_WITH_HEADS = (
+    *("albert:AlbertConfig", "bart:BartConfig", "bart:MBartConfig", "bart:MarianConfig", "bart_lm:BartLMConfig"),
+    *("bart_decoder:BartDecoderConfig", "bart_decoder:MBartDecoderConfig", "bart_decoder:MarianDecoderConfig"),
+    *("bart_translation:BartTranslationConfig", "bert:BertConfig", "bert_two_stream:BertTwoStreamConfig"),
+    *("deberta:DebertaConfig", "distilbert:DistilBertConfig", "electra:ElectraConfig", "elmo_task:ElmoTaskConfig"),
+    *("t5:T5Config", "t5_shared:T5SharedConfig", "xlm:XLMConfig", "xlnet:XLNetConfig"),
+)
+_GPTS = ("gpt:GPTConfig", "gpt3:GPT3Config", "gpt3:GPTNeoConfig", "ctrl:CTRLConfig")
 # "new module:new class" -> {old field: new field}.
-FIELDS: dict[str, dict[str, str]] = {}
-# "new module:new class" -> {new field: {old value: new value}}.
-VALUES: dict[str, dict[str, dict[str, str]]] = {}
+FIELDS: dict[str, dict[str, str]] = {f"plmjax.modules.{name}": {"classes": "num_labels"} for name in _GPTS}
+# "new module:new class" -> {new field: {old value: new value}}; of a list of values, each.
+VALUES: dict[str, dict[str, dict[str, str]]] = {f"plmjax.modules.{name}": {"heads": _HEADS} for name in _WITH_HEADS}
+
+
+def _decoder_heads(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a GPT whose class head was once said by the number of its labels alone, 0 for none."""
+    if "heads" in fields:
+        return fields
+    labels = fields.get("num_labels", 0)
+    return fields | {"heads": ["sequence_classification" if labels else "token"], "num_labels": labels or 2}
+
+
+# "new module:new class" -> what gives today's fields where a new name alone does not.
+REWRITES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    f"plmjax.modules.{name}": _decoder_heads for name in _GPTS
+}
 
 
 def class_named(name: str) -> str:
@@ -68,9 +100,12 @@ def upgraded(data: Any) -> Any:
     fields, values = FIELDS.get(kind, {}), VALUES.get(kind, {})
     renamed = {fields.get(key, key): upgraded(value) for key, value in data.items() if key != "type"}
     for field, table in values.items():
-        if isinstance(renamed.get(field), str):
-            renamed[field] = table.get(renamed[field], renamed[field])
-    return {"type": kind, **renamed}
+        value = renamed.get(field)
+        if isinstance(value, list):
+            renamed[field] = [table.get(one, one) for one in value]
+        elif isinstance(value, str):
+            renamed[field] = table.get(value, value)
+    return {"type": kind, **REWRITES.get(kind, lambda fields: fields)(renamed)}
 
 
 def new_field(class_name: str, field: str) -> str | None:

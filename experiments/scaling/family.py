@@ -82,7 +82,6 @@ FREE = (
     "run.name",
     "run.data.store",  # the store's fingerprint is compared instead
     "run.data.prepare",
-    "run.model.classes",  # of a head for fine-tuning; folders from before it have no such field
     "run.train.log_every",
     "run.train.eval_every",
     "run.train.max_nonfinite",

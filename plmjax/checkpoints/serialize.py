@@ -33,7 +33,6 @@ FREE = (
     "model.dtype",
     "model.remat",
     "model.unroll",
-    "model.classes",  # of fine-tuning alone: a decoder that is pre-trained has no class head
 )
 
 

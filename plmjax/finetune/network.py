@@ -40,7 +40,7 @@ def limits_of(config: Any, recipe: FineTune) -> Limits:
 
 def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
     """The checkpoint's config with the way's heads and the recipe's dropout and dtype."""
-    changes: dict[str, Any] = {"heads": way.heads, "classes": way.num_outputs}
+    changes: dict[str, Any] = {"heads": way.heads}
     if way.num_outputs:
         changes["num_labels"] = way.num_outputs
     changes |= {"cells": recipe.features.cells, "normalise": recipe.features.normalise}

@@ -52,7 +52,7 @@ def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -
         entries += dense("token_head/dense", f"{TOKEN_HEAD}.dense", LINEAR)
         entries += layer_norm("token_head/norm", f"{TOKEN_HEAD}.LayerNorm")
         entries.append(Entry(("token_head/bias",), f"{TOKEN_HEAD}.bias", SAME, aliases=(f"{TOKEN_HEAD}.decoder.bias",)))
-    if "sentence" in config.heads:
+    if "next_sentence" in config.heads:
         entries += dense("sentence_head", f"{SENTENCE_HEAD}.classifier", LINEAR)
     return entries + head_entries(config.heads, dense("class_head", "classifier", LINEAR))
 
@@ -80,7 +80,7 @@ def read_config(given: JSON, names: set[str]) -> AlbertConfig:
     bert = read_bert_config(given, names, roberta=False)
     heads = list(bert.heads)
     if any(name.startswith(f"{SENTENCE_HEAD}.") for name in names):
-        heads = [head for head in heads if head != "pool"] + ["sentence"]
+        heads = [head for head in heads if head != "pool"] + ["next_sentence"]
     if any(name.startswith(f"{TOKEN_HEAD}.") for name in names):
         heads.insert(0, "token")
     fields = {name: getattr(bert, name) for name in type(bert).__slots__}
@@ -109,7 +109,7 @@ def constants(config: AlbertConfig, architecture: str) -> dict[str, np.ndarray]:
 def pretraining(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """Scores of the tokens, and of (in order, swapped)."""
     x_BLD = bert_states(network, inputs, special)
-    return {"prediction_logits": network.token_logits(x_BLD), "sop_logits": network.sentence_logits(x_BLD)}
+    return {"prediction_logits": network.token_logits(x_BLD), "sop_logits": network.next_sentence_logits(x_BLD)}
 
 
 def choose(names: set[str], stated: str | None) -> str:
@@ -123,7 +123,7 @@ def choose(names: set[str], stated: str | None) -> str:
 
 def architecture(config: AlbertConfig) -> str | None:
     """The class that holds the heads of one of our configs."""
-    if "sentence" in config.heads:
+    if "next_sentence" in config.heads:
         return "AlbertForPreTraining"
     if "token" in config.heads:
         return "AlbertForMaskedLM"

@@ -208,7 +208,8 @@ def _family(
 ) -> Family:
     bare, writer = f"{name}Model", name + head
     # Marian's classes end here; BART and mBART have some for fine-tuning too.
-    classes = {"token": writer} | ({} if config is MarianConfig else {"class": name + CLASS, "answer": name + ANSWER})
+    tuned = {"sequence_classification": name + CLASS, "question_answering": name + ANSWER}
+    classes = {"token": writer} | ({} if config is MarianConfig else tuned)
     known = (bare, *classes.values())
     forward = {key: one for key, one in forwards(bare, writer, name, shift).items() if key in known}
 

@@ -85,7 +85,7 @@ def bert_table(config: BertConfig, architecture: str, special: Mapping[str, int]
         entries += dense("token_head/dense", f"{BERT_TOKEN_HEAD}.transform.dense", LINEAR)
         entries += layer_norm("token_head/norm", f"{BERT_TOKEN_HEAD}.transform.LayerNorm")
         entries += _tied_head(entries, BERT_TOKEN_HEAD)
-    if "sentence" in config.heads:
+    if "next_sentence" in config.heads:
         entries += dense("sentence_head", SENTENCE_HEAD, LINEAR)
     if "span" in config.heads:
         entries += span_head()
@@ -132,11 +132,11 @@ def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
     if any(name.startswith((f"{BERT_TOKEN_HEAD}.", f"{ROBERTA_TOKEN_HEAD}.")) for name in names):
         heads.append("token")
     if any(name.startswith(f"{SENTENCE_HEAD}.") for name in names):
-        heads.append("sentence")
+        heads.append("next_sentence")
     if any(name.startswith(f"{SPAN_HEAD}.") for name in names):
         heads.append("span")
     heads += found_heads(given, names)
-    brought = "sentence" in heads or ("class" in heads and not roberta)  # these bring the pooler
+    brought = "next_sentence" in heads or ("sequence_classification" in heads and not roberta)  # these bring the pooler
     if not brought and any(name.startswith("pooler.") for name in names):
         heads.append("pool")
     return BertConfig(
@@ -212,7 +212,7 @@ def masked_lm(network: Bound, inputs: dict[str, Array], special: Mapping[str, in
 
 def next_sentence(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """Scores of (follows, random)."""
-    return {"logits": network.sentence_logits(bert_states(network, inputs, special))}
+    return {"logits": network.next_sentence_logits(bert_states(network, inputs, special))}
 
 
 def pretraining(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
@@ -220,7 +220,7 @@ def pretraining(network: Bound, inputs: dict[str, Array], special: Mapping[str, 
     x_BLD = bert_states(network, inputs, special)
     return {
         "prediction_logits": network.token_logits(x_BLD),
-        "seq_relationship_logits": network.sentence_logits(x_BLD),
+        "seq_relationship_logits": network.next_sentence_logits(x_BLD),
     }
 
 
@@ -245,7 +245,7 @@ def bert_architecture(config: BertConfig) -> str | None:
     RoBERTa's classes have no such head: BERT's hold it, their position table without our offset.
     """
     heads = config.heads
-    if "sentence" in heads:
+    if "next_sentence" in heads:
         return "BertForPreTraining" if "token" in heads else "BertForNextSentencePrediction"
     if config.position_offset:
         return None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.gpt import INPUTS, bare, causal_lm, classify
-from plmjax.interop.heads import num_labels
+from plmjax.interop.heads import classifier_fields, label_fields
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules.ctrl import CTRLConfig
 
@@ -34,7 +34,7 @@ def table(config: CTRLConfig, architecture: str, special: Mapping[str, int]) -> 
         *layer_norm(f"{ours}/mlp_norm", f"{theirs}.layernorm2", layers),
         *layer_norm("decoder/final_norm", "transformer.layernorm"),
     ]
-    if config.classes:
+    if "sequence_classification" in config.heads:
         entries.append(Entry(("class_head/kernel",), "classifier.weight", LINEAR))
     if architecture == "CTRLLMHeadModel":  # the others' checkpoints have no such bias
         entries.append(Entry(("token_head/bias",), "lm_head.bias", SAME))
@@ -54,7 +54,7 @@ def read_config(given: JSON, names: set[str]) -> CTRLConfig:
         norm_eps=c["layer_norm_epsilon"],
         dropout=c["resid_pdrop"],
         init_std=c["initializer_range"],
-        classes=num_labels(c) if "classifier.weight" in names else 0,
+        **classifier_fields(c, "classifier.weight" in names),
     )
 
 
@@ -77,7 +77,7 @@ def write_config(config: CTRLConfig, special: Mapping[str, int]) -> JSON:
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
         "initializer_range": config.init_std,
-    } | ({"num_labels": config.classes} if config.classes else {})
+    } | label_fields(config)
 
 
 def choose(names: set[str], stated: str | None) -> str:
@@ -100,5 +100,7 @@ CTRL = Family(
     choose=choose,
     special={},
     ours=(CTRLConfig,),
-    architecture=lambda config: "CTRLForSequenceClassification" if config.classes else "CTRLLMHeadModel",
+    architecture=lambda config: (
+        "CTRLForSequenceClassification" if "sequence_classification" in config.heads else "CTRLLMHeadModel"
+    ),
 )

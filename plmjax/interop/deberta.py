@@ -126,7 +126,7 @@ def _heads(config: DebertaConfig, trunk: list[Entry]) -> list[Entry]:
                 entries.append(entry._replace(aliases=(other.name,)))
         names = (f"{TOKEN_HEAD}.decoder.bias", f"{NEW_TOKEN_HEAD}.bias")
         entries.append(Entry(("token_head/bias",), f"{TOKEN_HEAD}.bias", SAME, aliases=names))
-    if "detection" in config.heads:
+    if "replaced_token_detection" in config.heads:
         entries += dense("detection_head/dense", f"{DETECTION_HEAD}.dense", LINEAR)
         entries += layer_norm("detection_head/norm", f"{DETECTION_HEAD}.LayerNorm")
         entries += dense("detection_head/out", f"{DETECTION_HEAD}.classifier", LINEAR)
@@ -152,7 +152,7 @@ def read_config(given: JSON, names: set[str], *, later: bool) -> DebertaConfig:
     if any(name.startswith((f"{TOKEN_HEAD}.", f"{NEW_TOKEN_HEAD}.")) for name in names):
         heads.append("token")
     if any(name.startswith(f"{DETECTION_HEAD}.") for name in names):
-        heads.append("detection")
+        heads.append("replaced_token_detection")
     width = c.get("embedding_size", c["hidden_size"])
     return DebertaConfig(
         vocab_size=c["vocab_size"],

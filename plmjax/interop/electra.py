@@ -27,7 +27,7 @@ def electra_table(config: ElectraConfig, architecture: str, special: Mapping[str
         entries += dense("token_head/dense", f"{GENERATOR_HEAD}.dense", LINEAR)
         entries += layer_norm("token_head/norm", f"{GENERATOR_HEAD}.LayerNorm")
         entries.append(Entry(("token_head/bias",), f"{GENERATOR_TABLE}.bias", SAME))
-    if "detection" in config.heads:
+    if "replaced_token_detection" in config.heads:
         entries += dense("detection_head/dense", f"{DISCRIMINATOR_HEAD}.dense", LINEAR)
         entries += dense("detection_head/out", f"{DISCRIMINATOR_HEAD}.dense_prediction", LINEAR)
     class_head = dense("class_head/dense", "classifier.dense", LINEAR)
@@ -43,7 +43,7 @@ def read_config(given: JSON, names: set[str]) -> ElectraConfig:
     if any(name.startswith(f"{GENERATOR_HEAD}.") for name in names):
         heads.insert(0, "token")
     if any(name.startswith(f"{DISCRIMINATOR_HEAD}.") for name in names):
-        heads.append("detection")
+        heads.append("replaced_token_detection")
     return ElectraConfig(**(fields | {"heads": tuple(heads), "embedding_width": given["embedding_size"]}))
 
 
@@ -65,7 +65,7 @@ def generator(network: Bound, inputs: dict[str, Array], special: Mapping[str, in
 
 def discriminator(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """Above 0 where a token seems replaced."""
-    return {"logits": network.detection_logits(bert_states(network, inputs, special))}
+    return {"logits": network.replaced_token_logits(bert_states(network, inputs, special))}
 
 
 def choose(names: set[str], stated: str | None) -> str:
@@ -80,7 +80,7 @@ def choose(names: set[str], stated: str | None) -> str:
 def architecture(config: ElectraConfig) -> str | None:
     """The class that holds the heads of one of our configs."""
     heads: tuple[str, ...] = config.heads
-    if "detection" in heads:
+    if "replaced_token_detection" in heads:
         return "ElectraForPreTraining"
     return "ElectraForMaskedLM" if "token" in heads else architecture_of_heads("Electra", heads) or "ElectraModel"
 

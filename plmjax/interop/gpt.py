@@ -12,7 +12,7 @@ from jax import Array
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
-from plmjax.interop.heads import num_labels
+from plmjax.interop.heads import classifier_fields, label_fields
 from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
@@ -56,7 +56,7 @@ def layers_of(config: GPTConfig) -> list[Entry]:
 
 def class_entries(config: GPTConfig) -> list[Entry]:
     """The class head, where there is one."""
-    return [Entry(("class_head/kernel",), "score.weight", LINEAR)] if config.classes else []
+    return [Entry(("class_head/kernel",), "score.weight", LINEAR)] if "sequence_classification" in config.heads else []
 
 
 def gpt2_table(config: GPTConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
@@ -91,7 +91,7 @@ def _read(c: JSON, names: set[str], **fields: Any) -> GPTConfig:
         dropout=c["resid_pdrop"],
         attention_dropout=c["attn_pdrop"],
         init_std=c["initializer_range"],
-        classes=num_labels(c) if "score.weight" in names else 0,
+        **classifier_fields(c, "score.weight" in names),
         **fields,
     )
 
@@ -108,7 +108,7 @@ def _write(config: GPTConfig) -> JSON:
         "embd_pdrop": config.dropout,
         "attn_pdrop": config.attention_dropout,
         "initializer_range": config.init_std,
-    } | ({"num_labels": config.classes} if config.classes else {})
+    } | label_fields(config)
 
 
 def read_gpt2_config(given: JSON, names: set[str]) -> GPTConfig:
@@ -184,7 +184,7 @@ def choose(names: set[str], stated: str | None, *, head: str, classifier: str = 
 
 
 def _class(name: str, config: GPTConfig) -> str:
-    return f"{name}ForSequenceClassification" if config.classes else f"{name}LMHeadModel"
+    return f"{name}ForSequenceClassification" if "sequence_classification" in config.heads else f"{name}LMHeadModel"
 
 
 INPUTS = ("input_ids", "attention_mask", "position_ids")

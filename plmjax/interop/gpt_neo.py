@@ -6,7 +6,7 @@ from functools import partial
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
 from plmjax.interop.gpt import INPUTS, bare, causal_lm, choose, class_entries, classify
-from plmjax.interop.heads import num_labels
+from plmjax.interop.heads import classifier_fields, label_fields
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_in, heads_out, layer_norm
 from plmjax.modules.gpt3 import GPTNeoConfig
 
@@ -68,7 +68,7 @@ def read_config(given: JSON, names: set[str]) -> GPTNeoConfig:
         dropout=c["resid_dropout"],
         attention_dropout=c["attention_dropout"],
         init_std=c["initializer_range"],
-        classes=num_labels(c) if "score.weight" in names else 0,
+        **classifier_fields(c, "score.weight" in names),
     )
 
 
@@ -104,7 +104,7 @@ def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
         "embed_dropout": config.dropout,
         "attention_dropout": config.attention_dropout,
         "initializer_range": config.init_std,
-    } | ({"num_labels": config.classes} if config.classes else {})
+    } | label_fields(config)
 
 
 GPT_NEO = Family(
@@ -120,5 +120,7 @@ GPT_NEO = Family(
     choose=partial(choose, head="GPTNeoForCausalLM", classifier="GPTNeoForSequenceClassification"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
     ours=(GPTNeoConfig,),
-    architecture=lambda config: "GPTNeoForSequenceClassification" if config.classes else "GPTNeoForCausalLM",
+    architecture=lambda config: (
+        "GPTNeoForSequenceClassification" if "sequence_classification" in config.heads else "GPTNeoForCausalLM"
+    ),
 )

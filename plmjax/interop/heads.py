@@ -28,35 +28,36 @@ def fine_tuned(name: str, states: States) -> dict[str, Forward]:
         return {"logits": network.class_logits(states(network, inputs, special))}
 
     def tag(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-        return {"logits": network.tag_logits(states(network, inputs, special))}
+        return {"logits": network.token_classification_logits(states(network, inputs, special))}
 
     def answer(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-        logits_BL2 = network.answer_logits(states(network, inputs, special))
+        logits_BL2 = network.question_answering_logits(states(network, inputs, special))
         return {"start_logits": logits_BL2[..., 0], "end_logits": logits_BL2[..., 1]}
 
     return {name + CLASS: classify, name + TAG: tag, name + ANSWER: answer}
 
 
 def found_heads(given: JSON, names: set[str], classifier: str = "classifier") -> list[str]:
-    """Those of "class", "tag" and "answer" whose tensors are there.
+    """Those of "sequence_classification", "token_classification" and "question_answering" whose tensors are there.
 
-    A text's classifier and a token's may have one name; then config.json's class says which it is, "class" by default.
+    A text's classifier and a token's may have one name; then config.json's class says which it is, the text's by
+    default.
     """
     heads = []
     if any(name.startswith(f"{classifier}.") for name in names):
         stated = next(iter(given.get("architectures") or []), "")
-        heads.append("tag" if stated.endswith(TAG) else "class")
+        heads.append("token_classification" if stated.endswith(TAG) else "sequence_classification")
     if any(name.startswith("qa_outputs.") for name in names):
-        heads.append("answer")
+        heads.append("question_answering")
     return heads
 
 
 def head_entries(heads: tuple[str, ...], class_head: list[Entry]) -> list[Entry]:
     """The tables of the three heads, as far as the network has them; `class_head` is the family's own."""
-    entries = list(class_head) if "class" in heads else []
-    if "tag" in heads:
+    entries = list(class_head) if "sequence_classification" in heads else []
+    if "token_classification" in heads:
         entries += dense("tag_head", "classifier", LINEAR)
-    if "answer" in heads:
+    if "question_answering" in heads:
         entries += dense("answer_head", "qa_outputs", LINEAR)
     return entries
 
@@ -72,7 +73,11 @@ def chosen(name: str, names: set[str], classifier: str = "classifier") -> str | 
 
 def architecture_of_heads(name: str, heads: tuple[str, ...]) -> str | None:
     """The class `<name>For...` of a network of ours with such a head, None where it has none."""
-    for head, suffix in (("class", CLASS), ("tag", TAG), ("answer", ANSWER)):
+    for head, suffix in (
+        ("sequence_classification", CLASS),
+        ("token_classification", TAG),
+        ("question_answering", ANSWER),
+    ):
         if head in heads:
             return name + suffix
     return None
@@ -86,4 +91,10 @@ def num_labels(given: JSON, usual: int = 2) -> int:
 
 def label_fields(config: Any) -> JSON:
     """config.json's word for C, where a head has classes."""
-    return {"num_labels": config.num_labels} if {"class", "tag"} & set(config.heads) else {}
+    labelled = {"sequence_classification", "token_classification"} & set(config.heads)
+    return {"num_labels": config.num_labels} if labelled else {}
+
+
+def classifier_fields(given: JSON, is_there: bool) -> JSON:
+    """`heads` and `num_labels` of a decoder's config, from config.json and whether the classifier's tensor is there."""
+    return {"heads": ("sequence_classification",), "num_labels": num_labels(given)} if is_there else {}

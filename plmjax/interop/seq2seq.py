@@ -90,7 +90,7 @@ def classify(network: Bound, inputs: Inputs, special: Mapping[str, int], *, shif
 def answer(network: Bound, inputs: Inputs, special: Mapping[str, int], *, shift: Shift) -> Outputs:
     """Scores of an answer's start and end at each of the decoder's tokens."""
     x_BLD, memory_BSD = states(network, inputs, special, shift)
-    logits_BL2 = network.answer_logits(x_BLD)
+    logits_BL2 = network.question_answering_logits(x_BLD)
     return {
         "start_logits": logits_BL2[..., 0],
         "end_logits": logits_BL2[..., 1],
@@ -128,20 +128,24 @@ def check_ends(architecture: str, inputs: Mapping[str, np.ndarray], special: Map
 
 
 def found_heads(names: set[str]) -> list[str]:
-    """Those of "class", "tag" and "answer" whose tensors are there."""
-    marks = {"class": "classification_head.", "tag": "classifier.", "answer": "qa_outputs."}
+    """Those of "sequence_classification", "token_classification" and "question_answering" whose tensors are there."""
+    marks = {
+        "sequence_classification": "classification_head.",
+        "token_classification": "classifier.",
+        "question_answering": "qa_outputs.",
+    }
     return [head for head, mark in marks.items() if any(name.startswith(mark) for name in names)]
 
 
 def head_entries(heads: tuple[str, ...]) -> list[Entry]:
     """The tables of those three heads, as far as the network has them."""
     entries = []
-    if "class" in heads:
+    if "sequence_classification" in heads:
         entries += dense("class_head/dense", "classification_head.dense", LINEAR)
         entries += dense("class_head/out", "classification_head.out_proj", LINEAR)
-    if "tag" in heads:
+    if "token_classification" in heads:
         entries += dense("tag_head", "classifier", LINEAR)
-    if "answer" in heads:
+    if "question_answering" in heads:
         entries += dense("answer_head", "qa_outputs", LINEAR)
     return entries
 

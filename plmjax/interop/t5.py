@@ -31,7 +31,12 @@ PREFIX = "transformer."  # before the trunk's names in two of the classes
 ENCODER_ONLY = "T5EncoderModel"
 WRITER, CLASSIFIER, TAGGER = "T5ForConditionalGeneration", "T5" + CLASS, "T5" + TAG
 # The classes of our heads, the first whose head is there.
-CLASSES = {"token": WRITER, "class": CLASSIFIER, "tag": TAGGER, "answer": "T5" + ANSWER}
+CLASSES = {
+    "token": WRITER,
+    "sequence_classification": CLASSIFIER,
+    "token_classification": TAGGER,
+    "question_answering": "T5" + ANSWER,
+}
 
 
 def stack(config: T5Config, name: str) -> list[Entry]:
@@ -162,7 +167,7 @@ def encoder(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]
 
 def tag(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """Scores of each token's classes, from the encoder alone."""
-    return {"logits": network.tag_logits(encoder(network, inputs, special)["last_hidden_state"])}
+    return {"logits": network.token_classification_logits(encoder(network, inputs, special)["last_hidden_state"])}
 
 
 def inputs_of(architecture: str) -> tuple[str, ...]:

@@ -25,10 +25,10 @@ HEAD = "pred_layer.proj"
 # The head and what its tensors' names begin with, as the classes are told apart.
 CLASSES = {
     "token": ("XLMWithLMHeadModel", f"{HEAD}."),
-    "class": ("XLMForSequenceClassification", "sequence_summary."),
-    "tag": ("XLMForTokenClassification", "classifier."),
-    "beam_answer": ("XLMForQuestionAnswering", "qa_outputs.start_logits."),
-    "answer": ("XLMForQuestionAnsweringSimple", "qa_outputs."),
+    "sequence_classification": ("XLMForSequenceClassification", "sequence_summary."),
+    "token_classification": ("XLMForTokenClassification", "classifier."),
+    "beam_question_answering": ("XLMForQuestionAnswering", "qa_outputs.start_logits."),
+    "question_answering": ("XLMForQuestionAnsweringSimple", "qa_outputs."),
 }
 
 
@@ -62,13 +62,13 @@ def _head_table(head: str) -> list[Entry]:
     match head:
         case "token":
             return [Entry(("token_head/bias",), f"{HEAD}.bias", SAME)]
-        case "class":
+        case "sequence_classification":
             return dense("class_head", "sequence_summary.summary", LINEAR)
-        case "tag":
+        case "token_classification":
             return dense("tag_head", "classifier", LINEAR)
-        case "answer":
+        case "question_answering":
             return dense("answer_head", "qa_outputs", LINEAR)
-        case "beam_answer":
+        case "beam_question_answering":
             ours, theirs = "beam_answer_head", "qa_outputs"
             return [
                 *dense(f"{ours}/start", f"{theirs}.start_logits.dense", LINEAR),
@@ -84,8 +84,8 @@ def _head_table(head: str) -> list[Entry]:
 def found(names: set[str]) -> list[str]:
     """The heads whose tensors are there."""
     heads = [head for head, (_, start) in CLASSES.items() if any(name.startswith(start) for name in names)]
-    if "beam_answer" in heads:
-        heads.remove("answer")  # whose name is the start of the other's
+    if "beam_question_answering" in heads:
+        heads.remove("question_answering")  # whose name is the start of the other's
     return heads
 
 
@@ -96,7 +96,7 @@ def read_config(given: JSON, names: set[str]) -> XLMConfig:
     refuse(given, "pruned_heads", {})
     c = DEFAULTS | ({"vocab_size": given["n_words"]} if "n_words" in given else {}) | given
     heads = found(names)
-    if "class" in heads:
+    if "sequence_classification" in heads:
         refuse(given, "summary_type", "first")
         refuse(given, "summary_use_proj", True)
         refuse(given, "summary_activation", None)
@@ -175,7 +175,7 @@ def states(network: Bound, inputs: dict[str, Array], special: Mapping[str, int])
 
 def answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
     """Start and end of a span."""
-    logits_BL2 = network.answer_logits(x_BLD)
+    logits_BL2 = network.question_answering_logits(x_BLD)
     return {"start_logits": logits_BL2[..., 0], "end_logits": logits_BL2[..., 1]}
 
 
@@ -206,7 +206,7 @@ FORWARD = {
     "XLMModel": lambda network, x, inputs: {"last_hidden_state": x},
     "XLMWithLMHeadModel": lambda network, x, inputs: {"logits": network.token_logits(x)},
     "XLMForSequenceClassification": lambda network, x, inputs: {"logits": network.class_logits(x)},
-    "XLMForTokenClassification": lambda network, x, inputs: {"logits": network.tag_logits(x)},
+    "XLMForTokenClassification": lambda network, x, inputs: {"logits": network.token_classification_logits(x)},
     "XLMForQuestionAnsweringSimple": answer,
     "XLMForQuestionAnswering": beam_answer,
 }

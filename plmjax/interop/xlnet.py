@@ -24,10 +24,10 @@ OUT = Transform(lambda x: [x.transpose(1, 2, 0)], lambda ours: ours[0].transpose
 VECTOR = Transform(lambda x: [x.reshape(-1)], lambda ours: ours[0].reshape(1, 1, -1))
 # The head and its tensors' first word, as the classes are told apart; "token" last, for it has a name in the trunk too.
 CLASSES = {
-    "class": ("XLNetForSequenceClassification", "logits_proj"),
-    "tag": ("XLNetForTokenClassification", "classifier"),
-    "answer": ("XLNetForQuestionAnsweringSimple", "qa_outputs"),
-    "beam_answer": ("XLNetForQuestionAnswering", "answer_class"),
+    "sequence_classification": ("XLNetForSequenceClassification", "logits_proj"),
+    "token_classification": ("XLNetForTokenClassification", "classifier"),
+    "question_answering": ("XLNetForQuestionAnsweringSimple", "qa_outputs"),
+    "beam_question_answering": ("XLNetForQuestionAnswering", "answer_class"),
     "token": ("XLNetLMHeadModel", "lm_loss"),
 }
 
@@ -65,14 +65,14 @@ def _head_table(head: str) -> list[Entry]:
     match head:
         case "token":
             return [Entry(("token_head/bias",), "lm_loss.bias", SAME)]
-        case "class":
+        case "sequence_classification":
             summary = dense("class_head/dense", "sequence_summary.summary", LINEAR)
             return summary + dense("class_head/out", "logits_proj", LINEAR)
-        case "tag":
+        case "token_classification":
             return dense("tag_head", "classifier", LINEAR)
-        case "answer":
+        case "question_answering":
             return dense("answer_head", "qa_outputs", LINEAR)
-        case "beam_answer":
+        case "beam_question_answering":
             ours = "beam_answer_head"
             return [
                 *dense(f"{ours}/start", "start_logits.dense", LINEAR),
@@ -92,7 +92,7 @@ def read_config(given: JSON, names: set[str]) -> XLNetConfig:
     refuse(given, "attn_type", "bi", "uni")
     c = DEFAULTS | given
     heads = [head for head, (_, tensors) in CLASSES.items() if any(name.startswith(f"{tensors}.") for name in names)]
-    if "class" in heads:
+    if "sequence_classification" in heads:
         refuse(given, "summary_type", "last")
         refuse(given, "summary_use_proj", True)
         refuse(given, "summary_activation", "tanh")
@@ -177,7 +177,7 @@ def _forward(outputs: Any) -> Any:
 
 def answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
     """Start and end of a span."""
-    logits_BL2 = network.answer_logits(x_BLD)
+    logits_BL2 = network.question_answering_logits(x_BLD)
     return {"start_logits": logits_BL2[..., 0], "end_logits": logits_BL2[..., 1]}
 
 
@@ -199,7 +199,7 @@ FORWARD = {
     "XLNetModel": lambda network, x, inputs: {"last_hidden_state": x},
     "XLNetLMHeadModel": lambda network, x, inputs: {"logits": network.token_logits(x)},
     "XLNetForSequenceClassification": lambda network, x, inputs: {"logits": network.class_logits(x)},
-    "XLNetForTokenClassification": lambda network, x, inputs: {"logits": network.tag_logits(x)},
+    "XLNetForTokenClassification": lambda network, x, inputs: {"logits": network.token_classification_logits(x)},
     "XLNetForQuestionAnsweringSimple": answer,
     "XLNetForQuestionAnswering": beam_answer,
 }

@@ -52,7 +52,7 @@ class BartConfig:
     activation_dropout: float = 0.0  # on the hidden units
     init_std: float = 0.02
     heads: tuple[str, ...] = ("token",)  # see modules/encoder_decoder.py
-    num_labels: int = 2  # of the heads "class" and "tag"
+    num_labels: int = 2  # of the heads "sequence_classification" and "token_classification"
     adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False

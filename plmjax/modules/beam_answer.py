@@ -114,7 +114,7 @@ class BeamAnswerHead(nn.Module):
 
 
 class AnswersByBeam(Encoder):
-    """An encoder that may have the head "beam_answer", a BeamAnswerHead of that name."""
+    """An encoder that may have the head "beam_question_answering", a BeamAnswerHead of that name."""
 
     def beam_answers(
         self,
@@ -125,7 +125,7 @@ class AnswersByBeam(Encoder):
         ends: int | None = None,
     ) -> BeamAnswers:
         """The likeliest spans; the class is read at `class_index_B`, None for the last token."""
-        self.require_head("beam_answer")
+        self.require_head("beam_question_answering")
         c = self.config
         head: Any = self.beam_answer_head  # type: ignore[attr-defined]
         summary_BD = _summary(x_BLD, class_index_B)
@@ -135,7 +135,7 @@ class AnswersByBeam(Encoder):
         self, x_BLD: Array, start_B: Array, hidden_BL: Array | None = None, class_index_B: Array | None = None
     ) -> AnswerLogits:
         """What is learned of spans that start at `start_B`; the others as `beam_answers`'."""
-        self.require_head("beam_answer")
+        self.require_head("beam_question_answering")
         head: Any = self.beam_answer_head  # type: ignore[attr-defined]
         return head.of_start(x_BLD, _summary(x_BLD, class_index_B), hidden_BL, start_B)
 

@@ -20,7 +20,7 @@ from plmjax.modules.lstm import LSTMStack, empty_state
 from plmjax.modules.masks import MASK_VALUE
 from plmjax.modules.scalar_mix import ScalarMix
 
-HEADS = ("class", "tag", "chain")
+HEADS = ("sequence_classification", "token_classification", "crf")
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -28,7 +28,7 @@ class ElmoTaskConfig(ElmoConfig):
     """The sizes of an ELMo and of what is above it. The biLM has no dropout here."""
 
     dropout: float = 0.5  # on the mixed vectors and on what the last map reads
-    heads: tuple[str, ...] = ()  # of "class", "tag", and "chain", which goes with "tag"
+    heads: tuple[str, ...] = ()  # of HEADS; "crf" goes with "token_classification"
     num_labels: int = 2
     cells: int = 256  # of the task's LSTM, each way
     normalise: bool = False  # bring each layer to mean 0 and variance 1 before they are mixed
@@ -91,11 +91,11 @@ class ElmoTask(Elmo):
         self.task = BothWaysLSTM(c.cells)
         self.task_dropout = Dropout(c.dropout)
         init = normal((2 * c.cells) ** -0.5)
-        if "class" in c.heads:
+        if "sequence_classification" in c.heads:
             self.class_head = Dense(c.num_labels, kernel_init=init)
-        if "tag" in c.heads:
+        if "token_classification" in c.heads:
             self.tag_head = Dense(c.num_labels, kernel_init=init)
-        if "chain" in c.heads:
+        if "crf" in c.heads:
             self.chain_head = ChainScores(c.num_labels)
 
     @property
@@ -106,10 +106,14 @@ class ElmoTask(Elmo):
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
         x_B1D = self.states(jnp.ones((1, 1, self.config.characters), jnp.int32))
-        for name, read in {"class": self.class_logits, "tag": self.tag_logits}.items():
+        readers = {
+            "sequence_classification": self.class_logits,
+            "token_classification": self.token_classification_logits,
+        }
+        for name, read in readers.items():
             if name in self.config.heads:
                 read(x_B1D)
-        if "chain" in self.config.heads:
+        if "crf" in self.config.heads:
             self.chain()
 
     def states(self, characters_BLC: Array) -> Array:
@@ -135,7 +139,7 @@ class ElmoTask(Elmo):
         """float32 [B, C] of what `pooled` gave."""
         return self.class_head(self.task_dropout(x_B1D[:, 0])).astype(jnp.float32)
 
-    def tag_logits(self, x_BLD: Array) -> Array:
+    def token_classification_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, C]."""
         return self.tag_head(self.task_dropout(x_BLD)).astype(jnp.float32)
 

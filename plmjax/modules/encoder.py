@@ -19,7 +19,16 @@ from plmjax.modules.heads import (
 )
 from plmjax.modules.layers import Dense, Dropout, Initializer, truncated_normal
 
-HEADS = ("token", "pool", "sentence", "span", "detection", "class", "tag", "answer")
+HEADS = (
+    "token",
+    "pool",
+    "next_sentence",
+    "span",
+    "replaced_token_detection",
+    "sequence_classification",
+    "token_classification",
+    "question_answering",
+)
 
 
 class EncoderOutput(NamedTuple):
@@ -33,9 +42,16 @@ class Encoder(nn.Module):
     """The base of every encoder; a family makes its trunk in `setup`, calls `setup_heads()` there, and gives `encode`.
 
     A config has, besides what the trunk needs: vocab_size, d_model, activation, norm_eps, init_std, heads, num_labels
-    and dtype. Names in `heads` (one method each): "token" the vocabulary, "pool" the pooled first token, "sentence" a
-    pair's label, "span" SpanBERT's boundary objective, "detection" ELECTRA's original or replaced; and of fine-tuning
-    "class" a text, "tag" each token, "answer" start and end of a span.
+    and dtype. Each name in `heads` has a method that gives its scores:
+
+        token                       the vocabulary (masked LM)
+        pool                        the pooled first token
+        next_sentence               whether the second text of a pair follows the first
+        span                        SpanBERT's boundary objective
+        replaced_token_detection    ELECTRA's: whether each token is original or replaced
+        sequence_classification     the label of a text
+        token_classification        the label of each token
+        question_answering          where the answer starts and where it ends
     """
 
     config: Any
@@ -93,21 +109,21 @@ class Encoder(nn.Module):
             self._token_head = self.make_token_head()
         if self.has_pooler:
             self.pooler = self.make_pooler()
-        if "sentence" in heads:
+        if "next_sentence" in heads:
             self.sentence_head = Dense(2, kernel_init=init)
         if "span" in heads:
             self.span_head = SpanBoundaryHead(
                 c.vocab_size, c.d_model, self.embedding_width, c.activation, c.norm_eps, init, dtype
             )
-        if "detection" in heads:
+        if "replaced_token_detection" in heads:
             self.detection_head = self.make_detection_head()
-        if "class" in heads:
+        if "sequence_classification" in heads:
             self.class_head = self.make_class_head()
-        if {"class", "tag"} & heads:
+        if {"sequence_classification", "token_classification"} & heads:
             self.head_dropout = Dropout(self.head_dropout_rate)
-        if "tag" in heads:
+        if "token_classification" in heads:
             self.tag_head = Dense(c.num_labels, kernel_init=init)
-        if "answer" in heads:
+        if "question_answering" in heads:
             self.answer_head = Dense(2, kernel_init=init)
 
     def known_heads(self) -> tuple[str, ...]:
@@ -118,7 +134,9 @@ class Encoder(nn.Module):
     def has_pooler(self) -> bool:
         """Whether there is a pooler: asked for, or brought by a head that reads it."""
         heads = set(self.config.heads)
-        return bool({"pool", "sentence"} & heads) or (self.class_reads_pooler and "class" in heads)
+        return bool({"pool", "next_sentence"} & heads) or (
+            self.class_reads_pooler and "sequence_classification" in heads
+        )
 
     @property
     def class_reads_pooler(self) -> bool:
@@ -161,12 +179,12 @@ class Encoder(nn.Module):
         readers = {
             "token": lambda: self.token_head(tokens_BLD),
             "pool": lambda: self.pool(x_BLD),
-            "sentence": lambda: self.sentence_logits(x_BLD),
+            "next_sentence": lambda: self.next_sentence_logits(x_BLD),
             "span": lambda: self.boundary_head(x_BLD, x_BLD, jnp.zeros((1, 1), jnp.int32)),
-            "detection": lambda: self.detection_logits(x_BLD),
-            "class": lambda: self.class_logits(x_BLD),
-            "tag": lambda: self.tag_logits(x_BLD),
-            "answer": lambda: self.answer_logits(x_BLD),
+            "replaced_token_detection": lambda: self.replaced_token_logits(x_BLD),
+            "sequence_classification": lambda: self.class_logits(x_BLD),
+            "token_classification": lambda: self.token_classification_logits(x_BLD),
+            "question_answering": lambda: self.question_answering_logits(x_BLD),
         }
         for name, read in readers.items():
             if name in self.config.heads:
@@ -187,9 +205,9 @@ class Encoder(nn.Module):
             self.require_head("pool")
         return self.pooler(x_BLD)
 
-    def sentence_logits(self, x_BLD: Array) -> Array:
+    def next_sentence_logits(self, x_BLD: Array) -> Array:
         """float32 [B, 2]: the pair's label, 0 when the second text follows the first."""
-        self.require_head("sentence")
+        self.require_head("next_sentence")
         return self.sentence_head(self.pool(x_BLD)).astype(jnp.float32)
 
     def boundary_head(self, left_BMD: Array, right_BMD: Array, offsets_BM: Array) -> TokenHead:
@@ -202,25 +220,25 @@ class Encoder(nn.Module):
         self.require_head("span")
         return self.span_head(left_BMD, right_BMD, offsets_BM, self.token_table())
 
-    def detection_logits(self, x_BLD: Array) -> Array:
+    def replaced_token_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L]: above 0 where the token seems replaced."""
-        self.require_head("detection")
+        self.require_head("replaced_token_detection")
         return self.detection_head(x_BLD)[..., 0].astype(jnp.float32)
 
     def class_logits(self, x_BLD: Array) -> Array:
         """float32 [B, C]."""
-        self.require_head("class")
+        self.require_head("sequence_classification")
         read = self.head_dropout(self.pool(x_BLD)) if self.class_reads_pooler else x_BLD
         return self.class_head(read).astype(jnp.float32)
 
-    def tag_logits(self, x_BLD: Array) -> Array:
+    def token_classification_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, C]."""
-        self.require_head("tag")
+        self.require_head("token_classification")
         return self.tag_head(self.head_dropout(x_BLD)).astype(jnp.float32)
 
-    def answer_logits(self, x_BLD: Array) -> Array:
+    def question_answering_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, 2]: that the answer starts here, and that it ends here."""
-        self.require_head("answer")
+        self.require_head("question_answering")
         return self.answer_head(x_BLD).astype(jnp.float32)
 
     def require_head(self, name: str) -> None:

@@ -16,7 +16,7 @@ from plmjax.modules.layers import Dense, Initializer
 from plmjax.modules.masks import Mask
 from plmjax.modules.transformer import BlockInputs
 
-HEADS = ("token", "class", "tag", "answer")
+HEADS = ("token", "sequence_classification", "token_classification", "question_answering")
 
 
 class EncoderDecoder(nn.Module):
@@ -25,7 +25,8 @@ class EncoderDecoder(nn.Module):
     `encoder(x, inputs)` and `decoder(x, inputs, cache)` are stacks; the decoder's has `memory_keys_values(memory)`.
 
     A config has, besides what the stacks need: vocab_size, d_model, heads, num_labels and dtype. Names in `heads` (one
-    method each): "token" the vocabulary; and of fine-tuning "class" a text, "tag" each token, "answer" start and end of
+    method each): "token" the vocabulary; and of fine-tuning "sequence_classification" the label of a text,
+    "token_classification" that of each token, "question_answering" start and end of
     a span. The last three read the states that they are given: the decoder's in BART, the encoder's in T5's tagger.
     """
 
@@ -42,11 +43,11 @@ class EncoderDecoder(nn.Module):
         c, heads = self.config, set(self.heads)
         if unknown := heads - set(HEADS):
             raise ValueError(f"head {sorted(unknown)[0]!r} is not known; use some of {', '.join(HEADS)}")
-        if "class" in heads:
+        if "sequence_classification" in heads:
             self.class_head = ClassHead(c.d_model, c.num_labels, "tanh", init, jnp.dtype(c.dtype))
-        if "tag" in heads:
+        if "token_classification" in heads:
             self.tag_head = Dense(c.num_labels, kernel_init=init)
-        if "answer" in heads:
+        if "question_answering" in heads:
             self.answer_head = Dense(2, kernel_init=init)
 
     def __call__(self) -> None:
@@ -55,9 +56,9 @@ class EncoderDecoder(nn.Module):
         x_BLD: Any = self.decode(tokens_BL, self.encode(tokens_BL))
         readers: dict[str, Callable[[], Any]] = {
             "token": lambda: self.token_head(x_BLD),
-            "class": lambda: self.class_logits(x_BLD),
-            "tag": lambda: self.tag_logits(x_BLD),
-            "answer": lambda: self.answer_logits(x_BLD),
+            "sequence_classification": lambda: self.class_logits(x_BLD),
+            "token_classification": lambda: self.token_classification_logits(x_BLD),
+            "question_answering": lambda: self.question_answering_logits(x_BLD),
         }
         for name in self.heads:
             readers[name]()
@@ -146,18 +147,18 @@ class EncoderDecoder(nn.Module):
     def class_logits(self, x_BLD: Array, last_B: Array | None = None) -> Array:
         """float32 [B, C], from the decoder's state at `last_B`, its last token (Lewis et al. 2019, Sec. 3.1); None: at
         the last place."""
-        self.require_head("class")
+        self.require_head("sequence_classification")
         last_B1D = x_BLD[:, -1:] if last_B is None else jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
         return self.class_head(last_B1D).astype(jnp.float32)
 
-    def tag_logits(self, x_BLD: Array) -> Array:
+    def token_classification_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, C]."""
-        self.require_head("tag")
+        self.require_head("token_classification")
         return self.tag_head(x_BLD).astype(jnp.float32)
 
-    def answer_logits(self, x_BLD: Array) -> Array:
+    def question_answering_logits(self, x_BLD: Array) -> Array:
         """float32 [B, L, 2]: that the answer starts here, and that it ends here."""
-        self.require_head("answer")
+        self.require_head("question_answering")
         return self.answer_head(x_BLD).astype(jnp.float32)
 
     def require_head(self, name: str) -> None:

@@ -20,6 +20,8 @@ from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
 from plmjax.modules.transformer import MLP, Block, BlockInputs, PostNorm, PreNorm, Stack
 
+HEADS = ("token", "sequence_classification")
+
 
 @dataclass(slots=True, unsafe_hash=True)
 class GPTConfig:
@@ -39,7 +41,8 @@ class GPTConfig:
     init_std: float = 0.02
     position_init_std: float = 0.01  # GPT-1: 0.02
     residual_init_scale: float = 0.0  # of what writes to the residual stream; 0: (2 * num_layers) ** -0.5; GPT-1: 1
-    classes: int = 0  # of the class head of fine-tuning; 0: there is none
+    heads: tuple[str, ...] = ("token",)  # "token", which is always there, and "sequence_classification"
+    num_labels: int = 2  # of the head "sequence_classification"
     adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False
@@ -88,14 +91,21 @@ class GPT(nn.Module):
         )
         self.embeddings = self.make_embeddings()
         self.decoder = self.make_stack(make_block, make_norm if c.norm == "pre" else None)
-        if self.classes:
+        self.setup_heads()
+
+    def setup_heads(self) -> None:
+        """Makes the head of fine-tuning, where the config names it."""
+        c = self.config
+        if unknown := set(c.heads) - set(HEADS):
+            raise ValueError(f"head {sorted(unknown)[0]!r} is not known; use some of {', '.join(HEADS)}")
+        if self.classifies:
             self.class_dropout = Dropout(c.dropout)
-            self.class_head = Dense(self.classes, use_bias=False, kernel_init=normal(c.init_std))
+            self.class_head = Dense(c.num_labels, use_bias=False, kernel_init=normal(c.init_std))
 
     @property
-    def classes(self) -> int:
-        """Of the class head; 0 where the config has none, or no such field, as that of another decoder."""
-        return getattr(self.config, "classes", 0)
+    def classifies(self) -> bool:
+        """Whether there is a class head; a decoder of another family may have a config without `heads`."""
+        return "sequence_classification" in getattr(self.config, "heads", ())
 
     @property
     def residual_init(self) -> Initializer:
@@ -155,7 +165,7 @@ class GPT(nn.Module):
         """Touches every parameter, so that `init(key)` needs no input."""
         x_BLD: Any = self.decode(jnp.zeros((1, 1), jnp.int32))
         self.token_head(x_BLD)
-        if self.classes:
+        if self.classifies:
             self.class_logits(x_BLD)
 
     def decode(
@@ -211,8 +221,8 @@ class GPT(nn.Module):
 
     def class_logits(self, x_BLD: Array) -> Array:
         """float32 [B, C] of the last token's state (Radford et al. 2018, Sec. 3.2: a linear map without a bias)."""
-        if not self.classes:
-            raise ValueError("this network was built without a class head; set the config's classes")
+        if not self.classifies:
+            raise ValueError("this network was built without a class head; add it to the config's heads")
         return self.class_head(self.class_dropout(x_BLD[:, -1])).astype(jnp.float32)
 
 

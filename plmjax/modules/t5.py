@@ -48,7 +48,7 @@ class T5Config:
     norm_eps: float = 1e-6
     dropout: float = 0.1  # on embeddings, attention weights, hidden units and outputs; 1.1 pre-trains with 0
     heads: tuple[str, ...] = ("token",)  # see modules/encoder_decoder.py
-    num_labels: int = 2  # of the heads "class" and "tag"
+    num_labels: int = 2  # of the heads "sequence_classification" and "token_classification"
     adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
     remat: bool = False

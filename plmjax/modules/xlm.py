@@ -39,10 +39,10 @@ class XLMConfig:
     attention_dropout: float = 0.1  # on the attention weights
     embedding_init_std: float = 0.0  # of all tables; 0: d_model ** -0.5
     init_std: float = 0.02  # of kernels
-    heads: tuple[str, ...] = ("token",)  # see modules/encoder.py; and "beam_answer"
-    num_labels: int = 2  # of the heads "class" and "tag"
+    heads: tuple[str, ...] = ("token",)  # see modules/encoder.py; and "beam_question_answering"
+    num_labels: int = 2  # of the heads "sequence_classification" and "token_classification"
     adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
-    start_beams: int = 5  # of the head "beam_answer"
+    start_beams: int = 5  # of the head "beam_question_answering"
     end_beams: int = 5
     dtype: str = "float32"
     remat: bool = False
@@ -96,7 +96,7 @@ class XLM(AnswersByBeam):
         self.embeddings = XLMEmbeddings(c)
         self.encoder = Stack(c.num_layers, post_norm_block(c, normal(c.init_std)), remat=c.remat, unroll=c.unroll)
         self.setup_heads()
-        if "beam_answer" in c.heads:
+        if "beam_question_answering" in c.heads:
             self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, jnp.dtype(c.dtype))
 
     @property
@@ -151,7 +151,7 @@ class XLM(AnswersByBeam):
 
     def known_heads(self) -> tuple[str, ...]:
         """Encoder's, and the answer by a beam."""
-        return (*HEADS, "beam_answer")
+        return (*HEADS, "beam_question_answering")
 
     def make_token_head(self) -> nn.Module:
         """The tied table and a bias, nothing between."""
@@ -163,14 +163,15 @@ class XLM(AnswersByBeam):
 
     def class_logits(self, x_BLD: Array) -> Array:
         """As Encoder's, the state after dropout (summary_first_dropout of the released configurations)."""
-        return super().class_logits(self.head_dropout(x_BLD) if "class" in self.config.heads else x_BLD)
+        classifies = "sequence_classification" in self.config.heads
+        return super().class_logits(self.head_dropout(x_BLD) if classifies else x_BLD)
 
     def __call__(self) -> None:
         """As Encoder's."""
         zeros = jnp.zeros((1, 1), jnp.int32)
         self.encode(zeros, zeros)  # with a language
         super().__call__()
-        if "beam_answer" in self.config.heads:
+        if "beam_question_answering" in self.config.heads:
             self.beam_answers(self.encode(zeros), starts=1, ends=1)
 
 

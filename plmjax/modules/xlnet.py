@@ -46,10 +46,10 @@ class XLNetConfig:
     clamp: int = 0  # distances beyond count as this; 0: never
     memory_length: int = 0  # states of each layer that are kept for the next call; 0: none
     reuse_length: int = 0  # only this many tokens from the left go into the memory; 0: all
-    heads: tuple[str, ...] = ("token",)  # see modules/encoder.py; and "beam_answer"
-    num_labels: int = 2  # of the heads "class" and "tag"
+    heads: tuple[str, ...] = ("token",)  # see modules/encoder.py; and "beam_question_answering"
+    num_labels: int = 2  # of the heads "sequence_classification" and "token_classification"
     adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
-    start_beams: int = 5  # of the head "beam_answer"
+    start_beams: int = 5  # of the head "beam_question_answering"
     end_beams: int = 5
     dtype: str = "float32"
     remat: bool = False
@@ -159,7 +159,7 @@ class XLNet(AnswersByBeam):
         self.encoder = TwoStreamStack(c)
         self.state_dropout = Dropout(c.dropout)
         self.setup_heads()
-        if "beam_answer" in c.heads:
+        if "beam_question_answering" in c.heads:
             dtype = jnp.dtype(c.dtype)
             self.beam_answer_head = BeamAnswerHead(c.d_model, c.norm_eps, self.head_init, dtype, self.head_dropout_rate)
 
@@ -257,7 +257,7 @@ class XLNet(AnswersByBeam):
 
     def known_heads(self) -> tuple[str, ...]:
         """Encoder's, and the answer by a beam."""
-        return (*HEADS, "beam_answer")
+        return (*HEADS, "beam_question_answering")
 
     def make_token_head(self) -> nn.Module:
         """The tied table and a bias, nothing between."""
@@ -273,7 +273,7 @@ class XLNet(AnswersByBeam):
     def __call__(self) -> None:
         """As Encoder's."""
         super().__call__()
-        if "beam_answer" in self.config.heads:
+        if "beam_question_answering" in self.config.heads:
             self.beam_answers(self.encode(jnp.zeros((1, 1), jnp.int32)), starts=1, ends=1)
 
 

@@ -153,7 +153,7 @@ class ReplacedTokens(PairObjective):
 
     @property
     def second_heads(self) -> tuple[str, ...]:
-        return ("detection",)
+        return ("replaced_token_detection",)
 
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         PairObjective.check(self, network_config, kind, vocabulary, length)
@@ -161,7 +161,7 @@ class ReplacedTokens(PairObjective):
             raise UserError(f"objective.where is {self.where!r}; it must be 'all' or 'masked'.")
 
     def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
-        logits_BL = network.detection_logits(_encode(network, batch).x_BLD)
+        logits_BL = network.replaced_token_logits(_encode(network, batch).x_BLD)
         is_replaced_BL = batch["tokens"] != batch["originals"]
         weights_BL = (batch["segments"] > 0).astype(jnp.float32)
         if self.where == "masked":
@@ -204,7 +204,7 @@ class AllTokensMLM(PairObjective):
 
     @property
     def second_heads(self) -> tuple[str, ...]:
-        return ("token", "detection")
+        return ("token", "replaced_token_detection")
 
     def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         encoding = _encode(network, batch)
@@ -213,7 +213,7 @@ class AllTokensMLM(PairObjective):
         found = log_likelihood(
             head.h.reshape(-1, head.h.shape[-1]), head.table, head.bias, originals_BL.reshape(-1), size=vocabulary.size
         )
-        gate_BL = network.detection_logits(encoding.x_BLD)
+        gate_BL = network.replaced_token_logits(encoding.x_BLD)
         written_BL = jax.nn.log_sigmoid(gate_BL) + found.log_p.reshape(originals_BL.shape)
         is_kept_BL = batch["tokens"] == originals_BL
         copied_BL = jnp.where(is_kept_BL, jax.nn.log_sigmoid(-gate_BL), MASKED_OUT)

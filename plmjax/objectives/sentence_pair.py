@@ -20,7 +20,7 @@ class SentencePairPart:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        return ("sentence",)
+        return ("next_sentence",)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ class SentencePairPart:
         # A row that only fills up the last batch has no segment.
         is_real_B = jnp.any(batch["segments"] > 0, axis=-1).astype(jnp.float32)
         labels_B = batch["sentence_label"]
-        loss = softmax_cross_entropy(network.sentence_logits(encoding.x_BLD), labels_B, is_real_B)
+        loss = softmax_cross_entropy(network.next_sentence_logits(encoding.x_BLD), labels_B, is_real_B)
         return {self.name: loss.total}, binary_metrics(self.name, loss.correct, labels_B, is_real_B)
 
 

@@ -56,7 +56,7 @@ def labels_of(pretrained: Pretrained) -> tuple[str, ...]:
     if named:
         return tuple(named[number] for number in sorted(named, key=int))
     config = pretrained.config
-    count = getattr(config, "num_labels", None) or getattr(config, "classes", 0)
+    count = getattr(config, "num_labels", 0)
     return tuple(f"LABEL_{number}" for number in range(count))
 
 

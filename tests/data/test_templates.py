@@ -67,7 +67,7 @@ def scales(config: Any, rule: Any) -> dict[str, np.ndarray]:
 
 
 def test_lower_layers_move_less() -> None:
-    config = replace(BERT["tiny"], heads=("class",))
+    config = replace(BERT["tiny"], heads=("sequence_classification",))
     found = scales(config, LayerDecay(0.5))
     assert set(found["class_head/kernel"].ravel()) == {1.0}
     assert set(found["pooler/kernel"].ravel()) == {1.0}

@@ -224,7 +224,7 @@ def test_it_learns_loads_and_exports(family: str, architecture: str, tokenizer: 
     loaded = plmjax.load(tmp_path / "run")
     has_class = family != "marian"  # `transformers` has no Marian that classifies
     assert loaded.architecture == architecture + ("ForSequenceClassification" if has_class else "Model")
-    assert loaded.config.heads == ("class",)
+    assert loaded.config.heads == ("sequence_classification",)
     if has_class:
         plmjax.save_huggingface(loaded, tmp_path / "exported")
         again = plmjax.load(tmp_path / "exported")

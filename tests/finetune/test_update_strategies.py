@@ -33,7 +33,9 @@ def shapes_of(config: Any) -> Any:
 @pytest.mark.parametrize("family", list(STACKS))
 def test_every_stack_has_a_place_for_adapters(family: str) -> None:
     """Only adapters are added, of their width in each layer, and the count is of them, the norms and the heads."""
-    config = replace(FAMILIES[family].variants["tiny"], **({} if family == "gpt" else {"heads": ("class",)}))
+    config = replace(
+        FAMILIES[family].variants["tiny"], **({} if family == "gpt" else {"heads": ("sequence_classification",)})
+    )
     rule = Adapters(5)
     plain, adapted = (flatten(shapes_of(replace(config, **change))) for change in ({}, rule.changes(config)))
     added = {path: leaf.shape for path, leaf in adapted.items() if path not in plain}
@@ -101,7 +103,7 @@ def test_the_optimizer_keeps_nothing_of_what_stays() -> None:
 
 def test_layers_are_freed_from_the_top_down() -> None:
     """An encoder of 2 layers and a decoder of 3 over 6 steps."""
-    config = replace(FAMILIES["t5"].variants["tiny"], num_decoder_layers=3, heads=("class",))
+    config = replace(FAMILIES["t5"].variants["tiny"], num_decoder_layers=3, heads=("sequence_classification",))
     ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes_of(config))
     rule = GradualUnfreezing().around(optax.identity(), config, 6)
     state = rule.init(ones)

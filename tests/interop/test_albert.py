@@ -12,7 +12,7 @@ from plmjax.interop import Pretrained, load_huggingface, save_huggingface
 from plmjax.modules import build
 from plmjax.modules.albert import VARIANTS
 
-SIZES = {"vocab_size": 40, "num_layers": 4, "heads": ("token", "sentence"), "unroll": False}
+SIZES = {"vocab_size": 40, "num_layers": 4, "heads": ("token", "next_sentence"), "unroll": False}
 
 
 def pretrained(**fields) -> Pretrained:

@@ -22,7 +22,7 @@ from plmjax.modules.gpt import GPTConfig
 from plmjax.modules.t5 import T5Config
 
 BERT = BertConfig(
-    vocab_size=37, max_positions=9, num_layers=2, num_heads=2, d_model=12, d_ff=14, heads=("token", "sentence")
+    vocab_size=37, max_positions=9, num_layers=2, num_heads=2, d_model=12, d_ff=14, heads=("token", "next_sentence")
 )
 ROBERTA = BertConfig(
     vocab_size=37, max_positions=9, num_layers=2, num_heads=2, d_model=12, d_ff=14, position_offset=2,

@@ -57,7 +57,7 @@ def config(name: str, **fields: Any) -> Any:
     """The config of TINY[name] with `fields` changed."""
     family, variant = TINY[name]
     if family == "bert":
-        fields = {"heads": ("token", "sentence")} | fields
+        fields = {"heads": ("token", "next_sentence")} | fields
     # A loop over the layers compiles in a third of the time; test_depth.py says that nothing else changes.
     return replace(FAMILIES[family].variants[variant], vocab_size=VOCAB, **({"unroll": False} | fields))
 

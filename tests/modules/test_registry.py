@@ -49,9 +49,9 @@ def test_bert_has_the_heads_that_it_was_asked_for():
     whole, bare = network("bert"), network("bert", heads=())
     x_BLD = jax.jit(lambda: states(whole.bound(), tokens(3, 4)))()
     assert whole.bound().pool(x_BLD).shape == (3, 32)
-    assert whole.bound().sentence_logits(x_BLD).shape == (3, 2)
+    assert whole.bound().next_sentence_logits(x_BLD).shape == (3, 2)
     assert set(bare.params) == {"embeddings", "encoder"}
-    for name, head in (("token_logits", "token"), ("pool", "pool"), ("sentence_logits", "sentence")):
+    for name, head in (("token_logits", "token"), ("pool", "pool"), ("next_sentence_logits", "next_sentence")):
         with pytest.raises(ValueError, match=f"built without the head '{head}'"):
             getattr(bare.bound(), name)(x_BLD)
 

@@ -10,7 +10,7 @@ import pytest
 from plmjax.modules import FAMILIES, Bound, build
 from tests.modules.networks import paths
 
-ALL = ("token", "class", "tag", "answer")
+ALL = ("token", "sequence_classification", "token_classification", "question_answering")
 
 
 @pytest.mark.parametrize("family", ["bart", "mbart", "marian", "t5"])
@@ -33,7 +33,7 @@ def test_a_head_has_parameters_only_where_it_is_asked_for(family: str) -> None:
 
 
 def test_the_class_is_read_at_the_last_token() -> None:
-    module = build(replace(FAMILIES["bart"].variants["tiny"], vocab_size=40, heads=("class",)))
+    module = build(replace(FAMILIES["bart"].variants["tiny"], vocab_size=40, heads=("sequence_classification",)))
     shapes = jax.eval_shape(module.init, jax.random.key(0))["params"]
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.3, leaf.shape), jnp.float32), shapes)
@@ -46,6 +46,6 @@ def test_the_class_is_read_at_the_last_token() -> None:
 
 
 def test_a_decoder_alone_has_its_one_head() -> None:
-    config = replace(FAMILIES["bart_decoder"].variants["tiny"], vocab_size=40, heads=("class",))
+    config = replace(FAMILIES["bart_decoder"].variants["tiny"], vocab_size=40, heads=("sequence_classification",))
     with pytest.raises(ValueError, match="a decoder alone has the head 'token'"):
         jax.eval_shape(build(config).init, jax.random.key(0))

@@ -25,12 +25,12 @@ def count(family, variant, **fields):
     return sum(math.prod(shape) for shape in shapes(family, variant, **fields).values())
 
 
-PRETRAINING = ("token", "sentence")
+PRETRAINING = ("token", "next_sentence")
 ALBERT = {"vocab_size": 30000}
 BERT = {"vocab_size": 30522, "heads": PRETRAINING}
 ROBERTA = {"vocab_size": 50265, "token_type_vocab": 1}
 DEBERTA = {"vocab_size": 50265, "enhanced_mask_decoder": False}
-ELECTRA = {"vocab_size": 30522, "heads": ("detection",)}
+ELECTRA = {"vocab_size": 30522, "heads": ("replaced_token_detection",)}
 GPT2 = {"vocab_size": 50257}
 T5 = {"vocab_size": 32128}
 XLNET = {"vocab_size": 32000}
@@ -205,10 +205,10 @@ PICTURED = {
     "bart_lm": {"base": {}},
     "bert": {"base": {"heads": PRETRAINING}, "roberta_base": {}},
     "bert_two_stream": {"base": {}},
-    "deberta": {"base": {}, "v2_xlarge": {}, "v3_base": {"heads": ("detection",)}},
+    "deberta": {"base": {}, "v2_xlarge": {}, "v3_base": {"heads": ("replaced_token_detection",)}},
     "ctrl": {"ctrl": {}},
     "distilbert": {"base": {}},
-    "electra": {"small": {"heads": ("token", "detection")}},
+    "electra": {"small": {"heads": ("token", "replaced_token_detection")}},
     "elmo": {"tiny": {}, "original": {}},
     "gpt": {"gpt1": {}, "gpt2_small": {}},
     "gpt3": {"small": {}},
@@ -221,8 +221,28 @@ PICTURED = {
     "t5_prefix_lm": {"base": {}},
     "t5_shared": {"base": {}},
     "transformer_xl": {"tiny": {}, "wt103_large": {"cutoffs": (200, 400, 1000)}},
-    "xlm": {"xnli15": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
-    "xlnet": {"base": {"heads": ("token", "class", "tag", "answer", "beam_answer")}},
+    "xlm": {
+        "xnli15": {
+            "heads": (
+                "token",
+                "sequence_classification",
+                "token_classification",
+                "question_answering",
+                "beam_question_answering",
+            )
+        }
+    },
+    "xlnet": {
+        "base": {
+            "heads": (
+                "token",
+                "sequence_classification",
+                "token_classification",
+                "question_answering",
+                "beam_question_answering",
+            )
+        }
+    },
 }
 
 

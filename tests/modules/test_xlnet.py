@@ -152,7 +152,9 @@ def test_distances_beyond_the_clamp_are_one():
 
 
 def test_the_heads_read_what_they_say():
-    net = network("xlnet", heads=("token", "class", "beam_answer"), start_beams=2, end_beams=3)
+    net = network(
+        "xlnet", heads=("token", "sequence_classification", "beam_question_answering"), start_beams=2, end_beams=3
+    )
     text = tokens(2, 7)
     x_BLD = states(net.bound(), text)
     np.testing.assert_array_equal(net.bound().class_logits(x_BLD), net.bound().class_logits(x_BLD[:, -1:]))

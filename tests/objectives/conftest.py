@@ -45,7 +45,7 @@ def bound(config) -> Bound:
 
 @pytest.fixture(scope="session")
 def encoder() -> Bound:
-    heads = ("token", "sentence")
+    heads = ("token", "next_sentence")
     return bound(BertConfig(**SMALL, max_positions=64, attention_dropout=0.0, heads=heads))
 
 

@@ -69,14 +69,14 @@ def test_runs_of_whole_words_are_hidden(clean, vocabulary):
 
 
 def test_it_adds_masked_lm_and_sentence_order(clean, vocabulary, albert):
-    assert OBJECTIVE.heads == ("token", "sentence") and OBJECTIVE.coefficients() == {}
+    assert OBJECTIVE.heads == ("token", "next_sentence") and OBJECTIVE.coefficients() == {}
     batch = corrupted(OBJECTIVE, vocabulary, clean)
     losses, metrics = losses_of(OBJECTIVE, albert, vocabulary)(batch)
     assert set(losses) == {"masked_lm", "sentence_order"} and losses["masked_lm"].weight == batch["weights"].sum()
 
     @jax.jit
     def logits(batch):
-        return albert.sentence_logits(
+        return albert.next_sentence_logits(
             albert.encode(batch["tokens"], batch["token_types"], batch["positions"], batch["segments"])
         )
 

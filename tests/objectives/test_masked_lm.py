@@ -93,17 +93,17 @@ def states(encoder):
     @jax.jit
     def logits(batch):
         x_BLD = encoder.encode(batch["tokens"], batch["token_types"], batch["positions"], batch["segments"])
-        return encoder.token_logits(x_BLD), encoder.sentence_logits(x_BLD)
+        return encoder.token_logits(x_BLD), encoder.next_sentence_logits(x_BLD)
 
     return logits
 
 
 def test_bert_adds_masked_lm_and_next_sentence(pairs, vocabulary, encoder, states):
     objective = BertPretraining()
-    assert objective.heads == ("token", "sentence") and objective.coefficients() == {}
+    assert objective.heads == ("token", "next_sentence") and objective.coefficients() == {}
     batch = corrupted(objective, vocabulary, pairs)
     losses, metrics = losses_of(objective, encoder, vocabulary)(batch)
-    token_logits, sentence_logits = states(batch)
+    token_logits, next_sentence_logits = states(batch)
     log_p = np.asarray(jax.nn.log_softmax(token_logits[..., : vocabulary.size]))
     rows, places = np.nonzero(batch["weights"])
     log_p, targets = log_p[rows, batch["masked_positions"][rows, places]], batch["targets"][rows, places]
@@ -112,7 +112,7 @@ def test_bert_adds_masked_lm_and_next_sentence(pairs, vocabulary, encoder, state
     assert losses["masked_lm"].weight == len(rows)
     np.testing.assert_allclose(metrics["masked_lm_accuracy"].mean(), (log_p.argmax(-1) == targets).mean(), rtol=1e-6)
 
-    log_p, label = np.asarray(jax.nn.log_softmax(sentence_logits)), batch["sentence_label"]
+    log_p, label = np.asarray(jax.nn.log_softmax(next_sentence_logits)), batch["sentence_label"]
     assert set(label) == {0, 1}
     np.testing.assert_allclose(losses["next_sentence"].mean(), -log_p[np.arange(ROWS), label].mean(), rtol=1e-5)
     expected = (log_p.argmax(-1) == label).mean()

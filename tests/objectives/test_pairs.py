@@ -109,7 +109,7 @@ def test_detection_labels_and_weights(clean, vocabulary):
             x = jnp.zeros((*tokens.shape, 2))
             return type("E", (), {"x_BLD": x, "tokens_BLD": x})
 
-        def detection_logits(self, x):
+        def replaced_token_logits(self, x):
             return jnp.full(x.shape[:2], 3.0)  # always "replaced"
 
     row, place = np.argwhere(batch["weights"] > 0)[0]
@@ -185,7 +185,7 @@ def test_replace_mlm_reads_samples_and_all_tokens_mlm_is_the_mixture(clean, voca
             at = np.take_along_axis(likely, batch["masked_positions"], 1)
             expected = -(np.log(at) * batch["weights"]).sum() / batch["weights"].sum()
         else:
-            gate = 1 / (1 + np.exp(-np.asarray(second.detection_logits(states), np.float64)))
+            gate = 1 / (1 + np.exp(-np.asarray(second.replaced_token_logits(states), np.float64)))
             p = (1 - gate) * (np.asarray(replaced["tokens"]) == originals) + gate * likely
             weights = batch["segments"] > 0
             expected = -(np.log(p) * weights).sum() / weights.sum()

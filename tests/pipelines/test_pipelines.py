@@ -113,7 +113,7 @@ def test_what_a_checkpoint_cannot_do(decoder: Pretrained, tokenizer: Tokenizer) 
 
 
 def test_what_was_taught_says_what_strings_it_takes(tokenizer: Tokenizer) -> None:
-    config = checkpoint(tokenizer, heads=("class",), num_labels=2).config
+    config = checkpoint(tokenizer, heads=("sequence_classification",), num_labels=2).config
     bare = Pretrained(config, {}, architecture_of(config), tokenizer)
     several = replace(bare, extras={"problem_type": "multi_label_classification"})
     with pytest.raises(UserError, match="gives a text several labels"):

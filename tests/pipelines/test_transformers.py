@@ -22,7 +22,11 @@ def exported(tokenizer: Tokenizer, folder: Path, head: str, labels: tuple[str, .
     """A tiny BERT with one head, as Hugging Face's directory, and as `load` reads it."""
     found = checkpoint(tokenizer, heads=(head,), num_labels=len(labels) or 2)
     params = {**found.params}
-    name = {"class": "class_head", "tag": "tag_head", "answer": "answer_head"}.get(head)
+    name = {
+        "sequence_classification": "class_head",
+        "token_classification": "tag_head",
+        "question_answering": "answer_head",
+    }.get(head)
     if name:
         rng = np.random.default_rng(5)
         kernel = rng.normal(size=params[name]["kernel"].shape).astype(np.float32)
@@ -40,7 +44,7 @@ def pipeline(task: str, folder: Path, **options: Any) -> Any:
 
 
 def test_classify(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    model = exported(tokenizer, tmp_path, "class", ("bad", "fair", "good"))
+    model = exported(tokenizer, tmp_path, "sequence_classification", ("bad", "fair", "good"))
     found = model.classify(TEXTS)
     for one, theirs in zip(found, pipeline("text-classification", tmp_path, top_k=None)(TEXTS), strict=True):
         assert one.probabilities == pytest.approx({each["label"]: each["score"] for each in theirs}, abs=TOLERANCE)
@@ -55,7 +59,7 @@ def test_classify(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_tag(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    model = exported(tokenizer, tmp_path, "tag", TAGS)
+    model = exported(tokenizer, tmp_path, "token_classification", TAGS)
     text = " ".join(TEXTS)
     found = model.tag(text)
     assert found.words == tuple(text.split())
@@ -79,7 +83,7 @@ def test_tag(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_answer(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    model = exported(tokenizer, tmp_path, "answer")
+    model = exported(tokenizer, tmp_path, "question_answering")
     question, context = "the actor was poor", "the story was fine and the film rather a lovely scene it very"
     found = model.answer(question, context)
     theirs = pipeline("question-answering", tmp_path)(

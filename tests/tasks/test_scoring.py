@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
         with pytest.raises(UserError, match=message):
             Scorer(network, words, length=length)
     with pytest.raises(UserError, match="no head that predicts tokens"):
-        Scorer(tiny("electra", "tiny", heads=("detection",)), words)
+        Scorer(tiny("electra", "tiny", heads=("replaced_token_detection",)), words)
 
 
 def test_lengths_are_rounded_up_to_few() -> None:

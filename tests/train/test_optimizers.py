@@ -199,7 +199,7 @@ def test_factored_moments_are_small() -> None:
 
 
 def test_what_decays_in_real_networks() -> None:
-    bert = build(BertConfig(vocab_size=128, num_layers=2, heads=("token", "pool", "sentence")))
+    bert = build(BertConfig(vocab_size=128, num_layers=2, heads=("token", "pool", "next_sentence")))
     t5 = build(T5Config(vocab_size=128, num_layers=2))
     xlnet = build(XLNetConfig(vocab_size=128, num_layers=2))
     for module in (bert, t5, xlnet):

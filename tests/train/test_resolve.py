@@ -34,7 +34,7 @@ def test_fills_in_what_is_derived(store: Store) -> None:
     assert done.train.eval_batch_size == 8
     assert config.model.vocab_size == 0, "the given configuration is not changed"
     bert = tiny_config(store.directory, model=BertConfig(max_positions=16, heads=()), objective=BertPretraining())
-    assert set(resolve(bert, store.vocabulary, 1).model.heads) >= {"token", "sentence"}
+    assert set(resolve(bert, store.vocabulary, 1).model.heads) >= {"token", "next_sentence"}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def shapes_of(config: object) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize(
     "config",
     [
-        BertConfig(vocab_size=1024, num_layers=2, heads=("token", "pool", "sentence")),
+        BertConfig(vocab_size=1024, num_layers=2, heads=("token", "pool", "next_sentence")),
         GPTConfig(vocab_size=1024, num_layers=2),
         T5Config(vocab_size=1024, num_layers=2),
         XLNetConfig(vocab_size=1024, num_layers=2),

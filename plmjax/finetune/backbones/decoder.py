@@ -59,7 +59,7 @@ class DecoderReader(Reader):
 def decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
     """Of a decoder that has a class head; UserError for one that has none."""
     config = pretrained.config
-    if not hasattr(config, "classes"):
+    if not hasattr(config, "num_labels"):
         raise UserError(f"A {type(config).__name__} has no class head: fine-tune a GPT or CTRL, or an encoder.")
     if recipe.lm_weight < 0:
         raise UserError(f"lm_weight is {recipe.lm_weight}: it must be at least 0.")

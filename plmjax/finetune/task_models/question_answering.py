@@ -90,7 +90,7 @@ def most_central(cuts: Sequence[tuple[int, int]], length: int) -> list[np.ndarra
 class SpansWay(Way):
     """Both ends of the answer by one linear map of each state."""
 
-    heads: ClassVar[tuple[str, ...]] = ("answer",)
+    heads: ClassVar[tuple[str, ...]] = ("question_answering",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -112,7 +112,7 @@ class SpansWay(Way):
 
     def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
         x_BLD = self.reader.states(network, batch["tokens"], batch["token_types"], batch["segments"])
-        logits_BL2 = jnp.where(batch["allowed"][..., None] > 0, network.answer_logits(x_BLD), MASK_VALUE)
+        logits_BL2 = jnp.where(batch["allowed"][..., None] > 0, network.question_answering_logits(x_BLD), MASK_VALUE)
         weights_B = batch["row_weights"]
         start, end = (
             softmax_cross_entropy(logits_BL2[..., side], batch[name], weights_B)

@@ -32,7 +32,7 @@ NO_ANSWER = 0.5  # the released factor of its loss
 class BeamSpansWay(SpansWay):
     """XLNet's and XLM's head for answers."""
 
-    heads: ClassVar[tuple[str, ...]] = ("beam_answer",)
+    heads: ClassVar[tuple[str, ...]] = ("beam_question_answering",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

@@ -22,7 +22,7 @@ from plmjax.tasks.supervised import Example
 class RowsWay(Way):
     """What reads R rows of each example and has the states of their class tokens; `rows` says which texts they are."""
 
-    heads: ClassVar[tuple[str, ...]] = ("class",)
+    heads: ClassVar[tuple[str, ...]] = ("sequence_classification",)
 
     def rows(self, texts: Sequence[list[int]]) -> list[list[list[int]]]:
         """The texts of each row; every example has as many rows."""

@@ -27,7 +27,7 @@ from plmjax.tasks.supervised import Example
 class TagsWay(Way):
     """A tag for each word of one text."""
 
-    heads: ClassVar[tuple[str, ...]] = ("tag",)
+    heads: ClassVar[tuple[str, ...]] = ("token_classification",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -52,7 +52,7 @@ class TagsWay(Way):
 
     def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
         x_BLD = self.reader.tag_states(network, batch["tokens"], batch["token_types"], batch["segments"])
-        loss, tags_BL, shares_BLC = self._read(network, network.tag_logits(x_BLD), batch)
+        loss, tags_BL, shares_BLC = self._read(network, network.token_classification_logits(x_BLD), batch)
         metrics = {"accuracy": Weighted.of(tags_BL == batch["tags"], batch["tag_weights"])}
         beside = self.reader.losses(network, x_BLD, batch["tokens"], batch["segments"])
         shares_BL = jnp.take_along_axis(shares_BLC, tags_BL[..., None], axis=-1)[..., 0]
@@ -105,7 +105,7 @@ class TagsWay(Way):
 class ChainedTagsWay(TagsWay):
     """Tags whose order counts: a row's loss is that of all its tags at once, and the likeliest row is told."""
 
-    heads: ClassVar[tuple[str, ...]] = ("tag", "chain")
+    heads: ClassVar[tuple[str, ...]] = ("token_classification", "crf")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
