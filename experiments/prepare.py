@@ -57,7 +57,7 @@ PHRASES_FIELD = flags.DEFINE_string(
     "phrases_field",
     DEFAULT.phrases_field,
     "The field of .jsonl files that holds a tagger's phrases, [[start, end], ...] in characters of the text, for "
-    "masking.choice=phrases; empty: none.",
+    "masking.strategy=phrases; empty: none.",
 )
 CODE_FIELD = flags.DEFINE_string(
     "code_field",

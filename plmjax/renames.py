@@ -43,6 +43,14 @@ CLASSES: dict[str, str] = {
     "plmjax.modules.generator_discriminator:PairConfig": (
         "plmjax.modules.generator_discriminator:GeneratorDiscriminatorConfig"
     ),
+    "plmjax.objectives.masking_strategies:AnyTokens": "plmjax.objectives.masking_strategies:AnyTokenMasking",
+    "plmjax.objectives.masking_strategies:Choices": "plmjax.objectives.masking_strategies:MaskingStrategies",
+    "plmjax.objectives.masking_strategies:NGrams": "plmjax.objectives.masking_strategies:NGramMasking",
+    "plmjax.objectives.masking_strategies:Phrases": "plmjax.objectives.masking_strategies:PhraseMasking",
+    "plmjax.objectives.masking_strategies:Spans": "plmjax.objectives.masking_strategies:SpanMasking",
+    "plmjax.objectives.sentence_pair:NextSentence": "plmjax.objectives.sentence_pair:NextSentencePrediction",
+    "plmjax.objectives.sentence_pair:SentenceOrder": "plmjax.objectives.sentence_pair:SentenceOrderPrediction",
+    "plmjax.objectives.spanbert:SpanMasking": "plmjax.objectives.spanbert:SpanBertMasking",
 }
 _HEADS = {
     "sentence": "next_sentence",
@@ -62,7 +70,13 @@ _WITH_HEADS = (
 )
 _GPTS = ("gpt:GPTConfig", "gpt3:GPT3Config", "gpt3:GPTNeoConfig", "ctrl:CTRLConfig")
 # "new module:new class" -> {old field: new field}.
-FIELDS: dict[str, dict[str, str]] = {f"plmjax.modules.{name}": {"classes": "num_labels"} for name in _GPTS}
+FIELDS: dict[str, dict[str, str]] = {
+    **{f"plmjax.modules.{name}": {"classes": "num_labels"} for name in _GPTS},
+    **{
+        f"plmjax.objectives.{name}": {"choice": "strategy", "choices": "strategies"}
+        for name in ("masked_lm:Masking", "replaced_tokens:GeneratorMasking", "spanbert:SpanBertMasking")
+    },
+}
 # "new module:new class" -> {new field: {old value: new value}}; of a list of values, each.
 VALUES: dict[str, dict[str, dict[str, str]]] = {f"plmjax.modules.{name}": {"heads": _HEADS} for name in _WITH_HEADS}
 

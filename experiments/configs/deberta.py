@@ -11,7 +11,7 @@
 | v2_xlarge, v2_xxlarge | version 2's sizes under the same recipe | not measured | not measured |
 
 AdamW, rate 2e-4, linear decay after 10,000 steps, decay 0.01, epsilon 1e-6, clipping at 1. Runs of up to three words
-are masked (`masking.choice=ngrams`). Hugging Face's classes have no enhanced mask decoder: a network with one is
+are masked (`masking.strategy=ngrams`). Hugging Face's classes have no enhanced mask decoder: a network with one is
 exported without its token head, and with it under `model.enhanced_mask_decoder=False`.
 """
 
@@ -39,7 +39,7 @@ SMALL: dict[str, Any] = {
 
 
 def objective() -> MaskedLM:
-    return MaskedLM(masking=Masking(choice="ngrams"))
+    return MaskedLM(masking=Masking(strategy="ngrams"))
 
 
 def paper(size: str) -> Config:

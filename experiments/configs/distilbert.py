@@ -16,7 +16,7 @@ directory of Hugging Face's, whose tokenizer the store must have. The losses' we
 The released code masks a token with a chance that goes with count^-0.7, count being how often the training text has it;
 what the text does not have, special tokens among it, stays. For that give these two flags (not measured):
 
-    --config.objective.masking.choice=any_tokens --config.objective.masking.choices.any_tokens.alpha=0.7
+    --config.objective.masking.strategy=any_tokens --config.objective.masking.strategies.any_tokens.alpha=0.7
 """
 
 from dataclasses import replace

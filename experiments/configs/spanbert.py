@@ -12,7 +12,7 @@
 | large_2seq | Table 7 with pairs and next sentence, 1.2M steps | as large | not measured |
 
 The paper's model is `large`, on BERT's cased vocabulary. AdamW with rate 1e-4, 10,000 steps of warm-up, linear decay,
-epsilon 1e-8, decay 0.1 (the released command has 0.01). Table 6's maskings are `objective.masking.choice`: tokens,
+epsilon 1e-8, decay 0.1 (the released command has 0.01). Table 6's maskings are `objective.masking.strategy`: tokens,
 whole_words, spans, phrases. For the last the store is prepared from .jsonl files with a tagger's phrases in a field,
 [[start, end], ...] in characters of the text, and `--phrases_field`.
 """
@@ -30,7 +30,7 @@ from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 ADAM = OptimizerConfig(
     name="adamw", schedule="linear", learning_rate=1e-4, warmup_steps=10_000, weight_decay=0.1, clip_norm=1.0
 )
-SPANS = Masking(choice="spans")
+SPANS = Masking(strategy="spans")
 
 
 def paper(variant: str, objective: object, steps: int = 2_400_000) -> Config:
@@ -84,7 +84,7 @@ def get_config(variant: str = "mini") -> Config:
         "large": lambda: paper("large", SpanBertPretraining()),
         "large_1seq": lambda: paper("large_1seq", MaskedLM(DocSentences(), replace(SPANS)), 1_200_000),
         "large_phrases": lambda: paper(
-            "large_phrases", MaskedLM(DocSentences(phrases=True), Masking(choice="phrases")), 1_200_000
+            "large_phrases", MaskedLM(DocSentences(phrases=True), Masking(strategy="phrases")), 1_200_000
         ),
         "large_2seq": lambda: paper("large_2seq", BertPretraining(masking=replace(SPANS)), 1_200_000),
     }

@@ -17,7 +17,7 @@ def fragment_lengths(length: int, share: float) -> np.ndarray:
     return np.array([0] + [min(n, max(1, round(share * n))) for n in range(1, length + 1)], np.int32)
 
 
-def most_hidden(length: int, share: float, block: int = 0) -> int:
+def max_hidden(length: int, share: float, block: int = 0) -> int:
     """Tokens that the fragments of a text of at most `length` tokens hold together, at most."""
     block = min(block or length, length)
     lengths = fragment_lengths(block, share)

@@ -27,14 +27,14 @@ from plmjax.noise.span_masking import span_budgets
 SMALLEST_SHARE = 1e-7  # where the released code cuts the Poisson distribution
 
 
-class Text(NamedTuple):
+class PaddedText(NamedTuple):
     """int32 [L] tokens of which the first `real` count; the others are -1."""
 
     tokens: jax.Array
     real: jax.Array
 
 
-class Spans(NamedTuple):
+class InfillingSpans(NamedTuple):
     """What to hide: int32 [S] lengths in words, at least 1, and then zeros; how many masks to insert."""
 
     lengths: jax.Array
@@ -49,31 +49,31 @@ def poisson_shares(mean: float, longest: int = 128) -> np.ndarray:
     return np.array(shares) / sum(shares)
 
 
-def draw_spans(key: jax.Array, budget: jax.Array, shares_K: np.ndarray, most: int) -> Spans:
-    """Poisson lengths until they add up to `budget` <= S = `most` words, the last one shortened to end there.
+def draw_spans(key: jax.Array, budget: jax.Array, shares_K: np.ndarray, max_spans: int) -> InfillingSpans:
+    """Poisson lengths until they add up to `budget` <= S = `max_spans` words, the last one shortened to end there.
 
     The lengths of the spans that have some are draws from the shares behind the first; the number of zeros before each
     of them is geometric. So as many draws as words are always enough.
     """
     length_key, zero_key = jax.random.split(key)
     lengths_S = 1 + jax.random.choice(
-        length_key, len(shares_K) - 1, (most,), p=jnp.asarray(shares_K[1:] / shares_K[1:].sum(), jnp.float32)
+        length_key, len(shares_K) - 1, (max_spans,), p=jnp.asarray(shares_K[1:] / shares_K[1:].sum(), jnp.float32)
     )
     before_S = jnp.cumsum(lengths_S) - lengths_S
     lengths_S = jnp.clip(budget - before_S, 0, lengths_S)
-    uniform_S = jax.random.uniform(zero_key, (most,), minval=jnp.finfo(jnp.float32).tiny)
+    uniform_S = jax.random.uniform(zero_key, (max_spans,), minval=jnp.finfo(jnp.float32).tiny)
     zeros_S = jnp.floor(jnp.log(uniform_S) / math.log(shares_K[0])).astype(jnp.int32)
-    return Spans(lengths_S.astype(jnp.int32), jnp.sum(jnp.where(lengths_S > 0, zeros_S, 0)))
+    return InfillingSpans(lengths_S.astype(jnp.int32), jnp.sum(jnp.where(lengths_S > 0, zeros_S, 0)))
 
 
-def single_words(budget: jax.Array, most: int) -> Spans:
+def single_words(budget: jax.Array, max_spans: int) -> InfillingSpans:
     """`budget` spans of one word, and nothing to insert: token masking and deletion."""
-    return Spans((jnp.arange(most) < budget).astype(jnp.int32), jnp.zeros((), jnp.int32))
+    return InfillingSpans((jnp.arange(max_spans) < budget).astype(jnp.int32), jnp.zeros((), jnp.int32))
 
 
 def hide_spans(
     key: jax.Array,
-    text: Text,
+    text: PaddedText,
     words_L: jax.Array,
     starts_L: jax.Array,
     lengths_S: jax.Array,
@@ -82,7 +82,7 @@ def hide_spans(
     non_special_R: jax.Array | np.ndarray,
     replace_length: int = 1,
     random_share: float = 0.0,
-) -> Text:
+) -> PaddedText:
     """Hides spans of whole words, which begin at words drawn without replacement.
 
     Args:
@@ -119,23 +119,23 @@ def hide_spans(
     return compact(jnp.where(masked_L, masks_L, text.tokens), (~hidden_L | masked_L), text.real)
 
 
-def compact(tokens_L: jax.Array, kept_L: jax.Array, real: jax.Array) -> Text:
+def compact(tokens_L: jax.Array, kept_L: jax.Array, real: jax.Array) -> PaddedText:
     """The kept ones of the first `real` tokens, close together."""
     length = tokens_L.shape[0]
     kept_L = kept_L & (jnp.arange(length) < real)
     place_L = jnp.where(kept_L, jnp.cumsum(kept_L) - 1, length)
-    return Text(jnp.full(length, -1, tokens_L.dtype).at[place_L].set(tokens_L, mode="drop"), jnp.sum(kept_L))
+    return PaddedText(jnp.full(length, -1, tokens_L.dtype).at[place_L].set(tokens_L, mode="drop"), jnp.sum(kept_L))
 
 
 def insert_masks(
     key: jax.Array,
-    text: Text,
+    text: PaddedText,
     count: jax.Array,
     *,
     mask: int,
     non_special_R: jax.Array | np.ndarray,
     random_share: float = 0.0,
-) -> Text:
+) -> PaddedText:
     """`count` masks put anywhere, every choice of places as likely, or as many as there is room for in L.
 
     A share of them, rounded up, are tokens of `non_special_R` instead.
@@ -154,4 +154,4 @@ def insert_masks(
         new_L = jnp.where(rank_L < randoms, random_L.astype(new_L.dtype), new_L)
     old_L = text.tokens[jnp.maximum(place_L - jnp.cumsum(is_new_L), 0)]
     tokens_L = jnp.where(is_new_L, new_L, old_L)
-    return Text(jnp.where(place_L < text.real + count, tokens_L, -1), text.real + count)
+    return PaddedText(jnp.where(place_L < text.real + count, tokens_L, -1), text.real + count)

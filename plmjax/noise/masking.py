@@ -86,15 +86,15 @@ def word_numbers(candidates_L: jax.Array, starts_L: jax.Array) -> jax.Array:
     return jnp.where(candidates_L, word_L, candidates_L.shape[0])
 
 
-def units_of_tokens(chosen_L: jax.Array) -> jax.Array:
-    """int32 [L]: 1 + its own place for each chosen token, 0 for the others: every token is a unit."""
+def token_span_ids(chosen_L: jax.Array) -> jax.Array:
+    """int32 [L]: 1 + its own position for each chosen token, 0 for the others: every token is a span."""
     return jnp.where(chosen_L, jnp.arange(1, chosen_L.shape[0] + 1), 0)
 
 
 def mask_tokens(
     key: jax.Array,
     tokens_L: jax.Array,
-    units_L: jax.Array,
+    span_ids_L: jax.Array,
     *,
     predictions: int,
     mask: int,
@@ -102,17 +102,17 @@ def mask_tokens(
     mask_share: float = 0.8,
     random_share: float = 0.1,
 ) -> Masked:
-    """Replaces the chosen tokens, a draw for each unit of them, and lists them.
+    """Replaces the chosen tokens, with one draw for each span, and lists them.
 
-    tokens_L: int32; units_L: int32, 0 where a token is not chosen (at most `predictions`, M, are), else 1 + the place
-        of its unit's first token; mask: the id of the mask token.
+    tokens_L: int32; span_ids_L: int32, 0 where a token is not chosen (at most `predictions`, M, are), else 1 + the
+        position of its span's first token; mask: the id of the mask token.
     mask_share, random_share: the shares that become the mask, and a uniform draw from `non_special_R` (which may be the
-        token itself, and is drawn for each token of a unit); the rest keep their token.
+        token itself, and is drawn for each token of a span); the rest keep their token.
     """
     length = tokens_L.shape[0]
     draw_key, token_key = jax.random.split(key)
-    chosen_L = units_L > 0
-    draw_L = jax.random.uniform(draw_key, (length,))[units_L - 1]
+    chosen_L = span_ids_L > 0
+    draw_L = jax.random.uniform(draw_key, (length,))[span_ids_L - 1]
     random_L = jnp.asarray(non_special_R)[jax.random.randint(token_key, (length,), 0, len(non_special_R))]
     changed_L = jnp.where(draw_L < mask_share + random_share, random_L.astype(tokens_L.dtype), tokens_L)
     changed_L = jnp.where(draw_L < mask_share, jnp.asarray(mask, tokens_L.dtype), changed_L)

@@ -1,4 +1,4 @@
-"""ALBERT's choice of tokens to predict: runs of one to three whole words (Lan et al. 2020, Sec. 3.1; released code).
+"""ALBERT's masking: runs of one to three whole words (Lan et al. 2020, Sec. 3.1; released code).
 
 All functions take one example and have static shapes; vmap them over a batch.
 

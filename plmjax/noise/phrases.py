@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from plmjax.noise.masking import shuffled, word_numbers
 
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
-"""How many phrases and words have been drawn, the units so far, and what is left of the budget."""
+"""The numbers of phrases and words drawn so far, the span ids, and what is left of the budget."""
 
 
 def choose_phrases(
@@ -20,7 +20,7 @@ def choose_phrases(
     budget: jax.Array,
     share: float,
 ) -> jax.Array:
-    """int32 [L]: 0 where a token is not chosen, else 1 + the place of the first token of its phrase or word.
+    """int32 [L]: 0 where a token is not chosen, else 1 + the position of the first token of its phrase or word.
 
     Draws go on until the budget is spent or nothing is left that fits: with the chance `share` a phrase, else a word,
     each of those not drawn yet alike; a kind that has run out gives way to the other. What touches a chosen token or
@@ -49,13 +49,13 @@ def choose_phrases(
         return ((phrase < count_P) | (word < count_W)) & (left > 0)
 
     def draw(state: State) -> State:
-        phrase, word, units_L, left = state
+        phrase, word, span_ids_L, left = state
         is_phrase = (phrase < count_P) & (coins[phrase + word] | (word >= count_W))
         own_L = jnp.where(is_phrase, phrase_L == order_P[phrase], word_L == order_W[word])
         size = jnp.sum(own_L)
-        fits = (size <= left) & ~jnp.any(own_L & (units_L > 0))
-        units_L = jnp.where(own_L & fits, jnp.argmax(own_L).astype(jnp.int32) + 1, units_L)
-        return phrase + is_phrase, word + ~is_phrase, units_L, left - jnp.where(fits, size, 0)
+        fits = (size <= left) & ~jnp.any(own_L & (span_ids_L > 0))
+        span_ids_L = jnp.where(own_L & fits, jnp.argmax(own_L).astype(jnp.int32) + 1, span_ids_L)
+        return phrase + is_phrase, word + ~is_phrase, span_ids_L, left - jnp.where(fits, size, 0)
 
     zero = jnp.zeros((), jnp.int32)
     start = (zero, zero, jnp.zeros_like(places_L), jnp.asarray(budget, jnp.int32))

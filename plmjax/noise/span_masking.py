@@ -1,4 +1,4 @@
-"""SpanBERT's choice of tokens: spans of whole words of geometric length (Joshi et al. 2020, Sec. 3.1; released code).
+"""SpanBERT's masking: spans of whole words of geometric length (Joshi et al. 2020, Sec. 3.1; released code).
 
 All functions take one example and have static shapes; vmap them over a batch.
 
@@ -66,8 +66,8 @@ def choose_spans(
     return jax.lax.while_loop(more, take, start)[1]
 
 
-def units_of_runs(chosen_L: jax.Array) -> jax.Array:
-    """int32 [L]: 1 + the place of the first token of the run of chosen tokens, 0 where none is chosen.
+def run_span_ids(chosen_L: jax.Array) -> jax.Array:
+    """int32 [L]: 1 + the position of the first token of the run of chosen tokens, 0 where none is chosen.
 
     Spans that overlap or touch are one run, as they are merged in the released code.
     """
@@ -87,22 +87,22 @@ class Boundaries(NamedTuple):
 
 
 def boundaries(
-    units_L: jax.Array, candidates_L: jax.Array, positions_M: jax.Array, weights_M: jax.Array, most: int
+    span_ids_L: jax.Array, candidates_L: jax.Array, positions_M: jax.Array, weights_M: jax.Array, max_offset: int
 ) -> Boundaries:
     """What predicts masked tokens from the tokens beside their run (Sec. 3.2).
 
     Weight 0 has a token whose run has no ordinary token on either side (it touches an end of the text), and one at
-    offset `most` or later, as in the released code.
+    offset `max_offset` or later, as in the released code.
 
-    units_L, candidates_L: see choose_spans; positions_M, weights_M: of `masking.Masked`.
+    span_ids_L, candidates_L: see choose_spans; positions_M, weights_M: of `masking.Masked`.
     """
-    length = units_L.shape[0]
+    length = span_ids_L.shape[0]
     # The first place after the run: the least one to the right that is not chosen.
-    after_L = jax.lax.cummin(jnp.where(units_L == 0, jnp.arange(length), length), reverse=True)
-    left_M, right_M = units_L[positions_M] - 2, after_L[positions_M]
+    after_L = jax.lax.cummin(jnp.where(span_ids_L == 0, jnp.arange(length), length), reverse=True)
+    left_M, right_M = span_ids_L[positions_M] - 2, after_L[positions_M]
     inside_M = (left_M >= 0) & (right_M < length)
     left_M, right_M = jnp.clip(left_M, 0, length - 1), jnp.clip(right_M, 0, length - 1)
     ordinary_M = inside_M & candidates_L[left_M] & candidates_L[right_M]
     offsets_M = jnp.maximum(positions_M - left_M - 1, 0)
-    counted_M = ordinary_M & (offsets_M < most) & (weights_M > 0)
+    counted_M = ordinary_M & (offsets_M < max_offset) & (weights_M > 0)
     return Boundaries(left_M, right_M, offsets_M, counted_M.astype(jnp.float32))

@@ -1,7 +1,7 @@
 """Objectives: one file each. A new one is a line in the registry."""
 
 from plmjax.objectives.albert import AlbertPretraining
-from plmjax.objectives.base import EncoderObjective, Objective, Part
+from plmjax.objectives.base import EncoderObjective, LossTerm, Objective
 from plmjax.objectives.bert import BertPretraining
 from plmjax.objectives.bidirectional_lm import BidirectionalLM
 from plmjax.objectives.causal_lm import CausalLM
@@ -67,13 +67,13 @@ __all__ = [
     "Distillation",
     "DropTokens",
     "EncoderObjective",
+    "LossTerm",
     "MaskedLM",
     "Mass",
     "MassStyle",
     "MultilingualDenoising",
     "MultitaskMaskedLM",
     "Objective",
-    "Part",
     "PermutationLM",
     "PrefixLM",
     "RecurrentLM",

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plmjax.data.windows import SentenceOrderPair
-from plmjax.objectives.base import EncoderObjective, Part
+from plmjax.objectives.base import EncoderObjective, LossTerm
 from plmjax.objectives.masked_lm import Masking
-from plmjax.objectives.sentence_pair import SentenceOrder
+from plmjax.objectives.sentence_pair import SentenceOrderPrediction
 
 
 def _masking() -> Masking:
-    return Masking(choice="ngrams")
+    return Masking(strategy="ngrams")
 
 
 @dataclass(slots=True)
@@ -19,8 +19,8 @@ class AlbertPretraining(EncoderObjective):
 
     window: Any = field(default_factory=SentenceOrderPair)
     masking: Masking = field(default_factory=_masking)
-    sentence_order: SentenceOrder = field(default_factory=SentenceOrder)
+    sentence_order: SentenceOrderPrediction = field(default_factory=SentenceOrderPrediction)
     static: bool = False  # True: an example has the same mask in every epoch
 
-    def parts(self) -> tuple[Part, ...]:
+    def loss_terms(self) -> tuple[LossTerm, ...]:
         return (self.masking, self.sentence_order)

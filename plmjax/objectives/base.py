@@ -75,8 +75,8 @@ def start_memory(objective: Any, module: Any, rows: int, *, train: bool) -> Any:
     return objective.memory(module, rows, train) if carries_memory(objective) else ()
 
 
-class Part(Protocol):
-    """One loss of an `EncoderObjective`, computed on an encoding that its parts share."""
+class LossTerm(Protocol):
+    """One loss of an `EncoderObjective`, computed on an encoding that its terms share."""
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -99,9 +99,9 @@ class Part(Protocol):
 
 
 class EncoderObjective:
-    """An objective made of parts that share one encoding of the corrupted tokens; its total is their sum.
+    """An objective made of loss terms that share one encoding of the corrupted tokens; its total is their sum.
 
-    A subclass is a dataclass with the fields `window` and `static`, and says which parts it has.
+    A subclass is a dataclass with the fields `window` and `static`, and names its terms.
     """
 
     __slots__ = ()
@@ -109,36 +109,36 @@ class EncoderObjective:
     kinds: ClassVar[tuple[str, ...]] = ("encoder", "two_stream")  # of two streams the one of the content
     window: Any
 
-    def parts(self) -> Sequence[Part]:
+    def loss_terms(self) -> Sequence[LossTerm]:
         raise NotImplementedError
 
     @property
     def heads(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(head for part in self.parts() for head in part.heads))
+        return tuple(dict.fromkeys(head for term in self.loss_terms() for head in term.heads))
 
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
-        needs = ("tokens", "segments", *(field for part in self.parts() for field in part.needs))
+        needs = ("tokens", "segments", *(field for term in self.loss_terms() for field in term.needs))
         check_fit(self, network_config, kind, length, needs)
-        for part in self.parts():
-            part.check(vocabulary)
+        for term in self.loss_terms():
+            term.check(vocabulary)
 
     def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
         return self.window.build(split, vocabulary, length, seed)
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         corrupted = dict(example)
-        for index, part in enumerate(self.parts()):
-            corrupted |= part.corrupt(jax.random.fold_in(key, index), example, vocabulary)
+        for index, term in enumerate(self.loss_terms()):
+            corrupted |= term.corrupt(jax.random.fold_in(key, index), example, vocabulary)
         return corrupted
 
     def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         encoding = self.encoding(network, batch)
         losses: dict[str, Weighted] = {}
         metrics: dict[str, Weighted] = {}
-        for part in self.parts():
-            part_losses, part_metrics = part.losses(network, encoding, batch, vocabulary, train)
-            losses |= part_losses
-            metrics |= part_metrics
+        for term in self.loss_terms():
+            term_losses, term_metrics = term.losses(network, encoding, batch, vocabulary, train)
+            losses |= term_losses
+            metrics |= term_metrics
         return losses, metrics
 
     def encoding(self, network: Any, batch: Example) -> EncoderOutput:
@@ -162,10 +162,10 @@ def check_fit(objective: Any, network_config: Any, kind: str, length: int, needs
         )
     if length < 1:
         raise UserError(f"train.length is {length}; give the number of tokens in an example, at least 1.")
-    most = getattr(network_config, "max_positions", None)
-    if most and length > most:
+    max_positions = getattr(network_config, "max_positions", None)
+    if max_positions and length > max_positions:
         raise UserError(
-            f"Sequences of train.length={length} are longer than the {most} positions of {network}; "
+            f"Sequences of train.length={length} are longer than the {max_positions} positions of {network}; "
             "lower train.length or raise model.max_positions."
         )
     missing = [field for field in needs if field not in objective.window.gives]
@@ -176,10 +176,10 @@ def check_fit(objective: Any, network_config: Any, kind: str, length: int, needs
         )
 
 
-def check_share(name: str, value: float, least: float = 0.0, most: float = 1.0) -> None:
-    """UserError where a share lies outside [least, most]."""
-    if not least <= value <= most:
-        raise UserError(f"{name} is {value}; it must lie between {least:g} and {most:g}.")
+def check_share(name: str, value: float, low: float = 0.0, high: float = 1.0) -> None:
+    """UserError where a share lies outside [low, high]."""
+    if not low <= value <= high:
+        raise UserError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
 
 
 def binary_metrics(name: str, correct: jax.Array, labels: jax.Array, weights: jax.Array) -> dict[str, Weighted]:

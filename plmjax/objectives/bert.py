@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plmjax.data.windows import SegmentPair
-from plmjax.objectives.base import EncoderObjective, Part
+from plmjax.objectives.base import EncoderObjective, LossTerm
 from plmjax.objectives.masked_lm import Masking
-from plmjax.objectives.sentence_pair import NextSentence
+from plmjax.objectives.sentence_pair import NextSentencePrediction
 
 
 @dataclass(slots=True)
@@ -19,8 +19,8 @@ class BertPretraining(EncoderObjective):
 
     window: Any = field(default_factory=SegmentPair)
     masking: Masking = field(default_factory=Masking)
-    next_sentence: NextSentence = field(default_factory=NextSentence)
+    next_sentence: NextSentencePrediction = field(default_factory=NextSentencePrediction)
     static: bool = False  # True: an example has the same mask in every epoch
 
-    def parts(self) -> tuple[Part, ...]:
+    def loss_terms(self) -> tuple[LossTerm, ...]:
         return (self.masking, self.next_sentence)

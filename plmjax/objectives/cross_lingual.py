@@ -16,7 +16,7 @@ from plmjax.data.windows import LanguageStreams, StreamsAndTranslations
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss
 from plmjax.losses.weighted import Weighted
-from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_fit, token_metrics
+from plmjax.objectives.base import EncoderObjective, Example, Losses, LossTerm, check_fit, token_metrics
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.masked_lm import Masking
 
@@ -32,11 +32,11 @@ class CrossLingualLM(EncoderObjective):
     """
 
     window: Any = field(default_factory=StreamsAndTranslations)
-    masking: Masking = field(default_factory=lambda: Masking(choice="any_tokens"))
+    masking: Masking = field(default_factory=lambda: Masking(strategy="any_tokens"))
     static: bool = False  # True: an example has the same mask in every epoch
     languages: tuple[str, ...] = ()  # of the store; filled in when the run starts
 
-    def parts(self) -> tuple[Part, ...]:
+    def loss_terms(self) -> tuple[LossTerm, ...]:
         return (self.masking,)
 
     @property

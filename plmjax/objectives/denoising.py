@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import LanguagePassages, Passages
 from plmjax.errors import UserError
-from plmjax.noise.infilling import Text
+from plmjax.noise.infilling import PaddedText
 from plmjax.objectives.base import Example, Losses, check_fit, token_metrics
 from plmjax.objectives.cross_lingual import by_language
 from plmjax.objectives.noising import Noising
@@ -105,10 +105,10 @@ class MultilingualDenoising(Denoising):
         return {self.NAME: loss.total}, metrics
 
 
-def text_of(example: Example) -> Text:
+def text_of(example: Example) -> PaddedText:
     """The tokens of a window that is one text."""
     is_real_L = example["segments"] > 0
-    return Text(jnp.where(is_real_L, example["tokens"], -1), jnp.sum(is_real_L))
+    return PaddedText(jnp.where(is_real_L, example["tokens"], -1), jnp.sum(is_real_L))
 
 
 def scalars(example: Example) -> Example:
@@ -116,7 +116,7 @@ def scalars(example: Example) -> Example:
     return {name: value for name, value in example.items() if value.ndim == 0}
 
 
-def frame(text: Text, before: Sequence[int | jax.Array], after: Sequence[int | jax.Array]) -> jax.Array:
+def frame(text: PaddedText, before: Sequence[int | jax.Array], after: Sequence[int | jax.Array]) -> jax.Array:
     """int32: the text between tokens, then -1s; an empty text is all filling."""
     length = len(text.tokens) + len(before) + len(after)
     place_L = jnp.arange(length)

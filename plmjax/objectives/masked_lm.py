@@ -18,20 +18,22 @@ from plmjax.data.windows import FullSentences
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.modules.encoder import EncoderOutput
 from plmjax.noise import masking
-from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, check_share, token_metrics
-from plmjax.objectives.masking_strategies import Choices, Text
+from plmjax.objectives.base import EncoderObjective, Example, Losses, LossTerm, check_share, token_metrics
+from plmjax.objectives.masking_strategies import MaskableText, MaskingStrategies
 
 
 @dataclass(slots=True)
 class Masking:
-    """The part that masks tokens and predicts them. BERT's Table 8 varies the shares; tokens neither masked nor random
-    stay."""
+    """The loss term that masks tokens and predicts them.
+
+    BERT's Table 8 varies the shares; tokens neither masked nor random stay.
+    """
 
     rate: float = 0.15  # tokens predicted, of all real ones, special ones counted
     mask_share: float = 0.8  # of these, the share that becomes the mask
     random_share: float = 0.1  # and that becomes a random ordinary token
-    choice: str = "tokens"  # what is chosen: a name of objectives/choices.py
-    choices: Choices = field(default_factory=Choices)  # settings of the choices that have some
+    strategy: str = "tokens"  # how they are chosen, by a name of objectives/masking_strategies.py
+    strategies: MaskingStrategies = field(default_factory=MaskingStrategies)  # the settings of those that have some
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -39,35 +41,35 @@ class Masking:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("phrases",) if self.choice == "phrases" else ()
+        return ("phrases",) if self.strategy == "phrases" else ()
 
     def max_predictions(self, length: int) -> int:
         """M: 19 at length 128 and 77 at 512 for the rate of .15."""
-        return self.choices.named(self.choice).most(length, self.rate)
+        return self.strategies.named(self.strategy).max_predictions(length, self.rate)
 
     def check(self, vocabulary: Vocabulary) -> None:
         check_share("objective.masking.rate", self.rate)
         check_share("objective.masking.mask_share", self.mask_share)
-        check_share("objective.masking.random_share", self.random_share, most=1 - self.mask_share)
+        check_share("objective.masking.random_share", self.random_share, high=1 - self.mask_share)
         vocabulary.require("mask")
-        self.choices.named(self.choice).check(vocabulary)
+        self.strategies.named(self.strategy).check(vocabulary)
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
-        choice_key, replacement_key = jax.random.split(key)
+        strategy_key, replacement_key = jax.random.split(key)
         tokens_L = example["tokens"]
-        choice, text = self.choices.named(self.choice), Text.of(example, vocabulary)
-        units_L = choice.units(choice_key, text, choice.budget(text, self.rate))
+        strategy, text = self.strategies.named(self.strategy), MaskableText.of(example, vocabulary)
+        span_ids_L = strategy.span_ids(strategy_key, text, strategy.budget(text, self.rate))
         masked = masking.mask_tokens(
             replacement_key,
             tokens_L,
-            units_L,
+            span_ids_L,
             predictions=self.max_predictions(len(tokens_L)),
             mask=vocabulary.mask,
             non_special_R=vocabulary.non_special,
             mask_share=self.mask_share,
             random_share=self.random_share,
         )
-        return masked._asdict() | {"units": units_L}
+        return masked._asdict() | {"span_ids": span_ids_L}
 
     def losses(
         self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary, train: bool
@@ -91,5 +93,5 @@ class MaskedLM(EncoderObjective):
     masking: Masking = field(default_factory=Masking)
     static: bool = False  # True: an example has the same mask in every epoch, as BERT's prepared data have
 
-    def parts(self) -> tuple[Part, ...]:
+    def loss_terms(self) -> tuple[LossTerm, ...]:
         return (self.masking,)

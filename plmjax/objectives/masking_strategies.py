@@ -1,6 +1,6 @@
-"""How masked LM chooses what to predict: single tokens, whole words, runs of words. One class each, by name.
+"""Masking strategies: masked LM predicts single tokens, whole words or runs of words. One class each, by name.
 
-A choice gives units: the tokens of a unit share one draw of what becomes of them (mask, random, kept).
+A strategy gives span ids: the tokens of one span share one draw of what becomes of them (mask, random, kept).
 
 Legend: L length.
 """
@@ -18,9 +18,16 @@ from plmjax.errors import UserError
 from plmjax.noise import masking, ngrams, phrases, span_masking
 
 
-class Text(NamedTuple):
-    """One example as a choice sees it: int32 [L] ids; bool [L] ordinary tokens, first tokens of words, no padding; the
-    vocabulary; and int32 [L] marks of phrases, where the window gives them."""
+class MaskableText(NamedTuple):
+    """One example as a strategy sees it.
+
+    Attributes:
+        tokens_L: int32 ids.
+        candidates_L, starts_L, is_real_L: bool; ordinary tokens, first tokens of words (None where the tokenizer can't
+            tell), and everything but padding.
+        vocabulary: see data.tokenizers.vocabulary.
+        phrases_L: int32 marks of phrases, where the window gives them; see data.sources.phrases.
+    """
 
     tokens_L: jax.Array
     candidates_L: jax.Array
@@ -30,7 +37,7 @@ class Text(NamedTuple):
     phrases_L: jax.Array | None = None
 
     @classmethod
-    def of(cls, example: Mapping[str, jax.Array], vocabulary: Vocabulary) -> "Text":
+    def of(cls, example: Mapping[str, jax.Array], vocabulary: Vocabulary) -> "MaskableText":
         """The text of a window's fields."""
         tokens_L, segments_L = example["tokens"], example["segments"]
         candidates_L = (segments_L > 0) & ~jnp.asarray(vocabulary.is_special)[tokens_L]
@@ -38,43 +45,43 @@ class Text(NamedTuple):
         return cls(tokens_L, candidates_L, starts_L, segments_L > 0, vocabulary, example.get("phrases"))
 
 
-class Choice(Protocol):
-    """A way to choose tokens."""
+class MaskingStrategy(Protocol):
+    """Chooses the tokens that masked LM predicts."""
 
     def check(self, vocabulary: Vocabulary) -> None:
         """UserError for settings that are wrong or that the vocabulary can't serve."""
 
-    def budget(self, text: Text, rate: float) -> jax.Array:
+    def budget(self, text: MaskableText, rate: float) -> jax.Array:
         """int32: how many tokens to choose."""
 
-    def most(self, length: int, rate: float) -> int:
+    def max_predictions(self, length: int, rate: float) -> int:
         """The largest budget of a text of `length` tokens."""
 
-    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
-        """int32 [L]: 0 where a token is not chosen, else 1 + the place of the first token of its unit."""
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
+        """int32 [L]: 0 where a token is not chosen, else 1 + the position of the first token of its span."""
 
 
 @dataclass(slots=True)
-class Tokens:
+class TokenMasking:
     """Single tokens, every set of them as likely (BERT)."""
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Any vocabulary will do."""
 
-    def budget(self, text: Text, rate: float) -> jax.Array:
+    def budget(self, text: MaskableText, rate: float) -> jax.Array:
         counts = masking.prediction_counts(text.tokens_L.shape[0], rate)
         return jnp.asarray(counts)[jnp.sum(text.is_real_L)]
 
-    def most(self, length: int, rate: float) -> int:
+    def max_predictions(self, length: int, rate: float) -> int:
         return masking.max_predictions(length, rate)
 
-    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
-        return masking.units_of_tokens(masking.choose_tokens(key, text.candidates_L, budget))
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
+        return masking.token_span_ids(masking.choose_tokens(key, text.candidates_L, budget))
 
 
 @dataclass(slots=True)
-class AnyTokens(Tokens):
-    """XLM's choice: any token but the first of the window, separators too.
+class AnyTokenMasking(TokenMasking):
+    """XLM's masking: any token but the first of the window, separators too.
 
     The released code tosses a coin for each token; here as many as it takes on average are chosen. With `alpha` above 0
     a token's chance goes with count^-alpha, count being how often it is in the training text, so that rare tokens are
@@ -85,36 +92,36 @@ class AnyTokens(Tokens):
 
     def check(self, vocabulary: Vocabulary) -> None:
         if self.alpha < 0:
-            raise UserError(f"objective.masking.choices.any_tokens.alpha is {self.alpha}; give 0 or more.")
+            raise UserError(f"objective.masking.strategies.any_tokens.alpha is {self.alpha}; give 0 or more.")
         if self.alpha and vocabulary.count_tokens is None:
             raise UserError(
-                "objective.masking.choices.any_tokens.alpha needs the counts of a token store's text; set it to 0."
+                "objective.masking.strategies.any_tokens.alpha needs the counts of a token store's text; set it to 0."
             )
 
-    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
         candidates_L = text.is_real_L & (jnp.arange(text.tokens_L.shape[0]) > 0)
         if not self.alpha:
-            return masking.units_of_tokens(masking.choose_tokens(key, candidates_L, budget))
+            return masking.token_span_ids(masking.choose_tokens(key, candidates_L, budget))
         counts = np.asarray(text.vocabulary.count_tokens(), np.float64)
         weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -self.alpha, 0.0)
         weights_L = jnp.asarray(weights / weights.max(), jnp.float32)[text.tokens_L]
         candidates_L &= weights_L > 0
-        return masking.units_of_tokens(masking.choose_weighted(key, candidates_L, weights_L, budget))
+        return masking.token_span_ids(masking.choose_weighted(key, candidates_L, weights_L, budget))
 
 
 @dataclass(slots=True)
-class WholeWords(Tokens):
+class WholeWordMasking(TokenMasking):
     """Whole words in random order; each token has its own draw, as BERT's whole-word code."""
 
     def check(self, vocabulary: Vocabulary) -> None:
         require_words("whole_words", vocabulary)
 
-    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
-        return masking.units_of_tokens(masking.choose_words(key, text.candidates_L, text.starts_L, budget))
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
+        return masking.token_span_ids(masking.choose_words(key, text.candidates_L, text.starts_L, budget))
 
 
 @dataclass(slots=True)
-class NGrams(Tokens):
+class NGramMasking(TokenMasking):
     """Runs of whole words, shorter ones likelier (ALBERT); each token has its own draw, as released."""
 
     longest: int = 3  # words in a run
@@ -123,27 +130,27 @@ class NGrams(Tokens):
     def check(self, vocabulary: Vocabulary) -> None:
         require_words("ngrams", vocabulary)
         if self.longest < 1:
-            raise UserError(f"objective.masking.choices.ngrams.longest is {self.longest}; give at least 1 word.")
+            raise UserError(f"objective.masking.strategies.ngrams.longest is {self.longest}; give at least 1 word.")
 
-    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
         shares = ngrams.ngram_shares(self.longest, self.favour_shorter)
-        return masking.units_of_tokens(ngrams.choose_ngrams(key, text.candidates_L, text.starts_L, budget, shares))
+        return masking.token_span_ids(ngrams.choose_ngrams(key, text.candidates_L, text.starts_L, budget, shares))
 
 
-class OfCandidates:
+class CandidateBudget:
     """The budget of SpanBERT's maskings: a share of the ordinary tokens."""
 
     __slots__ = ()
 
-    def budget(self, text: Text, rate: float) -> jax.Array:
+    def budget(self, text: MaskableText, rate: float) -> jax.Array:
         return jnp.asarray(span_masking.span_budgets(text.tokens_L.shape[0], rate))[jnp.sum(text.candidates_L)]
 
-    def most(self, length: int, rate: float) -> int:
+    def max_predictions(self, length: int, rate: float) -> int:
         return int(span_masking.span_budgets(length, rate)[-1])
 
 
 @dataclass(slots=True)
-class Spans(OfCandidates):
+class SpanMasking(CandidateBudget):
     """Spans of whole words with geometric lengths; the tokens of a span share one draw (SpanBERT)."""
 
     stop: float = 0.2  # chance that a span ends after each of its words
@@ -153,18 +160,18 @@ class Spans(OfCandidates):
         require_words("spans", vocabulary)
         if not 0 < self.stop < 1 or self.longest < 1:
             raise UserError(
-                f"objective.masking.choices.spans.stop is {self.stop} and its longest {self.longest}; the first must "
-                "lie between 0 and 1, the second be at least 1."
+                f"objective.masking.strategies.spans.stop is {self.stop} and its longest {self.longest}; the first "
+                "must lie between 0 and 1, the second be at least 1."
             )
 
-    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
         shares = span_masking.span_shares(self.stop, self.longest)
         chosen_L = span_masking.choose_spans(key, text.candidates_L, text.starts_L, budget, shares)
-        return span_masking.units_of_runs(chosen_L)
+        return span_masking.run_span_ids(chosen_L)
 
 
 @dataclass(slots=True)
-class Phrases(OfCandidates):
+class PhraseMasking(CandidateBudget):
     """A tagger's phrases and whole words by turns; the tokens of each share one draw. The window must give `phrases`.
 
     SpanBERT's Table 6: named entities, noun phrases.
@@ -175,40 +182,40 @@ class Phrases(OfCandidates):
     def check(self, vocabulary: Vocabulary) -> None:
         require_words("phrases", vocabulary)
         if not 0 <= self.share <= 1:
-            raise UserError(f"objective.masking.choices.phrases.share is {self.share}; it must lie between 0 and 1.")
+            raise UserError(f"objective.masking.strategies.phrases.share is {self.share}; it must lie between 0 and 1.")
 
-    def units(self, key: jax.Array, text: Text, budget: jax.Array) -> jax.Array:
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
         return phrases.choose_phrases(key, text.candidates_L, text.starts_L, text.phrases_L, budget, self.share)
 
 
 @dataclass(slots=True)
-class Choices:
-    """The settings of the choices that have some; `masking.choice` names the one that counts."""
+class MaskingStrategies:
+    """The settings of the strategies that have some; `masking.strategy` names the one in use."""
 
-    any_tokens: AnyTokens = field(default_factory=AnyTokens)
-    ngrams: NGrams = field(default_factory=NGrams)
-    spans: Spans = field(default_factory=Spans)
-    phrases: Phrases = field(default_factory=Phrases)
+    any_tokens: AnyTokenMasking = field(default_factory=AnyTokenMasking)
+    ngrams: NGramMasking = field(default_factory=NGramMasking)
+    spans: SpanMasking = field(default_factory=SpanMasking)
+    phrases: PhraseMasking = field(default_factory=PhraseMasking)
 
-    def named(self, name: str) -> Choice:
+    def named(self, name: str) -> MaskingStrategy:
         """UserError where there is none of that name."""
-        found: dict[str, Choice] = {
-            "tokens": Tokens(),
+        found: dict[str, MaskingStrategy] = {
+            "tokens": TokenMasking(),
             "any_tokens": self.any_tokens,
-            "whole_words": WholeWords(),
+            "whole_words": WholeWordMasking(),
             "ngrams": self.ngrams,
             "spans": self.spans,
             "phrases": self.phrases,
         }
         if name not in found:
-            raise UserError(f"objective.masking.choice is {name!r}; it must be one of {', '.join(found)}.")
+            raise UserError(f"objective.masking.strategy is {name!r}; it must be one of {', '.join(found)}.")
         return found[name]
 
 
-def require_words(choice: str, vocabulary: Vocabulary) -> None:
+def require_words(strategy: str, vocabulary: Vocabulary) -> None:
     """UserError where the tokenizer can't tell where words start."""
     if vocabulary.word_start is None:
         raise UserError(
-            f"objective.masking.choice is {choice!r}, but this tokenizer can't tell where a word starts; "
+            f"objective.masking.strategy is {strategy!r}, but this tokenizer can't tell where a word starts; "
             "set it to 'tokens' or choose another tokenizer."
         )

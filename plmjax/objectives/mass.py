@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Passages
 from plmjax.errors import UserError
-from plmjax.noise.fragments import fragments_mask, most_hidden
-from plmjax.noise.masking import mask_tokens, units_of_tokens
+from plmjax.noise.fragments import fragments_mask, max_hidden
+from plmjax.noise.masking import mask_tokens, token_span_ids
 from plmjax.noise.tokens import keep_tokens
 from plmjax.objectives.base import Example, Losses, check_fit, check_share
 from plmjax.objectives.denoising import scalars, text_of
@@ -56,7 +56,7 @@ class Mass:
             )
         check_share("objective.share", self.share)
         check_share("objective.mask_share", self.mask_share)
-        check_share("objective.random_share", self.random_share, most=1 - self.mask_share)
+        check_share("objective.random_share", self.random_share, high=1 - self.mask_share)
         if self.first not in FIRST:
             raise UserError(f"objective.first is {self.first!r}; it must be one of {', '.join(FIRST)}.")
         if self.block < 0:
@@ -78,8 +78,8 @@ class Mass:
         masked = mask_tokens(
             mask_key,
             jnp.where(closed_L < 0, vocabulary.pad, closed_L),
-            units_of_tokens(hidden_L),
-            predictions=most_hidden(length, self.share, self.block),
+            token_span_ids(hidden_L),
+            predictions=max_hidden(length, self.share, self.block),
             mask=vocabulary.mask,
             non_special_R=vocabulary.non_special,
             mask_share=self.mask_share,

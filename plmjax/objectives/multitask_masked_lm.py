@@ -15,7 +15,7 @@ from plmjax.data.windows import FullSentences
 from plmjax.errors import UserError
 from plmjax.modules.encoder import EncoderOutput
 from plmjax.noise.directions import hidden_by
-from plmjax.objectives.base import EncoderObjective, Example, Part, check_share
+from plmjax.objectives.base import EncoderObjective, Example, LossTerm, check_share
 from plmjax.objectives.masked_lm import Masking
 
 
@@ -59,7 +59,7 @@ class MultitaskMaskedLM(EncoderObjective):
     prefix: float = 0.5  # share of a text's tokens that are its prefix
     static: bool = False  # True: an example has the same masks in every epoch
 
-    def parts(self) -> tuple[Part, ...]:
+    def loss_terms(self) -> tuple[LossTerm, ...]:
         return (self.masking,)
 
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
@@ -69,7 +69,7 @@ class MultitaskMaskedLM(EncoderObjective):
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         masked = EncoderObjective.corrupt(self, key, example, vocabulary)
-        direction = self.directions.draw(jax.random.fold_in(key, len(self.parts())))
+        direction = self.directions.draw(jax.random.fold_in(key, len(self.loss_terms())))
         segments_L = example["segments"]
         hidden_LL = hidden_by(direction, jnp.sum(segments_L > 0), length=len(segments_L), prefix=self.prefix)
         return masked | {"direction": direction, "perm_mask": hidden_LL}

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
-from plmjax.noise.infilling import Text, draw_spans, hide_spans, insert_masks, poisson_shares, single_words
+from plmjax.noise.infilling import PaddedText, draw_spans, hide_spans, insert_masks, poisson_shares, single_words
 from plmjax.noise.order import rotation_order, sentence_order
 from plmjax.noise.span_masking import span_budgets
 from plmjax.objectives.base import check_share
@@ -59,7 +59,9 @@ class Noising:
                 "'token' or take another tokenizer."
             )
 
-    def __call__(self, key: jax.Array, text: Text, sentence_starts_L: jax.Array, vocabulary: Vocabulary) -> Text:
+    def __call__(
+        self, key: jax.Array, text: PaddedText, sentence_starts_L: jax.Array, vocabulary: Vocabulary
+    ) -> PaddedText:
         """The noisy text, in the room L of the clean one.
 
         Args:
@@ -84,7 +86,7 @@ class Noising:
             text = text._replace(tokens=jnp.where(turned, rotated_L, text.tokens))
         return text
 
-    def _word_starts(self, text: Text, vocabulary: Vocabulary) -> jax.Array:
+    def _word_starts(self, text: PaddedText, vocabulary: Vocabulary) -> jax.Array:
         """bool: where words begin; the first token, and one after an eos, begins one in any case."""
         words_L = self._words(text, vocabulary)
         if self.unit == "token" or vocabulary.word_start is None:
@@ -92,18 +94,18 @@ class Noising:
         follows_L = jnp.concatenate([jnp.zeros(1, jnp.bool_), words_L[:-1]])
         return words_L & (jnp.asarray(vocabulary.word_start)[text.tokens] | ~follows_L)
 
-    def _words(self, text: Text, vocabulary: Vocabulary) -> jax.Array:
+    def _words(self, text: PaddedText, vocabulary: Vocabulary) -> jax.Array:
         """bool: what may be hidden."""
         return (jnp.arange(len(text.tokens)) < text.real) & (text.tokens != vocabulary.eos)
 
-    def _hide(self, key: jax.Array, text: Text, starts_L: jax.Array, vocabulary: Vocabulary) -> Text:
+    def _hide(self, key: jax.Array, text: PaddedText, starts_L: jax.Array, vocabulary: Vocabulary) -> PaddedText:
         length_key, place_key, insert_key = jax.random.split(key, 3)
         budgets = span_budgets(len(text.tokens), self.mask)
-        budget, most = jnp.asarray(budgets)[jnp.sum(starts_L)], int(budgets[-1])
+        budget, max_spans = jnp.asarray(budgets)[jnp.sum(starts_L)], int(budgets[-1])
         if self.unit == "span":
-            spans = draw_spans(length_key, budget, poisson_shares(self.poisson_lambda), most)
+            spans = draw_spans(length_key, budget, poisson_shares(self.poisson_lambda), max_spans)
         else:
-            spans = single_words(budget, most)
+            spans = single_words(budget, max_spans)
         text = hide_spans(
             place_key,
             text,
@@ -117,7 +119,7 @@ class Noising:
         )
         return self._insert(insert_key, text, spans.inserts, vocabulary) if self.unit == "span" else text
 
-    def _insert(self, key: jax.Array, text: Text, count: jax.Array, vocabulary: Vocabulary) -> Text:
+    def _insert(self, key: jax.Array, text: PaddedText, count: jax.Array, vocabulary: Vocabulary) -> PaddedText:
         return insert_masks(
             key,
             text,

@@ -22,7 +22,7 @@ from plmjax.losses.weighted import Weighted
 from plmjax.noise import replacement
 from plmjax.objectives.base import Example, Losses, binary_metrics, check_fit, token_metrics
 from plmjax.objectives.masked_lm import Masking
-from plmjax.objectives.masking_strategies import Text
+from plmjax.objectives.masking_strategies import MaskableText
 
 SAMPLE_KEY = "sample_key"  # batch field: the generator's samples are noise of the example, like its masks
 
@@ -43,22 +43,22 @@ class GeneratorMasking(Masking):
         Masking.check(self, vocabulary)
         if self.duplicates not in ("none", "reference"):
             raise UserError(f"objective.masking.duplicates is {self.duplicates!r}; it must be 'none' or 'reference'.")
-        if self.duplicates == "reference" and (self.choice != "tokens" or self.random_share):
+        if self.duplicates == "reference" and (self.strategy != "tokens" or self.random_share):
             raise UserError(
                 "objective.masking.duplicates is 'reference', which chooses single tokens and makes none random; "
-                "set choice to 'tokens' and random_share to 0."
+                "set strategy to 'tokens' and random_share to 0."
             )
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         if self.duplicates == "none":
             return Masking.corrupt(self, key, example, vocabulary)
         tokens_L = example["tokens"]
-        choice, text = self.choices.named(self.choice), Text.of(example, vocabulary)
+        strategy, text = self.strategies.named(self.strategy), MaskableText.of(example, vocabulary)
         masked = replacement.mask_with_replacement(
             key,
             tokens_L,
             text.candidates_L,
-            choice.budget(text, self.rate),
+            strategy.budget(text, self.rate),
             predictions=self.max_predictions(len(tokens_L)),
             mask=vocabulary.mask,
             mask_share=self.mask_share,

@@ -13,8 +13,8 @@ from plmjax.objectives.base import Example, Losses, binary_metrics
 
 
 @dataclass(slots=True)
-class SentencePairPart:
-    """The part that predicts the window's `sentence_label`."""
+class SentencePairTerm:
+    """The loss term that predicts the window's `sentence_label`."""
 
     name: ClassVar[str]
 
@@ -43,14 +43,14 @@ class SentencePairPart:
 
 
 @dataclass(slots=True)
-class NextSentence(SentencePairPart):
+class NextSentencePrediction(SentencePairTerm):
     """Does segment B follow A (label 0) or is it random (label 1) (Devlin et al. 2018, Sec. 3.1)?"""
 
     name: ClassVar[str] = "next_sentence"
 
 
 @dataclass(slots=True)
-class SentenceOrder(SentencePairPart):
+class SentenceOrderPrediction(SentencePairTerm):
     """Are the two segments in order (label 0) or swapped (label 1) (Lan et al. 2020, Sec. 3.1)?"""
 
     name: ClassVar[str] = "sentence_order"

@@ -48,15 +48,15 @@ def check_row(network_config: Any, kind: str, inputs: int, targets: int, places:
 
     places: of a decoder's row; None: inputs and targets together.
     """
-    most, network = getattr(network_config, "max_positions", None), type(network_config).__name__
+    max_positions, network = getattr(network_config, "max_positions", None), type(network_config).__name__
     if kind == "decoder":
         needed, what = places or inputs + targets, f"{inputs} inputs and {targets} targets in one row"
     else:
         needed, what = targets, f"{targets} targets"
-    if most and needed > most:
+    if max_positions and needed > max_positions:
         raise UserError(
-            f"The objective's {what} need {needed} positions, but {network} has {most}; lower train.length or raise "
-            "model.max_positions."
+            f"The objective's {what} need {needed} positions, but {network} has {max_positions}; lower train.length or "
+            "raise model.max_positions."
         )
     if getattr(network_config, "cutoffs", ()):
         raise UserError(
@@ -131,7 +131,7 @@ def states_in_one_row(network: Any, batch: Example, places: int | None = None) -
     return jnp.take_along_axis(x_BRD, row.sources[..., None], axis=1)
 
 
-class Row(NamedTuple):
+class DecoderRow(NamedTuple):
     """Inputs and targets of each text, one after the other, and then padding.
 
     tokens, positions, segments: int32 [B, R]; positions begin anew with each text. is_input: bool [B, R].
@@ -145,7 +145,7 @@ class Row(NamedTuple):
     sources: jax.Array
 
 
-def in_one_row(batch: Example, places: int | None = None) -> Row:
+def in_one_row(batch: Example, places: int | None = None) -> DecoderRow:
     """A batch's inputs and targets as a decoder reads them; what is past `places` is cut off.
 
     No token marks where the targets begin: the inputs end with one that does (EOS), and it predicts the first of them.
@@ -165,7 +165,7 @@ def in_one_row(batch: Example, places: int | None = None) -> Row:
     begins_BR = jnp.pad(segments_BR[:, 1:] != segments_BR[:, :-1], ((0, 0), (1, 0)))
     first_BR = jax.lax.cummax(jnp.where(begins_BR, index_1R, 0), axis=1)
     place_BT = jnp.argsort(order_BR, axis=1)[:, inputs:]
-    return Row(
+    return DecoderRow(
         tokens=sort(jnp.concatenate([batch["tokens"], batch["targets"]], axis=1)),
         positions=index_1R - first_BR,
         segments=segments_BR,

@@ -14,17 +14,17 @@ from plmjax.data.windows import DocSentences
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.modules.encoder import EncoderOutput
-from plmjax.noise.span_masking import boundaries, units_of_runs
-from plmjax.objectives.base import EncoderObjective, Example, Losses, Part, token_metrics
+from plmjax.noise.span_masking import boundaries, run_span_ids
+from plmjax.objectives.base import EncoderObjective, Example, Losses, LossTerm, token_metrics
 from plmjax.objectives.masked_lm import Masking
-from plmjax.objectives.masking_strategies import Text
+from plmjax.objectives.masking_strategies import MaskableText
 
 
 @dataclass(slots=True)
-class SpanMasking(Masking):
+class SpanBertMasking(Masking):
     """Masking by spans that also says where the boundaries of each masked token's span are."""
 
-    choice: str = "spans"
+    strategy: str = "spans"
     max_offset: int = 15  # tokens of a span that are predicted from its boundaries, as released
 
     def check(self, vocabulary: Vocabulary) -> None:
@@ -34,15 +34,15 @@ class SpanMasking(Masking):
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         masked = Masking.corrupt(self, key, example, vocabulary)
-        text = Text.of(example, vocabulary)
-        runs_L = units_of_runs(masked["units"] > 0)  # words that touch have one boundary
+        text = MaskableText.of(example, vocabulary)
+        runs_L = run_span_ids(masked["span_ids"] > 0)  # words that touch have one boundary
         found = boundaries(runs_L, text.candidates_L, masked["masked_positions"], masked["weights"], self.max_offset)
         return masked | {f"boundary_{name}": value for name, value in found._asdict().items()}
 
 
 @dataclass(slots=True)
 class SpanBoundary:
-    """The part that predicts each token of a masked span from the two tokens beside it and its place in the span."""
+    """The loss term that predicts each masked token from the two tokens beside its span and its place in the span."""
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -74,14 +74,14 @@ class SpanBoundary:
 class SpanBertPretraining(EncoderObjective):
     """Masked LM on spans + the span-boundary objective, on single stretches of text.
 
-    Of the paper's Table 7 `masked_lm` with `masking.choice=spans` and this window is "1seq", `bert` with that choice
-    "2seq + NSP".
+    In the paper's Table 7, `masked_lm` with `masking.strategy=spans` and this window is "1seq", and `bert` with that
+    strategy is "2seq + NSP".
     """
 
     window: Any = field(default_factory=DocSentences)
-    masking: SpanMasking = field(default_factory=SpanMasking)
+    masking: SpanBertMasking = field(default_factory=SpanBertMasking)
     span_boundary: SpanBoundary = field(default_factory=SpanBoundary)
     static: bool = False  # True: an example has the same mask in every epoch
 
-    def parts(self) -> tuple[Part, ...]:
+    def loss_terms(self) -> tuple[LossTerm, ...]:
         return (self.masking, self.span_boundary)

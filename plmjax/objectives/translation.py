@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Translations
 from plmjax.errors import UserError
-from plmjax.noise.infilling import Text
+from plmjax.noise.infilling import PaddedText
 from plmjax.objectives.base import Example, Losses, check_fit, check_share
 from plmjax.objectives.denoising import frame, require_language_tokens, scalars, text_of
 from plmjax.objectives.sequences import SEQUENCE_KINDS, as_example, check_row, sequence_loss
@@ -54,7 +54,7 @@ class Translation:
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
         is_target_L = example["target_segments"] > 0
-        target = Text(jnp.where(is_target_L, example["target_tokens"], -1), jnp.sum(is_target_L))
+        target = PaddedText(jnp.where(is_target_L, example["target_tokens"], -1), jnp.sum(is_target_L))
         before: list[jax.Array] = []
         if self._marked:
             before = [jnp.asarray(vocabulary.language_tokens, jnp.int32)[example["target_language"]]]

@@ -102,13 +102,13 @@ def test_shards_are_joined_in_order(source, store, tmp_path, monkeypatch):
 
 
 def test_masking_takes_whole_phrases(store):
-    objective = MaskedLM(DocSentences(phrases=True), Masking(choice="phrases", rate=0.5))
+    objective = MaskedLM(DocSentences(phrases=True), Masking(strategy="phrases", rate=0.5))
     windows = objective.windows(store.split("train"), store.vocabulary, 48, 0)
     batch = windows.batch(np.arange(len(windows))) | {
         "example_ids": np.arange(len(windows), dtype=np.int32),
         "epochs": np.zeros(len(windows), np.int32),
     }
-    units = np.asarray(corrupted(objective, store.vocabulary, batch)["units"])
+    units = np.asarray(corrupted(objective, store.vocabulary, batch)["span_ids"])
     whole = long = 0
     for row, at in zip(*np.nonzero(batch["phrases"] == 1), strict=True):
         end = at + 1 + int(np.argmin(batch["phrases"][row, at + 1 :] == 2))
@@ -132,7 +132,7 @@ def test_windows_give_the_marks_in_their_places(store, window):
 
 
 def test_what_does_not_fit_is_refused(source, store, tmp_path):
-    objective = MaskedLM(DocSentences(), Masking(choice="phrases"))
+    objective = MaskedLM(DocSentences(), Masking(strategy="phrases"))
     with pytest.raises(UserError, match="reads `phrases`, which windows of DocSentences do not give"):
         from plmjax.modules.bert import VARIANTS
 

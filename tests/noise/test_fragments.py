@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from plmjax.noise.fragments import fragment_lengths, fragments_mask, most_hidden
+from plmjax.noise.fragments import fragment_lengths, fragments_mask, max_hidden
 from tests.noise.test_masking import DRAWS, chi_square
 
 
@@ -24,7 +24,7 @@ def test_lengths():
     assert fragment_lengths(7, 0.5).tolist() == [0, 1, 1, 2, 2, 2, 3, 4]  # half to even, at least 1
     assert fragment_lengths(4, 1.0).tolist() == [0, 1, 2, 3, 4]
     assert fragment_lengths(100, 0.001).tolist() == [0] + [1] * 100
-    assert most_hidden(20, 0.5) == 10 and most_hidden(20, 0.5, block=8) == 4 + 4 + 2
+    assert max_hidden(20, 0.5) == 10 and max_hidden(20, 0.5, block=8) == 4 + 4 + 2
 
 
 def test_every_start_is_as_likely(keys):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plmjax.noise.infilling import (
-    Text,
+    PaddedText,
     compact,
     draw_spans,
     hide_spans,
@@ -32,7 +32,7 @@ SHARES = poisson_shares(LAMBDA)
 
 def text_of(real=REAL, length=LENGTH):
     place = jnp.arange(length)
-    return Text(jnp.where(place < real, 100 + place, -1), jnp.asarray(real))
+    return PaddedText(jnp.where(place < real, 100 + place, -1), jnp.asarray(real))
 
 
 @functools.partial(jax.jit, static_argnames=("replace_length", "random_share"))

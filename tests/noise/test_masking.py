@@ -30,7 +30,7 @@ def chi_square(counts, expected):
 def draw(key, tokens, candidates, budget, mask_share, random_share):
     """Room for 6 predictions. Every test gives it as many keys and tokens, so that it compiles once."""
     choice, replacement = jax.random.split(key)
-    chosen = masking.units_of_tokens(masking.choose_tokens(choice, candidates, budget))
+    chosen = masking.token_span_ids(masking.choose_tokens(choice, candidates, budget))
     return masking.mask_tokens(
         replacement,
         tokens,
@@ -152,7 +152,7 @@ def test_a_worked_example_as_in_the_paper():
         masked = masking.mask_tokens(
             jax.random.key(0),
             tokens,
-            masking.units_of_tokens(chosen),
+            masking.token_span_ids(chosen),
             predictions=1,
             mask=MASK,
             non_special_R=np.array([42]),

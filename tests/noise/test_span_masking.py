@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plmjax.noise.masking import mask_tokens
-from plmjax.noise.span_masking import boundaries, choose_spans, span_budgets, span_shares, units_of_runs
+from plmjax.noise.span_masking import boundaries, choose_spans, run_span_ids, span_budgets, span_shares
 
 DRAWS = 10_000
 SHARES = span_shares(0.2, 10)
@@ -99,17 +99,17 @@ def test_one_draw_a_span_and_random_tokens_of_their_own():
     @jax.vmap
     def masked(key):
         choice, replacement = jax.random.split(key)
-        units = units_of_runs(choose_spans(choice, jnp.asarray(CANDIDATES), jnp.asarray(STARTS), 6, SHARES))
-        made = mask_tokens(replacement, tokens, units, predictions=6, mask=1, non_special_R=np.arange(100, 200))
-        return units, made.tokens
+        span_ids = run_span_ids(choose_spans(choice, jnp.asarray(CANDIDATES), jnp.asarray(STARTS), 6, SHARES))
+        made = mask_tokens(replacement, tokens, span_ids, predictions=6, mask=1, non_special_R=np.arange(100, 200))
+        return span_ids, made.tokens
 
-    units, made = (np.asarray(x) for x in masked(jax.random.split(jax.random.key(3), DRAWS)))
+    span_ids, made = (np.asarray(x) for x in masked(jax.random.split(jax.random.key(3), DRAWS)))
     kind = np.where(made == 1, 0, np.where(made >= 100, 1, 2))  # mask, random, kept
-    same = (units[:, 1:] > 0) & (units[:, 1:] == units[:, :-1])
+    same = (span_ids[:, 1:] > 0) & (span_ids[:, 1:] == span_ids[:, :-1])
     assert (kind[:, 1:] == kind[:, :-1])[same].all()
     both_random = same & (kind[:, 1:] == 1)
     assert (made[:, 1:] != made[:, :-1])[both_random].mean() > 0.95
-    first = (units == np.arange(1, LENGTH + 1)) & (units > 0)
+    first = (span_ids == np.arange(1, LENGTH + 1)) & (span_ids > 0)
     shares = np.bincount(kind[first], minlength=3) / first.sum()
     assert (np.abs(shares - [0.8, 0.1, 0.1]) < 3 * np.sqrt([0.16, 0.09, 0.09]) / np.sqrt(first.sum())).all()
 
@@ -118,12 +118,14 @@ def test_boundaries_of_a_worked_example():
     """[CLS] a b C D e F [SEP], capitals masked: C and D lie between b and e, F touches the end."""
     chosen = jnp.array([0, 0, 0, 1, 1, 0, 1, 0], bool)
     candidates = jnp.array([0, 1, 1, 1, 1, 1, 1, 0], bool)
-    units = units_of_runs(chosen)
-    np.testing.assert_array_equal(units, [0, 0, 0, 4, 4, 0, 7, 0])
+    span_ids = run_span_ids(chosen)
+    np.testing.assert_array_equal(span_ids, [0, 0, 0, 4, 4, 0, 7, 0])
     positions, weights = jnp.array([3, 4, 6, 0]), jnp.array([1.0, 1.0, 1.0, 0.0])
-    found = boundaries(units, candidates, positions, weights, most=15)
+    found = boundaries(span_ids, candidates, positions, weights, max_offset=15)
     np.testing.assert_array_equal(found.weights, [1, 1, 0, 0])
     np.testing.assert_array_equal(found.left[:2], [2, 2])
     np.testing.assert_array_equal(found.right[:2], [5, 5])
     np.testing.assert_array_equal(found.offsets[:2], [0, 1])
-    np.testing.assert_array_equal(boundaries(units, candidates, positions, weights, most=1).weights, [1, 0, 0, 0])
+    np.testing.assert_array_equal(
+        boundaries(span_ids, candidates, positions, weights, max_offset=1).weights, [1, 0, 0, 0]
+    )

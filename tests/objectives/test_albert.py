@@ -14,7 +14,7 @@ from tests.objectives.kit import corrupted, losses_of, windows_of
 
 LENGTH, ROWS = 40, 32
 OBJECTIVE = AlbertPretraining()
-HIDING = AlbertPretraining(masking=Masking(choice="ngrams", mask_share=1.0, random_share=0.0))
+HIDING = AlbertPretraining(masking=Masking(strategy="ngrams", mask_share=1.0, random_share=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,8 @@ def test_bad_settings_are_refused_in_a_sentence(vocabulary):
     with pytest.raises(UserError, match="`sentence_label`, which windows of DocSentences do not give"):
         AlbertPretraining(window=DocSentences()).check(config, "encoder", vocabulary, 64)
     nothing = AlbertPretraining()
-    nothing.masking.choices.ngrams.longest = 0
+    nothing.masking.strategies.ngrams.longest = 0
     with pytest.raises(UserError, match=r"ngrams.longest is 0; give at least 1 word"):
         nothing.check(config, "encoder", vocabulary, 64)
-    with pytest.raises(UserError, match=r"masking.choice is 'letters'; it must be one of tokens"):
-        AlbertPretraining(masking=Masking(choice="letters")).check(config, "encoder", vocabulary, 64)
+    with pytest.raises(UserError, match=r"masking.strategy is 'letters'; it must be one of tokens"):
+        AlbertPretraining(masking=Masking(strategy="letters")).check(config, "encoder", vocabulary, 64)

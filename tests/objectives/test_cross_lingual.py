@@ -17,7 +17,7 @@ from plmjax.modules.bert import BertConfig
 from plmjax.modules.xlm import XLMConfig
 from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.objectives.masked_lm import MaskedLM, Masking
-from plmjax.objectives.masking_strategies import AnyTokens, Choices
+from plmjax.objectives.masking_strategies import AnyTokenMasking, MaskingStrategies
 from plmjax.train.evaluation import Evaluator
 from tests.objectives.conftest import SMALL, bound
 from tests.objectives.kit import corrupted, losses_of
@@ -139,7 +139,7 @@ def test_rare_tokens_are_predicted_more(vocabulary, alpha):
     counts = np.zeros(vocabulary.padded_size, np.int64)
     counts[tokens[:-1]] = np.arange(1, len(tokens)) ** 2  # the last is not in the text
     counted = dataclasses.replace(vocabulary, count_tokens=lambda: counts)
-    masking = Masking(choice="any_tokens", choices=Choices(any_tokens=AnyTokens(alpha)), rate=0.1)
+    masking = Masking(strategy="any_tokens", strategies=MaskingStrategies(any_tokens=AnyTokenMasking(alpha)), rate=0.1)
     masking.check(counted)
     example = {"tokens": jnp.asarray([1, *tokens, 1], jnp.int32), "segments": jnp.ones(10, jnp.int32)}
     keys = jax.random.split(jax.random.key(0), draws)
@@ -220,5 +220,5 @@ def test_what_does_not_fit(vocabulary):
         CLM.check(CONFIG, "encoder", vocabulary, LENGTH)
     with pytest.raises(UserError, match="translation"):
         dataclasses.replace(MLM, window=MaskedLM().window).check(CONFIG, "encoder", vocabulary, LENGTH)
-    with pytest.raises(UserError, match="choice"):
-        MaskedLM(masking=Masking(choice="none")).check(CONFIG, "encoder", vocabulary, LENGTH)
+    with pytest.raises(UserError, match="masking.strategy"):
+        MaskedLM(masking=Masking(strategy="none")).check(CONFIG, "encoder", vocabulary, LENGTH)

@@ -15,7 +15,7 @@ from tests.objectives.kit import corrupted, losses_of, windows_of
 
 LENGTH, ROWS = 40, 16
 DEFAULT = MaskedLM()
-WHOLE = MaskedLM(masking=Masking(choice="whole_words", mask_share=1.0, random_share=0.0))
+WHOLE = MaskedLM(masking=Masking(strategy="whole_words", mask_share=1.0, random_share=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_bad_settings_are_refused_in_a_sentence(vocabulary):
     with pytest.raises(UserError, match="no mask"):
         MaskedLM().check(config, "encoder", dataclasses.replace(vocabulary, mask=None), 64)
     with pytest.raises(UserError, match="can't tell where a word starts"):
-        whole = MaskedLM(masking=Masking(choice="whole_words"))
+        whole = MaskedLM(masking=Masking(strategy="whole_words"))
         whole.check(config, "encoder", dataclasses.replace(vocabulary, word_start=None), 64)
     for masking in (Masking(rate=1.5), Masking(mask_share=-0.1), Masking(mask_share=0.8, random_share=0.3)):
         with pytest.raises(UserError, match="must lie between"):

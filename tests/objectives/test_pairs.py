@@ -25,7 +25,7 @@ from plmjax.modules.gpt import GPTConfig
 from plmjax.noise import replacement
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM, Masking
-from plmjax.objectives.masking_strategies import AnyTokens, Choices
+from plmjax.objectives.masking_strategies import AnyTokenMasking, MaskingStrategies
 from plmjax.objectives.replaced_tokens import AllTokensMLM, GeneratorMasking, ReplacedTokens, ReplaceMLM, ranked
 from plmjax.train.config import Config, OptimizerConfig
 from plmjax.train.optimizers import make_optimizer
@@ -306,7 +306,7 @@ def test_the_flags_of_distilberts_masking_draw_with_count_to_the_minus_alpha(voc
     config = config_flags.DEFINE_config_file("config", flag_values=values)
     values(argv)
     masking = config.value.objective.masking
-    assert masking == Masking(choice="any_tokens", choices=Choices(any_tokens=AnyTokens(0.7)))
+    assert masking == Masking(strategy="any_tokens", strategies=MaskingStrategies(any_tokens=AnyTokenMasking(0.7)))
     draws, tokens = 10_000, np.arange(7, 15)
     counts = np.zeros(vocabulary.padded_size, np.int64)
     counts[tokens] = 10 ** np.arange(len(tokens))
@@ -402,7 +402,7 @@ def test_a_vocabulary_that_is_not_the_stores_is_refused_by_the_networks_name(voc
 
 PAIR = GeneratorDiscriminatorConfig(ELECTRA, ELECTRA)
 REFERENCE = (
-    "objective.masking.duplicates is 'reference', which chooses single tokens and makes none random; set choice to "
+    "objective.masking.duplicates is 'reference', which chooses single tokens and makes none random; set strategy to "
     "'tokens' and random_share to 0."
 )
 
@@ -415,7 +415,7 @@ REFERENCE = (
             {"masking": GeneratorMasking(duplicates="twice")},
             "objective.masking.duplicates is 'twice'; it must be 'none' or 'reference'.",
         ),
-        ({"masking": GeneratorMasking(duplicates="reference", choice="whole_words")}, REFERENCE),
+        ({"masking": GeneratorMasking(duplicates="reference", strategy="whole_words")}, REFERENCE),
         ({"masking": GeneratorMasking(duplicates="reference", random_share=0.1)}, REFERENCE),
         (
             {"temperature": 0.0, "weight": 1.0},

@@ -49,10 +49,10 @@ def test_predictions_see_the_boundary_alone(network, batch, vocabulary):
 def test_boundaries_are_the_unmasked_neighbours(batch):
     counted = np.argwhere(batch["boundary_weights"] > 0)
     for row, place in counted:
-        units, position = batch["units"][row], batch["masked_positions"][row, place]
+        span_ids, position = batch["span_ids"][row], batch["masked_positions"][row, place]
         left, right = batch["boundary_left"][row, place], batch["boundary_right"][row, place]
-        assert left < position < right and units[left] == units[right] == 0
-        assert (units[left + 1 : right] == left + 2).all() and batch["boundary_offsets"][
+        assert left < position < right and span_ids[left] == span_ids[right] == 0
+        assert (span_ids[left + 1 : right] == left + 2).all() and batch["boundary_offsets"][
             row, place
         ] == position - left - 1
     assert (batch["boundary_weights"] <= batch["weights"]).all()
