@@ -100,6 +100,10 @@ SENTINELS = flags.DEFINE_integer(
     "published model needs.",
     lower_bound=0,
 )  # fmt: skip
+EXTRA_TOKENS = flags.DEFINE_list(
+    "extra_tokens", list(DEFAULT.extra_tokens),
+    "Further special tokens of the tokenizer, parted by commas, such as UL2's mode tokens: '[R],[S],[X]'.",
+)  # fmt: skip
 LANGUAGE_TOKENS = flags.DEFINE_bool(
     "language_tokens", DEFAULT.language_tokens, "Give each language that the sources name a token in a trained "
     "tokenizer: mBART and translation into several languages need them.",
@@ -138,6 +142,7 @@ def options() -> PrepareOptions:
         byte_fallback=BYTE_FALLBACK.value,
         specials=SPECIALS.value,
         sentinels=SENTINELS.value,
+        extra_tokens=tuple(EXTRA_TOKENS.value),
         language_tokens=LANGUAGE_TOKENS.value,
         normalization=NORMALIZATION.value,
         tokenizer_characters=TOKENIZER_CHARACTERS.value,

@@ -93,7 +93,7 @@ class AnyTokenMasking(TokenMasking):
     def check(self, vocabulary: Vocabulary) -> None:
         if self.alpha < 0:
             raise UserError(f"objective.masking.strategies.any_tokens.alpha is {self.alpha}; give 0 or more.")
-        if self.alpha and vocabulary.count_tokens is None:
+        if self.alpha and vocabulary.token_counts is None:
             raise UserError(
                 "objective.masking.strategies.any_tokens.alpha needs the counts of a token store's text; set it to 0."
             )
@@ -102,7 +102,7 @@ class AnyTokenMasking(TokenMasking):
         candidates_L = text.is_real_L & (jnp.arange(text.tokens_L.shape[0]) > 0)
         if not self.alpha:
             return masking.token_span_ids(masking.choose_tokens(key, candidates_L, budget))
-        counts = np.asarray(text.vocabulary.count_tokens(), np.float64)
+        counts = np.asarray(text.vocabulary.token_counts, np.float64)
         weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -self.alpha, 0.0)
         weights_L = jnp.asarray(weights / weights.max(), jnp.float32)[text.tokens_L]
         candidates_L &= weights_L > 0

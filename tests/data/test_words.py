@@ -8,7 +8,7 @@ import pytest
 from plmjax.data.loader import Loader
 from plmjax.data.store.prepare import PrepareOptions, prepare
 from plmjax.data.tokenizers import words
-from plmjax.data.tokenizers.characters import spell
+from plmjax.data.tokenizers.characters import spell, spell_vocabulary
 from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.data.windows import SentenceStreams
 from plmjax.errors import UserError
@@ -50,7 +50,7 @@ def test_it_is_saved_and_loaded(tokenizer, tmp_path):
 
 
 def test_every_id_is_spelled(tokenizer):
-    spelled = tokenizer.spell(10)
+    spelled = spell_vocabulary(tokenizer.vocabulary, 10)
     np.testing.assert_array_equal(spelled[11], spell(["zebra"], 10)[0])
     assert spelled[0, 1] == 257 and spelled[1, 1] == 258  # the marks of a sentence's begin and end
 
@@ -106,7 +106,7 @@ def test_both_ways_through_the_same_sentences(store):
         ("backward_targets", short(backward_targets)),
     ):
         np.testing.assert_array_equal(batch[name].ravel(), expected[:whole], err_msg=name)
-    spelled = vocabulary.spell(10)
+    spelled = spell_vocabulary(vocabulary, 10)
     np.testing.assert_array_equal(batch["characters"], spelled[batch["tokens"]])
     np.testing.assert_array_equal(batch["backward_characters"], spelled[batch["backward_tokens"]])
     assert (batch["tokens"] >= 12).any() and (batch["targets"] == vocabulary.unk).any()

@@ -189,3 +189,14 @@ def test_albert(tmp_path: Path) -> None:
             ours.encode(text) for text in texts
         ]
     assert load_tokenizer(tmp_path / "out").fingerprint == ours.fingerprint
+
+
+def test_extra_tokens(sentencepiece: Tokenizer, tmp_path: Path) -> None:
+    ours = sentencepiece.with_extra_tokens(["[R]", "[S]"])
+    save_tokenizer(ours, tmp_path, "t5", 64)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert len(theirs) == ours.vocabulary.size
+    assert theirs.convert_tokens_to_ids(["[R]", "[S]"]) == [ours.vocabulary.named[name] for name in ("[R]", "[S]")]
+    assert theirs("[R] the cat", add_special_tokens=False)["input_ids"] == ours.encode("[R] the cat", special=True)
+    assert theirs.decode(theirs("[R] the cat")["input_ids"], skip_special_tokens=True) == "the cat"
+    assert load_tokenizer(tmp_path).fingerprint == ours.fingerprint

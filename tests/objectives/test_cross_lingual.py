@@ -138,7 +138,7 @@ def test_rare_tokens_are_predicted_more(vocabulary, alpha):
     draws, tokens = 10_000, np.arange(7, 15)
     counts = np.zeros(vocabulary.padded_size, np.int64)
     counts[tokens[:-1]] = np.arange(1, len(tokens)) ** 2  # the last is not in the text
-    counted = dataclasses.replace(vocabulary, count_tokens=lambda: counts)
+    counted = dataclasses.replace(vocabulary, token_counts=counts)
     masking = Masking(strategy="any_tokens", strategies=MaskingStrategies(any_tokens=AnyTokenMasking(alpha)), rate=0.1)
     masking.check(counted)
     example = {"tokens": jnp.asarray([1, *tokens, 1], jnp.int32), "segments": jnp.ones(10, jnp.int32)}

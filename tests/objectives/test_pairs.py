@@ -310,7 +310,7 @@ def test_the_flags_of_distilberts_masking_draw_with_count_to_the_minus_alpha(voc
     draws, tokens = 10_000, np.arange(7, 15)
     counts = np.zeros(vocabulary.padded_size, np.int64)
     counts[tokens] = 10 ** np.arange(len(tokens))
-    counted = replace(vocabulary, count_tokens=lambda: counts)
+    counted = replace(vocabulary, token_counts=counts)
     objective = Distillation(masking=replace(masking, rate=0.1))
     example = {"tokens": jnp.asarray([4, *tokens, 5], jnp.int32), "segments": jnp.ones(10, jnp.int32)}
     keys = jax.random.split(jax.random.key(0), draws)

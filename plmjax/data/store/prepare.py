@@ -20,7 +20,7 @@ from plmjax.data.store.sentences import splitter
 from plmjax.data.store.store import MANIFEST_FILE, SPLITS, TOKENIZER_DIRECTORY, Store
 from plmjax.data.store.tokenizer_sample import sample
 from plmjax.data.tokenizers import words
-from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer, check_extra_tokens
 from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
 from plmjax.errors import UserError
 
@@ -45,6 +45,7 @@ class PrepareOptions:
         tokenizer: "train" (pieces), "words" or "whitespace" (the lexicon of all the text, see `words`), or what
             `load_tokenizer` reads.
         vocab_size: pieces of a trained tokenizer, or the most frequent words that a softmax is to predict.
+        extra_tokens: names of further special tokens of the tokenizer ("[R]", "[S]"), which objectives require by name.
         language_tokens: give each language that the sources name a token in a trained tokenizer.
         model_type, byte_fallback, specials, sentinels, normalization: of a trained tokenizer, see
             `sentencepieces.train`.
@@ -68,6 +69,7 @@ class PrepareOptions:
     byte_fallback: bool = True
     specials: str = "all"
     sentinels: int | None = None
+    extra_tokens: tuple[str, ...] = ()
     language_tokens: bool = False
     normalization: str = "nfkc"
     tokenizer_characters: int = 10_000_000
@@ -76,6 +78,7 @@ class PrepareOptions:
     def check(self) -> None:
         """Raises UserError for values that no store can be made with."""
         splitter(self.language)
+        check_extra_tokens(self.extra_tokens)
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
                 f"validation_fraction is {self.validation_fraction}: give a share from 0 up to, not with, 1."
@@ -125,7 +128,8 @@ def _existing(options: PrepareOptions, directory: Path) -> Store:
                 "give another directory."
             )
     if options.tokenizer not in MADE:
-        store.require_tokenizer(load_tokenizer(options.tokenizer).fingerprint)
+        asked_for = load_tokenizer(options.tokenizer, options.sentinels).with_extra_tokens(options.extra_tokens)
+        store.require_tokenizer(asked_for.fingerprint)
     return store
 
 
@@ -215,7 +219,7 @@ def _tokenizer(
     if options.tokenizer in words.SPLITS:
         held_out = _paragraphs(validation, 1.0) if validation else _paragraphs(sources, fraction)
         seen = _paragraphs(sources, fraction, training=True, progress=progress)
-        tokenizer: Tokenizer = words.train(seen, held_out, options.vocab_size, options.tokenizer)
+        tokenizer: Tokenizer = words.train(seen, held_out, options.vocab_size, options.tokenizer, options.extra_tokens)
         tokenizer.save(temporary)
     elif options.tokenizer == TRAIN:
         texts = sample(sources, fraction, options.tokenizer_characters, progress)
@@ -228,11 +232,12 @@ def _tokenizer(
             specials=options.specials,
             sentinels=options.sentinels,
             languages=languages if options.language_tokens else (),
+            extra_tokens=options.extra_tokens,
             normalization=options.normalization,
             max_characters=options.tokenizer_characters,
         )
     else:
-        tokenizer = load_tokenizer(options.tokenizer, options.sentinels)
+        tokenizer = load_tokenizer(options.tokenizer, options.sentinels).with_extra_tokens(options.extra_tokens)
         tokenizer.save(temporary)
     os.replace(temporary, saved)
     return tokenizer

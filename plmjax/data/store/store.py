@@ -21,8 +21,8 @@ import numpy as np
 
 from plmjax.data.hashing import hash_file
 from plmjax.data.languages import token_ids
-from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
+from plmjax.data.store.token_counts import TokenCounts
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.data.tokenizers.vocabulary import Vocabulary
@@ -70,18 +70,13 @@ class Store:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's, which can also count the training text, spell its words and name the store's languages."""
+        """The tokenizer's vocabulary, with the tokens of the store's languages and the counts of its training text."""
+        vocabulary = self.tokenizer.vocabulary
         return replace(
-            self.tokenizer.vocabulary,
+            vocabulary,
             language_tokens=token_ids(self.languages, self.tokenizer.special_names),
-            count_tokens=self.token_counts,
-            spell=self.tokenizer.spell,
+            token_counts=TokenCounts(self.split("train"), vocabulary.padded_size),
         )
-
-    def token_counts(self) -> np.ndarray:
-        """int64 [padded_size]: how often each id is in the training text; kept beside the store."""
-        split, rows = self.split("train"), self.tokenizer.vocabulary.padded_size
-        return cached_index(split, f"token counts/{rows}", lambda: count_tokens(split.tokens, rows))
 
     @property
     def fingerprint(self) -> str:
@@ -141,14 +136,6 @@ class Store:
         if values.shape != shape:
             raise _damaged(self.directory, f"the arrays of {name} do not fit each other")
         return values
-
-
-def count_tokens(tokens: np.ndarray, rows: int, chunk: int = 1 << 24) -> np.ndarray:
-    """int64 [rows]: how often each id occurs; a chunk of the tokens in memory at a time."""
-    counts = np.zeros(rows, np.int64)
-    for start in range(0, len(tokens), chunk):
-        counts += np.bincount(tokens[start : start + chunk], minlength=rows)
-    return counts
 
 
 def write_manifest(directory: Path, content: dict, files: dict[str, dict]) -> None:

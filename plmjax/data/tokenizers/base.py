@@ -5,13 +5,10 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import numpy as np
-
-from plmjax.data.tokenizers.characters import SENTENCE_BEGIN, SENTENCE_END, spell
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 
@@ -67,6 +64,12 @@ class Tokenizer(ABC):
     def piece(self, token: int) -> str:
         """The piece of vocabulary behind one id, as the tokenizer's files spell it."""
 
+    def _with_appended(self, tokens: Sequence[str]) -> "Tokenizer":
+        """A tokenizer with these special tokens, which it does not have yet, behind its own ids."""
+        raise UserError(
+            f"A tokenizer of kind {self.kind!r} takes no extra tokens, such as {tokens[0]}: leave them out."
+        )
+
     @abstractmethod
     def _decode_non_special(self, ids: list[int]) -> str:
         """The text of ids, none of which is special."""
@@ -95,6 +98,19 @@ class Tokenizer(ABC):
                 ids.extend(self.encode_batch([part])[0])
         return ids
 
+    def with_extra_tokens(self, tokens: Sequence[str]) -> "Tokenizer":
+        """A tokenizer that also has these special tokens ("[R]", "[S]"), each under the next free id.
+
+        All other ids stay as they are. A token that is special already keeps its id. As with other special tokens,
+        their names in a text are plain text, except to `encode(text, special=True)`.
+
+        Raises:
+            UserError: a name is empty, holds blanks or occurs twice.
+        """
+        check_extra_tokens(tokens)
+        missing = [token for token in tokens if token not in self.vocabulary.named]
+        return self._with_appended(missing) if missing else self
+
     def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
         """As `encode_batch`, of texts to be written; Marian cuts those otherwise."""
         return self.encode_batch(texts)
@@ -116,10 +132,6 @@ class Tokenizer(ABC):
         for name, text in zip(names, texts[1:], strict=True):
             parts += [name, text.strip()]
         return " ".join(part for part in parts if part)
-
-    def spell(self, length: int) -> np.ndarray:
-        """int16 [size, length]: the characters of each id's piece, see `characters`; bos and eos by their marks."""
-        return _spelled(self, length)
 
     @property
     def name(self) -> str:
@@ -165,8 +177,15 @@ class Tokenizer(ABC):
         return re.compile(rf"\s*({alternatives})")
 
 
-@lru_cache(maxsize=4)
-def _spelled(tokenizer: Tokenizer, length: int) -> np.ndarray:
-    vocabulary = tokenizer.vocabulary
-    marks = {vocabulary.bos: SENTENCE_BEGIN, vocabulary.eos: SENTENCE_END}
-    return spell(map(tokenizer.piece, range(vocabulary.size)), length, marks)
+def check_extra_tokens(tokens: Sequence[str]) -> None:
+    """Raises UserError for names that no extra tokens can have."""
+    for token in tokens:
+        if not token or any(character.isspace() for character in token):
+            raise UserError(f"extra_tokens has {token!r}: give each token a name without blanks, such as [R].")
+        if tokens.count(token) > 1:
+            raise UserError(f"extra_tokens has {token!r} twice: name each token once.")
+
+
+def extra_metadata(tokens: Sequence[str]) -> dict[str, object]:
+    """The metadata of extra tokens; nothing without any, so that fingerprints from before extra tokens stay."""
+    return {"extra_tokens": list(tokens)} if tokens else {}

@@ -4,9 +4,11 @@ Ids: 1 to 256 the bytes of UTF-8, then the five marks below; 0 is kept for posit
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 
 SENTENCE_BEGIN, SENTENCE_END, WORD_BEGIN, WORD_END, FILLING = range(257, 262)
@@ -37,6 +39,13 @@ def spell(words: Iterable[str], length: int = LENGTH, marks: Mapping[int | None,
         row[1 : len(letters) + 1] = letters
         rows.append(row)
     return np.stack(rows) if rows else np.zeros((0, length), np.int16)
+
+
+@lru_cache(maxsize=4)
+def spell_vocabulary(vocabulary: Vocabulary, length: int = LENGTH) -> np.ndarray:
+    """int16 [size, length]: the characters of each id's piece; bos and eos by their marks."""
+    assert vocabulary.pieces is not None, "the vocabulary is of no tokenizer"
+    return spell(vocabulary.pieces, length, {vocabulary.bos: SENTENCE_BEGIN, vocabulary.eos: SENTENCE_END})
 
 
 def spell_sentences(sentences: Sequence[Sequence[str]], length: int = LENGTH) -> np.ndarray:

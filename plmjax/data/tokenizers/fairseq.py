@@ -11,7 +11,7 @@ from typing import Any
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as protos
 
-from plmjax.data.tokenizers.base import Encoding, Tokenizer
+from plmjax.data.tokenizers.base import Encoding, Tokenizer, extra_metadata
 from plmjax.data.tokenizers.sentencepiece import encoding_of_proto
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
@@ -39,22 +39,29 @@ CLASS_OF_MODEL = {"xlm-roberta": "XLMRobertaTokenizer", "mbart": "MBartTokenizer
 
 
 class FairseqTokenizer(Tokenizer):
-    """A SentencePiece model whose piece i has the id i + 1; `languages` have the ids behind the last piece's."""
+    """A SentencePiece model whose piece i has the id i + 1.
+
+    Args:
+        model: the model's file.
+        languages: the tokens behind the last piece, before <mask>.
+        extra_tokens: names of special tokens behind <mask>.
+    """
 
     kind = "fairseq"
 
-    def __init__(self, model: bytes, languages: Sequence[str] = ()):
+    def __init__(self, model: bytes, languages: Sequence[str] = (), extra_tokens: Sequence[str] = ()):
         self._model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self.languages = tuple(languages)
+        self.languages, self._extra_tokens = tuple(languages), tuple(extra_tokens)
         own = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
-        self._pieces = [*FIRST, *own[len(OWN_FIRST) :], *self.languages, MASK]
+        self._pieces = [*FIRST, *own[len(OWN_FIRST) :], *self.languages, MASK, *self._extra_tokens]
         size = len(self._pieces)
-        roles = {"bos": 0, "pad": 1, "eos": 2, "unk": 3, "mask": size - 1}
-        codes = range(size - 1 - len(self.languages), size - 1)
+        mask = size - 1 - len(self._extra_tokens)
+        roles = {"bos": 0, "pad": 1, "eos": 2, "unk": 3, "mask": mask}
+        appended = range(mask - len(self.languages), size)
         starts = [piece.startswith("▁") for piece in self._pieces]
-        self.vocabulary = make_vocabulary(size, roles, (), codes, starts)
-        self.special_names = {i: self._pieces[i] for i in {*roles.values(), *codes}}
+        self.vocabulary = make_vocabulary(size, roles, (), appended, starts, pieces=self._pieces)
+        self.special_names = {i: self._pieces[i] for i in {*roles.values(), *appended}}
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         rows = self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
@@ -67,6 +74,9 @@ class FairseqTokenizer(Tokenizer):
     def piece(self, token: int) -> str:
         return self._pieces[token]
 
+    def _with_appended(self, tokens: Sequence[str]) -> "FairseqTokenizer":
+        return FairseqTokenizer(self._model, self.languages, (*self._extra_tokens, *tokens))
+
     def shifted_model(self) -> bytes:
         """A model of the same pieces whose own ids are fairseq's, for libraries that count from the first piece."""
         proto = protos.ModelProto.FromString(self._model)  # type: ignore[attr-defined]
@@ -75,7 +85,7 @@ class FairseqTokenizer(Tokenizer):
         for name in FIRST:
             proto.pieces.add(piece=name, score=0.0, type=UNKNOWN if name == "<unk>" else CONTROL)
         proto.pieces.extend(pieces)
-        for name in (*self.languages, MASK):
+        for name in (*self.languages, MASK, *self._extra_tokens):
             proto.pieces.add(piece=name, score=0.0, type=CONTROL)
         proto.trainer_spec.unk_id = FIRST.index("<unk>")
         return proto.SerializeToString()
@@ -87,7 +97,7 @@ class FairseqTokenizer(Tokenizer):
         return {MODEL_FILE: self._model}
 
     def _metadata(self) -> dict[str, object]:
-        return {"languages": list(self.languages)}
+        return {"languages": list(self.languages), **extra_metadata(self._extra_tokens)}
 
 
 def _shifted(ids: Sequence[int]) -> list[int]:
@@ -109,10 +119,10 @@ def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FairseqTokenizer
     file = directory / MODEL_FILE
     if not file.is_file():
         raise UserError(f"The tokenizer in {directory} is damaged: {MODEL_FILE} is missing.")
-    return _read(file, metadata["languages"])
+    return _read(file, metadata["languages"], metadata.get("extra_tokens", ()))
 
 
-def _read(file: Path, languages: Sequence[str]) -> FairseqTokenizer:
+def _read(file: Path, languages: Sequence[str], extra_tokens: Sequence[str] = ()) -> FairseqTokenizer:
     model = file.read_bytes()
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
@@ -124,7 +134,7 @@ def _read(file: Path, languages: Sequence[str]) -> FairseqTokenizer:
             f"{file} begins with the pieces {', '.join(first)}, where fairseq's models have {', '.join(OWN_FIRST)}: "
             "name it spiece.model if its ids are its own."
         )
-    return FairseqTokenizer(model, languages)
+    return FairseqTokenizer(model, languages, extra_tokens)
 
 
 def _class_beside(file: Path) -> str:

@@ -58,7 +58,12 @@ class FastTokenizer(Tokenizer):
         added = [token for token, content in self._backend.get_added_tokens_decoder().items() if content.special]
         others = [token for token, piece in enumerate(self._pieces) if not piece or UNUSED.fullmatch(piece)]
         self.vocabulary = make_vocabulary(
-            len(self._pieces), specials, sentinel_ids, [*added, *others], _word_starts(self._json, self._pieces)
+            len(self._pieces),
+            specials,
+            sentinel_ids,
+            [*added, *others],
+            _word_starts(self._json, self._pieces),
+            pieces=self._pieces,
         )
         special_ids = {*specials.values(), *sentinel_ids, *added, *others}
         self.special_names = {token: self._pieces[token] or f"<id_{token}>" for token in special_ids}
@@ -74,6 +79,11 @@ class FastTokenizer(Tokenizer):
 
     def piece(self, token: int) -> str:
         return self._pieces[token]
+
+    def _with_appended(self, tokens: Sequence[str]) -> "FastTokenizer":
+        backend = tokenizers.Tokenizer.from_str(self._json)
+        backend.add_special_tokens([tokenizers.AddedToken(token, normalized=False, special=True) for token in tokens])
+        return FastTokenizer(backend, self._roles)
 
     def _decode_non_special(self, ids: list[int]) -> str:
         return self._backend.decode(ids, skip_special_tokens=False)

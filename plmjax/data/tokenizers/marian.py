@@ -7,7 +7,7 @@ from typing import Any
 
 import sentencepiece
 
-from plmjax.data.tokenizers.base import Encoding, Tokenizer
+from plmjax.data.tokenizers.base import Encoding, Tokenizer, extra_metadata
 from plmjax.data.tokenizers.sentencepiece import encoding_of_proto
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
@@ -24,21 +24,29 @@ class MarianTokenizer(Tokenizer):
 
     kind = "marian"
 
-    def __init__(self, source: bytes, target: bytes, ids: Mapping[str, int]):
+    def __init__(self, source: bytes, target: bytes, ids: Mapping[str, int], extra_tokens: Sequence[str] = ()):
         self._models = {SOURCE: source, TARGET: target}
         self._source, self._target = (
             sentencepiece.SentencePieceProcessor(model_proto=model) for model in (source, target)
         )
-        self._ids = dict(ids)
+        self._ids, self._extra_tokens = dict(ids), tuple(extra_tokens)
+        for token in self._extra_tokens:
+            self._ids.setdefault(token, max(self._ids.values()) + 1)
         size = max(self._ids.values()) + 1
         self._pieces = [""] * size
         for piece, token in self._ids.items():
             self._pieces[token] = piece
         roles = {name: self._ids[piece] for name, piece in ROLES.items()}
         codes = [token for piece, token in self._ids.items() if piece.startswith(">>") and piece.endswith("<<")]
+        codes += [self._ids[token] for token in self._extra_tokens]
         gaps = [token for token, piece in enumerate(self._pieces) if not piece]
         self.vocabulary = make_vocabulary(
-            size, roles, (), [*codes, *gaps], [piece.startswith("▁") for piece in self._pieces]
+            size,
+            roles,
+            (),
+            [*codes, *gaps],
+            [piece.startswith("▁") for piece in self._pieces],
+            pieces=self._pieces,
         )
         self.special_names = {i: self._pieces[i] or f"<id_{i}>" for i in {*roles.values(), *codes, *gaps}}
 
@@ -53,6 +61,10 @@ class MarianTokenizer(Tokenizer):
 
     def piece(self, token: int) -> str:
         return self._pieces[token]
+
+    def _with_appended(self, tokens: Sequence[str]) -> "MarianTokenizer":
+        models = self._models
+        return MarianTokenizer(models[SOURCE], models[TARGET], self._ids, (*self._extra_tokens, *tokens))
 
     def _encode(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
         codes, rest = _parted(text)
@@ -78,7 +90,7 @@ class MarianTokenizer(Tokenizer):
         return self._models | {VOCABULARY: json.dumps(self._ids, indent=2).encode()}
 
     def _metadata(self) -> dict[str, object]:
-        return {}
+        return extra_metadata(self._extra_tokens)
 
 
 def _parted(text: str) -> tuple[list[str], str]:
@@ -113,4 +125,4 @@ def load(file: Path) -> MarianTokenizer:
 
 def load_saved(directory: Path, metadata: Mapping[str, Any]) -> MarianTokenizer:
     """Loads what `MarianTokenizer.save` wrote."""
-    return load(directory / SOURCE)
+    return load(directory / SOURCE).with_extra_tokens(metadata.get("extra_tokens", ()))

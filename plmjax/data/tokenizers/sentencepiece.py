@@ -10,7 +10,7 @@ from typing import Any
 import sentencepiece
 
 from plmjax.data.languages import token_names
-from plmjax.data.tokenizers.base import Encoding, Tokenizer
+from plmjax.data.tokenizers.base import Encoding, Tokenizer, check_extra_tokens, extra_metadata
 from plmjax.data.tokenizers.vocabulary import SPECIAL_NAMES, make_vocabulary
 from plmjax.errors import UserError
 
@@ -38,24 +38,30 @@ DEFAULT_SENTINELS = {"bert": 0, "gpt": 0, "t5": 100, "all": 100}
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """A SentencePiece model, with `sentinels` further ids above its pieces (sentinel 0 the highest, as in T5)."""
+    """A SentencePiece model with further ids above its pieces: sentinels, then extra tokens.
+
+    Args:
+        model: the model's file.
+        sentinels: their number. Sentinel 0 has the highest of their ids, as in T5.
+        extra_tokens: names of special tokens that have the ids from there on.
+    """
 
     kind = "sentencepiece"
 
-    def __init__(self, model: bytes, sentinels: int = 0):
-        self._model = model
+    def __init__(self, model: bytes, sentinels: int = 0, extra_tokens: Sequence[str] = ()):
+        self._model, self._sentinels, self._extra_tokens = model, sentinels, tuple(extra_tokens)
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        pieces = self._processor.get_piece_size()
-        self._pieces = [self._processor.id_to_piece(i) for i in range(pieces)]
-        self._sentinels = sentinels
-        size = pieces + sentinels
-        roles = _roles(self._processor, self._pieces)
-        control = [i for i in range(pieces) if self._processor.is_control(i) or self._processor.is_unused(i)]
-        starts = [piece.startswith("▁") for piece in self._pieces] + [False] * sentinels
-        sentinel_ids = range(size - 1, pieces - 1, -1)
-        self.vocabulary = make_vocabulary(size, roles, sentinel_ids, control, starts)
-        self.special_names = {i: self._pieces[i] for i in {*roles.values(), *control}}
-        self.special_names |= {token: f"<extra_id_{j}>" for j, token in enumerate(sentinel_ids)}
+        count = self._processor.get_piece_size()
+        own = [self._processor.id_to_piece(i) for i in range(count)]
+        self._pieces = [*own, *(f"<extra_id_{number}>" for number in reversed(range(sentinels))), *self._extra_tokens]
+        size = len(self._pieces)
+        roles = _roles(self._processor, own)
+        control = [i for i in range(count) if self._processor.is_control(i) or self._processor.is_unused(i)]
+        special = [*control, *range(count, size)]
+        sentinel_ids = range(count + sentinels - 1, count - 1, -1)
+        starts = [piece.startswith("▁") for piece in own] + [False] * (size - count)
+        self.vocabulary = make_vocabulary(size, roles, sentinel_ids, special, starts, pieces=self._pieces)
+        self.special_names = {i: self._pieces[i] for i in {*roles.values(), *special}}
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         return self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
@@ -64,7 +70,10 @@ class SentencePieceTokenizer(Tokenizer):
         return [encoding_of_proto(self._processor.encode(text, return_type="proto"), text) for text in texts]
 
     def piece(self, token: int) -> str:
-        return self._pieces[token] if token < len(self._pieces) else self.special_names[token]
+        return self._pieces[token]
+
+    def _with_appended(self, tokens: Sequence[str]) -> "SentencePieceTokenizer":
+        return SentencePieceTokenizer(self._model, self._sentinels, (*self._extra_tokens, *tokens))
 
     def _decode_non_special(self, ids: list[int]) -> str:
         return self._processor.decode(ids)
@@ -73,7 +82,7 @@ class SentencePieceTokenizer(Tokenizer):
         return {MODEL_FILE: self._model}
 
     def _metadata(self) -> dict[str, object]:
-        return {"sentinels": self._sentinels}
+        return {"sentinels": self._sentinels, **extra_metadata(self._extra_tokens)}
 
 
 def encoding_of_proto(proto: Any, text: str) -> Encoding:
@@ -96,6 +105,7 @@ def train(
     specials: str = "all",
     sentinels: int | None = None,
     languages: Sequence[str] = (),
+    extra_tokens: Sequence[str] = (),
     normalization: str = "nfkc",
     character_coverage: float = 0.9995,
     max_characters: int = 10_000_000,
@@ -110,6 +120,7 @@ def train(
         specials: the special tokens, one of PRESETS.
         sentinels: how many; None is what the preset needs (100 for "t5" and "all").
         languages: codes of languages that get a token each, `<en>`, behind the special tokens.
+        extra_tokens: names of further special tokens ("[R]"), behind those; they count among `vocab_size`.
         normalization: SentencePiece's rule. "nfkc" keeps case, line breaks and the joiners of Indic scripts
             (SentencePiece's own default, "nmt_nfkc", turns the non-joiner into a blank); "identity" keeps every
             character. All merge blanks.
@@ -123,10 +134,16 @@ def train(
         raise UserError(f"No preset of special tokens is named {specials!r}: choose one of {', '.join(PRESETS)}.")
     if model_type not in ("unigram", "bpe"):
         raise UserError(f"No SentencePiece model type is named {model_type!r}: choose unigram or bpe.")
+    check_extra_tokens(extra_tokens)
     names = PRESETS[specials]
     ids: dict[str, Any] = {
         f"{name}_id": names.index(name) if name in names else -1 for name in ("pad", "bos", "eos", "unk")
     }
+    control = [
+        *(ROLE_PIECES[name][0] for name in names if name in ("cls", "sep", "mask")),
+        *(token_names(language)[0] for language in languages),
+        *extra_tokens,
+    ]
     model = io.BytesIO()
     sample = _Sample(texts, max_characters)
     try:
@@ -136,10 +153,7 @@ def train(
             vocab_size=vocab_size,
             model_type=model_type,
             byte_fallback=byte_fallback,
-            control_symbols=[
-                *(ROLE_PIECES[name][0] for name in names if name in ("cls", "sep", "mask")),
-                *(token_names(language)[0] for language in languages),
-            ],
+            control_symbols=list(dict.fromkeys(control)),
             normalization_rule_name=normalization,
             character_coverage=character_coverage,
             max_sentence_length=1 << 20,
@@ -201,7 +215,8 @@ def load_saved(directory: Path, metadata: Mapping[str, Any]) -> SentencePieceTok
     file = directory / MODEL_FILE
     if not file.is_file():
         raise UserError(f"The tokenizer in {directory} is damaged: {MODEL_FILE} is missing.")
-    return load(file, int(metadata["sentinels"]))
+    tokenizer = load(file, int(metadata["sentinels"]))
+    return tokenizer.with_extra_tokens(metadata.get("extra_tokens", ()))
 
 
 def _roles(processor: sentencepiece.SentencePieceProcessor, pieces: list[str]) -> dict[str, int]:

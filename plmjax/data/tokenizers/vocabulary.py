@@ -1,11 +1,12 @@
 """What a tokenizer tells the rest of the code about its ids."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from plmjax.data.store.token_counts import TokenCounts
 from plmjax.errors import UserError
 
 SPECIAL_NAMES = ("pad", "bos", "eos", "cls", "sep", "mask", "unk")
@@ -33,8 +34,10 @@ class Vocabulary:
             but where the tokenizer's lexicon goes further.
         language_tokens: ids of the tokens of the store's languages, in the order of the languages' ids; () where the
             store names none or the tokenizer lacks a token for one. See `languages.token_names`.
-        count_tokens: gives int64 [padded_size], how often each id is in a store's training text; None without a store.
-        spell: gives int16 [size, C], the characters of each id at C positions, see `characters`. None without a store.
+        named: the special tokens by their printed names, sentinels and extra tokens included: {"[MASK]": 4, "[R]": 7}.
+        pieces: the piece behind each id, as the tokenizer's files spell it; None where there is no tokenizer.
+        token_counts: int64 [padded_size] or what `np.asarray` makes it of, how often each id is in a store's training
+            text; None without a store.
     """
 
     size: int
@@ -52,8 +55,9 @@ class Vocabulary:
     non_special: np.ndarray
     shortlist: int
     language_tokens: tuple[int, ...] = ()
-    count_tokens: Callable[[], np.ndarray] | None = None
-    spell: Callable[[int], np.ndarray] | None = None
+    named: Mapping[str, int] = field(default_factory=dict)
+    pieces: tuple[str, ...] | None = None
+    token_counts: np.ndarray | TokenCounts | None = None
 
     def require(self, *names: str) -> None:
         """Raises UserError naming those of the special tokens `names` ("mask", "sentinels", ...) that are missing."""
@@ -62,6 +66,15 @@ class Vocabulary:
             raise UserError(
                 f"The tokenizer has no {' and no '.join(missing)} token, which this objective needs: take a tokenizer "
                 "that has it, or train one with specials='all'."
+            )
+
+    def require_named(self, *names: str) -> None:
+        """Raises UserError unless the vocabulary has a special token of each of these printed names ("[R]", ...)."""
+        missing = [name for name in names if name not in self.named]
+        if missing:
+            raise UserError(
+                f"The tokenizer has no token {' and no '.join(missing)}, which this objective needs: prepare the text "
+                f"again with --extra_tokens='{','.join(names)}', into another directory."
             )
 
     @property
@@ -86,6 +99,9 @@ def make_vocabulary(
     sentinels: Iterable[int] = (),
     others: Iterable[int] = (),
     word_start: Iterable[bool] | None = None,
+    *,
+    named: Mapping[str, int] | None = None,
+    pieces: Sequence[str] | None = None,
 ) -> Vocabulary:
     """Builds a Vocabulary.
 
@@ -95,12 +111,15 @@ def make_vocabulary(
         sentinels: ids of the sentinels, sentinel 0 first.
         others: further ids that are special and have no role here (BERT's [unused1], for one).
         word_start: for each id below `size`, whether the piece begins a word; None if that can't be told.
+        named: further special tokens by their printed names.
+        pieces: the piece behind each id below `size`, "" for an id without one; the special ones are in `named` too.
     """
     sentinels = tuple(int(i) for i in sentinels)
+    named = dict(named or {})
     rows = padded(size)
     is_special = np.zeros(rows, bool)
     is_special[size:] = True
-    is_special[[*specials.values(), *sentinels, *others]] = True
+    is_special[[*specials.values(), *sentinels, *others, *named.values()]] = True
     starts = None
     if word_start is not None:
         starts = np.zeros(rows, bool)
@@ -110,6 +129,8 @@ def make_vocabulary(
     is_special.setflags(write=False)
     non_special = np.flatnonzero(~is_special).astype(np.int32)
     non_special.setflags(write=False)
+    if pieces is not None:
+        named |= {pieces[token]: token for token in np.flatnonzero(is_special[:size]).tolist() if pieces[token]}
     roles: dict[str, Any] = {name: int(specials[name]) if name in specials else None for name in SPECIAL_NAMES}
     return Vocabulary(
         size=size,
@@ -120,4 +141,6 @@ def make_vocabulary(
         word_start=starts,
         non_special=non_special,
         shortlist=size,
+        named=named,
+        pieces=None if pieces is None else tuple(pieces),
     )

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from plmjax.data.store.split import Split
-from plmjax.data.tokenizers.characters import LENGTH
+from plmjax.data.tokenizers.characters import LENGTH, spell_vocabulary
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows.base import STREAM_FIELDS, Window, Windows, index_in, too_small
 
@@ -55,7 +55,7 @@ class SentenceStreamWindows(Windows):
         self.length = length
         self.padding = vocabulary.padding
         self._vocabulary = vocabulary
-        self._spelling = vocabulary.spell(config.characters)
+        self._spelling = spell_vocabulary(vocabulary, config.characters)
         self._tokens = split.tokens
         self._sentences = np.asarray(split.sentence_starts)
         self._starts = self._sentences + np.arange(len(self._sentences))  # of the sentences, in positions
