@@ -8,12 +8,9 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile much and compute little. Without LLVM's optimiser they take half the time, and half of that again
 # without the fusion emitters, whose code goes through many passes of MLIR before LLVM sees it.
-QUICK_COMPILATION = (
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
+    " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *QUICK_COMPILATION])
 
 import jax
 
