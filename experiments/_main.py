@@ -101,10 +101,12 @@ def _reason(error: BaseException) -> str:
     if missing := re.search(r"No such file or directory: '(.*?)'", text):
         example = "experiments/configs/bert.py:base"
         return f"There is no configuration file {missing[1]!r}: give the path of one, such as {example}."
-    if unknown := re.search(r"Field (\w+) not found on dataclass <class '[\w.]*?(\w+)'>", text):
-        if renamed := new_field(unknown[2], unknown[1]):
-            return f"{unknown[2]}'s field {unknown[1]!r} is now called {renamed!r}: give it by that name."
-        return f"{unknown[2]} has no field {unknown[1]!r}: --print_config shows the fields that there are."
+    unknown = re.search(r"Field (?P<field>\w+) not found on dataclass <class '[\w.]*?(?P<kind>\w+)'>", text)
+    unknown = unknown or re.search(r"<class '[\w.]*?(?P<kind>\w+)'>\.(?P<field>\w+) does not exist", text)
+    if unknown:
+        if renamed := new_field(unknown["kind"], unknown["field"]):
+            return f"{unknown['kind']}'s field {unknown['field']!r} is now called {renamed!r}: give it by that name."
+        return f"{unknown['kind']} has no field {unknown['field']!r}: --print_config shows the fields that there are."
     last = text.strip().splitlines()[-1].strip() if text.strip() else type(error).__name__
     return f"{last.rstrip('.')}; see --help."
 

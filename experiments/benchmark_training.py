@@ -24,7 +24,7 @@ from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import make_mesh, to_devices
 from plmjax.train.state import abstract_state, create_state, parameter_count
 from plmjax.train.step import forward, jit_train_step
-from plmjax.train.teacher import find_teacher, teach
+from plmjax.train.teacher import fill_in_teacher, init_from_teacher
 
 
 def measure_training(
@@ -46,7 +46,8 @@ def measure_training(
         UserError: the configuration or the data does not allow it.
     """
     store = open_store(config.data, workdir)
-    config = resolve(find_teacher(config, workdir, load_source), store.vocabulary, len(jax.devices()), store.languages)
+    config = fill_in_teacher(config, workdir, load_source)
+    config = resolve(config, store.vocabulary, len(jax.devices()), store.languages)
     train = replace(config.train, ramp_batch_size=0, ramp_tokens=0)
     config = replace(config, train=train)
     module = build(config.model)
@@ -74,7 +75,8 @@ def measure_training(
         flops = 3.0 * forward_flops(partial(forward, **parts), abstract.params, shapes, abstract.memory)
         state = create_state(module, optimizer, train.seed, abstract, empty_memory)
         if isinstance(config.model, DistillationConfig):
-            list(teach(config.model, state.params, store.tokenizer.fingerprint, store.vocabulary, load_source))
+            fingerprint, vocabulary = store.tokenizer.fingerprint, store.vocabulary
+            list(init_from_teacher(config.model, state.params, fingerprint, vocabulary, load_source))
         batch = to_devices(local, mesh, train.batch_size)
         seconds = []
         for _ in range(warmup + steps):

@@ -51,6 +51,8 @@ CLASSES: dict[str, str] = {
     "plmjax.objectives.sentence_pair:NextSentence": "plmjax.objectives.sentence_pair:NextSentencePrediction",
     "plmjax.objectives.sentence_pair:SentenceOrder": "plmjax.objectives.sentence_pair:SentenceOrderPrediction",
     "plmjax.objectives.spanbert:SpanMasking": "plmjax.objectives.spanbert:SpanBertMasking",
+    "plmjax.finetune.config:TrainConfig": "plmjax.finetune.config:FineTuneTrainConfig",
+    "plmjax.finetune.update_strategies:HeadsAlone": "plmjax.finetune.update_strategies:HeadsOnly",
 }
 _HEADS = {
     "sentence": "next_sentence",
@@ -76,9 +78,24 @@ FIELDS: dict[str, dict[str, str]] = {
         f"plmjax.objectives.{name}": {"choice": "strategy", "choices": "strategies"}
         for name in ("masked_lm:Masking", "replaced_tokens:GeneratorMasking", "spanbert:SpanBertMasking")
     },
+    "plmjax.finetune.config:FineTune": {
+        "updates": "update_strategy",
+        "way": "task_model",
+        "length": "max_length",
+        "cut": "truncation",
+        "stride": "doc_stride",
+        "most_question": "max_query_length",
+        "most_answer": "max_answer_length",
+    },
+    "plmjax.finetune.config:FineTuneTrainConfig": {"warmup_share": "warmup_ratio"},
 }
 # "new module:new class" -> {new field: {old value: new value}}; of a list of values, each.
-VALUES: dict[str, dict[str, dict[str, str]]] = {f"plmjax.modules.{name}": {"heads": _HEADS} for name in _WITH_HEADS}
+VALUES: dict[str, dict[str, dict[str, str]]] = {
+    **{f"plmjax.modules.{name}": {"heads": _HEADS} for name in _WITH_HEADS},
+    "plmjax.finetune.config:FineTune": {
+        "task_model": {"spans_by_beam": "beam_question_answering", "chained_tags": "crf_token_classification"},
+    },
+}
 
 
 def _decoder_heads(fields: dict[str, Any]) -> dict[str, Any]:
@@ -127,4 +144,12 @@ def new_field(class_name: str, field: str) -> str | None:
     for kind, fields in FIELDS.items():
         if kind.rpartition(":")[2] == class_name and field in fields:
             return fields[field]
+    return None
+
+
+def new_value(class_name: str, field: str, value: str) -> str | None:
+    """Today's word for a value that a field had, by the bare name of the class; None where it never had it."""
+    for kind, fields in VALUES.items():
+        if kind.rpartition(":")[2] == class_name and value in fields.get(field, {}):
+            return fields[field][value]
     return None

@@ -28,7 +28,7 @@ ALL = (*ENCODERS, *WRITERS)
 
 def recipe(epochs: float, **changes: Any) -> FineTune:
     """The small networks' recipe with rows of up to 128 tokens."""
-    found = replace(base(), length=128, cut=True, **changes)
+    found = replace(base(), max_length=128, truncation=True, **changes)
     found.train = replace(found.train, epochs=epochs, patience=0, buckets=3, tensorboard=False)
     return found
 
@@ -84,9 +84,9 @@ def columns() -> dict[str, Column]:
         "xquad_en": Column(
             task("xquad", train="xquad_squad_format/xquad.en.json"),
             ("f1",),
-            replace(recipe(1 / 3), stride=64, cut=False),  # of each of 15 trainings, 5 folds by 3 seeds
+            replace(recipe(1 / 3), doc_stride=64, truncation=False),  # of each of 15 trainings, 5 folds by 3 seeds
             READERS,
-            text_recipe=replace(recipe(1 / 3), length=512),  # contexts are read whole, as T5 does
+            text_recipe=replace(recipe(1 / 3), max_length=512),  # contexts are read whole, as T5 does
         ),
     }
 

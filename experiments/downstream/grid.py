@@ -126,7 +126,7 @@ def _run_cell(column: Column, grid: Grid, pretrained: Pretrained, path: str, fol
     def run(task: Any, folder: Path) -> Results:
         recipe = column.recipe
         if by_writing:
-            recipe = replace(column.text_recipe or recipe, way=TEXT_TO_TEXT)
+            recipe = replace(column.text_recipe or recipe, task_model=TEXT_TO_TEXT)
         return finetune(
             pretrained, copy.deepcopy(task), recipe, folder, seeds=column.seeds, from_random=random, about=about
         )

@@ -10,6 +10,7 @@ from plmjax.checkpoints.serialize import to_json
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.update_strategies import AllParameters
+from plmjax.renames import upgraded
 from plmjax.tasks.supervised import Example
 
 PLAN = "plan.json"
@@ -36,7 +37,7 @@ def make_plan(source: Path, task: Any, recipe: FineTune, seeds: int, threads: in
         "task": to_json(task),
         "epoch_steps": epoch_steps,
         "steps": steps,
-        "warmup_steps": round(train.warmup_share * steps),
+        "warmup_steps": round(train.warmup_ratio * steps),
         "examples": {name: [_plain(example) for example in found] for name, found in splits.items()},
     }
 
@@ -46,7 +47,7 @@ def store_plan(plan: dict[str, Any], workdir: Path) -> None:
     file = workdir / PLAN
     plan = json.loads(json.dumps(plan))
     if file.exists():
-        old = json.loads(file.read_text(encoding="utf-8"))
+        old = upgraded(json.loads(file.read_text(encoding="utf-8")))
         other = [name for name in plan if name != "seeds" and old.get(name) != plan[name]]
         if other:
             raise UserError(
@@ -80,5 +81,5 @@ def _check(task: Any, recipe: FineTune) -> None:
     for name, (value, needed) in wanted.items():
         if value != needed:
             raise UserError(f"{name} is {value!r}, and the loop with PyTorch has {needed!r}: set --config.{name}.")
-    if not isinstance(recipe.updates, AllParameters):
+    if not isinstance(recipe.update_strategy, AllParameters):
         raise UserError("The loop with PyTorch moves all parameters at one rate: choose a recipe that does.")

@@ -45,9 +45,9 @@ def run_side(plan: dict[str, Any], folder: Path) -> None:
 def encode(tokenizer: Any, examples: list[Any], recipe: dict[str, Any]) -> Rows:
     """Rows of ids, not filled up, with "labels"."""
     texts = [list(column) for column in zip(*(found for found, _ in examples), strict=True)]
-    options: dict[str, Any] = {"truncation": recipe["cut"]}
-    if recipe["cut"] and recipe["length"]:
-        options["max_length"] = recipe["length"]
+    options: dict[str, Any] = {"truncation": recipe["truncation"]}
+    if recipe["truncation"] and recipe["max_length"]:
+        options["max_length"] = recipe["max_length"]
     encoded = tokenizer(*texts, **options)
     rows = [{name: values[number] for name, values in encoded.items()} for number in range(len(examples))]
     return [row | {"labels": label} for row, (_, label) in zip(rows, examples, strict=True)]

@@ -13,14 +13,14 @@ from jax.sharding import Mesh
 from plmjax.checkpoints.state import State
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.finetune.features import Batch
-from plmjax.finetune.task_models.base import Way
+from plmjax.finetune.task_models.base import TaskModel
 from plmjax.modules import Bound
 from plmjax.train.sharding import batch_sharding, replicated, to_devices
 from plmjax.train.state import shardings_of
 from plmjax.train.step import train_step
 
 
-class Programs:
+class CompiledSteps:
     """Training steps and predictions.
 
     The seed is an argument of the step, so that all seeds of a run share the programs.
@@ -28,14 +28,16 @@ class Programs:
     Args:
         mesh: from `sharding.make_mesh`.
         abstract: shapes of the state.
-        module, way, vocabulary: what is trained.
+        module, task_model, vocabulary: what is trained.
         step: the other arguments of train/step.py's `train_step`.
     """
 
-    def __init__(self, mesh: Mesh, abstract: State, module: Any, way: Way, vocabulary: Vocabulary, **step: Any) -> None:
+    def __init__(
+        self, mesh: Mesh, abstract: State, module: Any, task_model: TaskModel, vocabulary: Vocabulary, **step: Any
+    ) -> None:
         self._mesh, self._abstract = mesh, abstract
         at, rows, copies = shardings_of(abstract), batch_sharding(mesh), replicated(mesh)
-        parts = {"module": module, "objective": way, "vocabulary": vocabulary, **step}
+        parts = {"module": module, "objective": task_model, "vocabulary": vocabulary, **step}
         self._train = jax.jit(
             lambda state, batch, seed: train_step(state, batch, **parts, seed=seed),
             in_shardings=(at, rows, copies),
@@ -43,7 +45,7 @@ class Programs:
             donate_argnums=0,
         )
         self._predict = jax.jit(
-            lambda params, batch: way.forward(Bound(module, params), batch, train=False),
+            lambda params, batch: task_model.forward(Bound(module, params), batch, train=False),
             in_shardings=(at.params, rows),
             out_shardings=(copies, copies, copies),
         )

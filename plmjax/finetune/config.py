@@ -1,15 +1,14 @@
 """How a task is learned: a recipe. The task itself is a dataclass of plmjax.tasks."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from plmjax.finetune.generation_config import WriterConfig
-from plmjax.finetune.update_strategies import AllParameters
+from plmjax.finetune.update_strategies import AllParameters, UpdateStrategy
 from plmjax.train.config import MeshConfig, OptimizerConfig
 
 
 @dataclass(slots=True)
-class TrainConfig:
+class FineTuneTrainConfig:
     """How long, in what portions, and what is said on the way."""
 
     epochs: float = 3.0  # passes over the training examples
@@ -17,7 +16,7 @@ class TrainConfig:
     batch_size: int = 32  # examples a step
     microbatches: int = 1  # portions whose gradients are added up; the result does not depend on it
     eval_batch_size: int = 0  # 0: batch_size
-    warmup_share: float = 0.1  # of the steps, in which the rate rises from 0
+    warmup_ratio: float = 0.1  # of the steps, in which the rate rises from 0
     eval_every: int = 0  # steps between two validations, 0: an epoch; the last step is always validated
     patience: int = 0  # validations in a row without a better one that end the run, 0: none do
     seed: int = 0  # the first; of the order, the new parameters and dropout
@@ -43,17 +42,17 @@ class FeaturesConfig:
 class FineTune:
     """One recipe."""
 
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: FineTuneTrainConfig = field(default_factory=FineTuneTrainConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # its warm-up and end come from `train`
-    updates: Any = field(
-        default_factory=AllParameters
-    )  # of plmjax.finetune.update_strategies: which parameters move, how far
-    way: str = ""  # another than its kind's: "text_to_text" (T5), "spans_by_beam" (XLNet, XLM), "chained_tags" (ELMo)
-    length: int = 0  # tokens of a row at most, 0: the positions that the network has
-    cut: bool = False  # what is longer is cut; False: it is refused
-    stride: int = 128  # tokens by which a long context's windows are apart, of answers in contexts
-    most_question: int = 64  # tokens of a question; what is longer is cut
-    most_answer: int = 30  # tokens of an answer
+    update_strategy: UpdateStrategy = field(default_factory=AllParameters)  # which parameters are trained, and how fast
+    # In place of the task's own: "text_to_text" (T5), "beam_question_answering" (XLNet, XLM),
+    # "crf_token_classification" (ELMo); empty: the task's own.
+    task_model: str = ""
+    max_length: int = 0  # tokens of a row at most, 0: as many as the network has positions
+    truncation: bool = False  # cut longer texts; False: refuse them
+    doc_stride: int = 128  # tokens between the starts of two windows of a long context (question answering)
+    max_query_length: int = 64  # tokens of a question; longer questions are cut
+    max_answer_length: int = 30  # tokens of an answer
     dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
     lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)  # of an ELMo

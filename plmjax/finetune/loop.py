@@ -14,8 +14,8 @@ from plmjax.finetune.config import FineTune
 from plmjax.finetune.plots import by_length, draw_all
 from plmjax.finetune.progress import forget
 from plmjax.finetune.results import Results, SeedResult, better, read_seed, write_seed
-from plmjax.finetune.seed import SeedRun
-from plmjax.finetune.setup import Prepared
+from plmjax.finetune.seed import SeedTrainer
+from plmjax.finetune.setup import FineTuneSetup
 from plmjax.interop import Pretrained
 from plmjax.interop.native import save_tokenizers
 from plmjax.tasks.report import write
@@ -62,7 +62,7 @@ def finetune(
         raise UserError(f"--seeds is {seeds}: give 1 or more.")
     mesh = make_mesh(recipe.mesh, devices)
     with jax.set_mesh(mesh):
-        prepared = Prepared(pretrained, task, recipe, mesh, from_random)
+        prepared = FineTuneSetup(pretrained, task, recipe, mesh, from_random)
         return _run(prepared, Path(workdir), seeds, about or {})
 
 
@@ -77,8 +77,8 @@ def check(recipe: FineTune, device_count: int) -> None:
             raise UserError(f"train.{name} is {getattr(train, name)}: it must be at least 0.")
     if not train.steps and train.epochs <= 0:
         raise UserError(f"train.epochs is {train.epochs}: it must be above 0.")
-    if not 0.0 <= train.warmup_share <= 1.0:
-        raise UserError(f"train.warmup_share is {train.warmup_share}: it must be from 0 to 1.")
+    if not 0.0 <= train.warmup_ratio <= 1.0:
+        raise UserError(f"train.warmup_ratio is {train.warmup_ratio}: it must be from 0 to 1.")
     data, fsdp, _ = mesh_shape(recipe.mesh, device_count)
     for name, size in (("batch_size", train.batch_size), ("eval_batch_size", train.eval_batch_size)):
         parts = data * fsdp * (train.microbatches if name == "batch_size" else 1)
@@ -91,7 +91,7 @@ def check(recipe: FineTune, device_count: int) -> None:
         raise UserError(f"optimizer.learning_rate is {recipe.optimizer.learning_rate}: it must be above 0.")
 
 
-def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -> Results:
+def _run(prepared: FineTuneSetup, workdir: Path, seeds: int, about: dict[str, Any]) -> Results:
     """Every seed in turn; the best one's checkpoint becomes the folder's."""
     for line in prepared.description(seeds):
         print(line, flush=True)
@@ -101,7 +101,7 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
     for seed in range(prepared.recipe.train.seed, prepared.recipe.train.seed + seeds):
         folder = workdir / f"seed_{seed}"
         known = read_seed(folder, identity)
-        result, lines = known or SeedRun(prepared, seed, folder, identity).run()
+        result, lines = known or SeedTrainer(prepared, seed, folder, identity).run()
         runs.append(result)
         is_best = best is None or _is_better(prepared, result, best[0])
         if is_best or best is None:
@@ -132,7 +132,7 @@ def _run(prepared: Prepared, workdir: Path, seeds: int, about: dict[str, Any]) -
     return found
 
 
-def _is_better(prepared: Prepared, new: SeedResult, old: SeedResult) -> bool:
+def _is_better(prepared: FineTuneSetup, new: SeedResult, old: SeedResult) -> bool:
     """By the validation split; without one the first seed stays the best."""
     metric = prepared.task.metrics[0]
     return "validation" in new.scores and better(
@@ -140,7 +140,7 @@ def _is_better(prepared: Prepared, new: SeedResult, old: SeedResult) -> bool:
     )
 
 
-def _keep(prepared: Prepared, folder: Path, workdir: Path) -> None:
+def _keep(prepared: FineTuneSetup, folder: Path, workdir: Path) -> None:
     """The seed's checkpoint becomes the run's."""
     target = workdir / "checkpoints"
     if target.exists():

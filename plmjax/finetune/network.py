@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: the checkpoint's, with the heads of the way, and fresh where it has nothing."""
+"""The network that is fine-tuned: the checkpoint's with the task model's heads, which start fresh."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import to_json
 from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import Reader
+from plmjax.finetune.backbones import Backbone
 from plmjax.finetune.config import FineTune
-from plmjax.finetune.task_models.base import Limits, Way
+from plmjax.finetune.task_models.base import LengthLimits, TaskModel
 from plmjax.interop import Pretrained
 from plmjax.interop.native import fingerprints_of
 from plmjax.interop.registry import architecture_of
-from plmjax.train.initialize import VOCABULARY_ROWS, fit_params
+from plmjax.train.initialize import VOCABULARY_ROWS, adapt_params
 
 DROPOUTS = ("dropout", "attention_dropout")
 
 
-def limits_of(config: Any, recipe: FineTune) -> Limits:
+def limits_of(config: Any, recipe: FineTune) -> LengthLimits:
     """How long a row may be; UserError where the recipe asks for more than the network has positions."""
     positions = getattr(config, "max_positions", None)
-    if recipe.length < 0 or (recipe.length and positions and recipe.length > positions):
+    if recipe.max_length < 0 or (recipe.max_length and positions and recipe.max_length > positions):
         raise UserError(
-            f"length is {recipe.length}, and the network has {positions} positions: give at most {positions}, or 0 for "
-            "all of them."
+            f"max_length is {recipe.max_length}, but the network has {positions} positions: give at most {positions}, "
+            "or 0 for all of them."
         )
-    return Limits(recipe.length or positions, recipe.cut)
+    return LengthLimits(recipe.max_length or positions, recipe.truncation)
 
 
-def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
-    """The checkpoint's config with the way's heads and the recipe's dropout and dtype."""
-    changes: dict[str, Any] = {"heads": way.heads}
-    if way.num_outputs:
-        changes["num_labels"] = way.num_outputs
+def network_config(config: Any, task_model: TaskModel, recipe: FineTune) -> Any:
+    """The checkpoint's config with the task model's heads and the recipe's dropout and dtype."""
+    changes: dict[str, Any] = {"heads": task_model.heads}
+    if task_model.num_outputs:
+        changes["num_labels"] = task_model.num_outputs
     changes |= {"cells": recipe.features.cells, "normalise": recipe.features.normalise}
     if recipe.dropout is not None:
         if not 0.0 <= recipe.dropout < 1.0:
@@ -50,19 +50,19 @@ def network_config(config: Any, way: Way, recipe: FineTune) -> Any:
         changes |= dict.fromkeys(DROPOUTS, recipe.dropout)
     if recipe.dtype:
         changes["dtype"] = recipe.dtype
-    changes |= recipe.updates.changes(config)
-    if way.reader.new_tokens:
-        changes["vocab_size"] = config.vocab_size + way.reader.new_tokens
+    changes |= recipe.update_strategy.config_changes(config)
+    if task_model.backbone.new_tokens:
+        changes["vocab_size"] = config.vocab_size + task_model.backbone.new_tokens
     known = {field.name for field in dataclasses.fields(config)}
     return dataclasses.replace(config, **{name: value for name, value in changes.items() if name in known})
 
 
-def filler(pretrained: Pretrained, reader: Reader) -> Callable[[Any], tuple[Any, list[str], list[str]]]:
+def filler(pretrained: Pretrained, backbone: Backbone) -> Callable[[Any], tuple[Any, list[str], list[str]]]:
     """Fresh parameters -> (the checkpoint's where it has them, the names left fresh, the checkpoint's left unused)."""
-    source, rows = pretrained.params, pretrained.config.vocab_size + reader.new_tokens
+    source, rows = pretrained.params, pretrained.config.vocab_size + backbone.new_tokens
 
     def fill(fresh: Any) -> tuple[Any, list[str], list[str]]:
-        return fit_params(_with_new_rows(source, fresh) if reader.new_tokens else source, fresh, rows, "--from")
+        return adapt_params(_with_new_rows(source, fresh) if backbone.new_tokens else source, fresh, rows, "--from")
 
     return fill
 
@@ -81,15 +81,15 @@ def _with_new_rows(source: dict[str, Any], fresh: Any) -> dict[str, Any]:
 
 
 def manifest_of(
-    pretrained: Pretrained, config: Any, recipe: FineTune, way: Way, about: dict[str, Any]
+    pretrained: Pretrained, config: Any, recipe: FineTune, task_model: TaskModel, about: dict[str, Any]
 ) -> dict[str, Any]:
     """What a checkpoint says of itself: `plmjax.load` reads the network by it, in Hugging Face's class."""
-    extras = dict(pretrained.extras) | way.extras
+    extras = dict(pretrained.extras) | task_model.extras
     if pretrained.config.vocab_size < config.vocab_size:  # tokens that the tokenizer does not have
         new = range(pretrained.config.vocab_size, config.vocab_size)
-        extras["new_tokens"] = dict(zip(way.reader.new_names, new, strict=True))
+        extras["new_tokens"] = dict(zip(task_model.backbone.new_names, new, strict=True))
     return {
-        "config": {"model": to_json(config), "recipe": to_json(recipe), "task": to_json(way.task)},
+        "config": {"model": to_json(config), "recipe": to_json(recipe), "task": to_json(task_model.task)},
         "store": "",
         **fingerprints_of(pretrained),
         "revision": git_revision(),
@@ -98,7 +98,7 @@ def manifest_of(
             "architecture": pretrained.family.architecture(config) or architecture_of(config),
             "special": dict(pretrained.special),
             "extras": extras,
-            "generation": way.generation(pretrained.generation),
+            "generation": task_model.generation(pretrained.generation),
         },
         **about,
     }

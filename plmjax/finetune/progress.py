@@ -11,6 +11,7 @@ from typing import Any
 from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, latest
 from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
+from plmjax.renames import upgraded
 
 FOLDER = "state"  # of a seed's folder
 
@@ -66,7 +67,7 @@ def find_progress(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint
     found = latest(folder / FOLDER)
     if found is None:
         return None
-    if found.manifest["identity"] != identity:
+    if upgraded(found.manifest["identity"]) != identity:
         raise UserError(
             f"{folder} holds a broken-off run of another checkpoint, task or recipe: give another --workdir, or "
             "delete it."

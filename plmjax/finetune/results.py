@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from plmjax.errors import UserError
+from plmjax.renames import upgraded
 from plmjax.tasks.classification import FALLING
 from plmjax.tasks.report import Measure, Report, write
 
@@ -135,7 +136,7 @@ def read_seed(folder: Path, identity: Mapping[str, Any]) -> tuple[SeedResult, li
     if not file.exists():
         return None
     found = json.loads(file.read_text(encoding="utf-8"))
-    if found.get("identity") != identity:
+    if upgraded(found.get("identity")) != identity:
         raise UserError(
             f"{folder} holds the results of another checkpoint, task or recipe: give another --workdir, or delete it."
         )

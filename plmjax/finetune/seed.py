@@ -19,9 +19,9 @@ from plmjax.finetune.features import Batch
 from plmjax.finetune.network import manifest_of, save_params
 from plmjax.finetune.progress import Progress, Saver, find_progress, forget
 from plmjax.finetune.results import SeedResult, better
-from plmjax.finetune.setup import Prepared, Scores
+from plmjax.finetune.setup import FineTuneSetup, Scores
 from plmjax.train.loop import EXIT_STOPPED
-from plmjax.train.metrics import Interval, finite
+from plmjax.train.metrics import MetricAccumulator, finite
 from plmjax.train.reporting import Reporter
 from plmjax.train.signals import Stop, stop_signals
 from plmjax.train.state import create_state
@@ -29,13 +29,13 @@ from plmjax.train.state import create_state
 SAVE_SECONDS = 600.0  # between two saves of the whole state where validations are further apart
 
 
-class SeedRun:
+class SeedTrainer:
     """A run with `seed` in `folder`, which gets metrics.jsonl, the best step's checkpoint and the state to resume from.
 
     `identity` is what its result depends on: a broken-off run of another is refused.
     """
 
-    def __init__(self, prepared: Prepared, seed: int, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, prepared: FineTuneSetup, seed: int, folder: Path, identity: Mapping[str, Any]) -> None:
         self.p, self.seed, self.folder, self.identity = prepared, seed, folder, identity
 
     def run(self) -> tuple[SeedResult, list[dict[str, Any]]]:
@@ -111,7 +111,7 @@ class SeedRun:
 
     def _loop(self, state: State, start: int, stop: Stop) -> tuple[State, int]:
         p, train = self.p, self.p.recipe.train
-        stream, interval = self._batches(start), Interval(self.progress.sums)
+        stream, interval = self._batches(start), MetricAccumulator(self.progress.sums)
         every = train.eval_every or p.epoch_steps
         pending: tuple[int, Any] | None = None
         batch = next(stream)
@@ -146,14 +146,14 @@ class SeedRun:
                 raise SystemExit(EXIT_STOPPED)
         return state, p.steps
 
-    def _save_progress(self, state: State, interval: Interval) -> None:
+    def _save_progress(self, state: State, interval: MetricAccumulator) -> None:
         """Begins to write the state, once the best step that it speaks of is on the disk."""
         self.writer.wait()
         seconds, training = self._seconds()
         sums = {name: list(pair) for name, pair in interval.sums.items()}  # it is written later
         self.saver.save(state, replace(self.progress, seconds=seconds, train_seconds=training, sums=sums))
 
-    def _report(self, interval: Interval, step: int, report: Any) -> None:
+    def _report(self, interval: MetricAccumulator, step: int, report: Any) -> None:
         """Takes in the metrics of a step, and writes a line when it is due."""
         p, train, report = self.p, self.p.recipe.train, jax.device_get(report)
         interval.add(report, 0.0)
@@ -169,7 +169,7 @@ class SeedRun:
                 "split": "train",
                 "step": step,
                 "epoch": step / p.epoch_steps,
-                **interval.means(p.way.coefficients()),
+                **interval.means(p.task_model.coefficients()),
                 "grad_norm": finite(float(report["grad_norm"])),
                 "param_norm": float(report["param_norm"]),
                 "learning_rate": float(report["learning_rate"]),
@@ -204,7 +204,7 @@ class SeedRun:
     def _save(self, step: int, state: State) -> None:
         p = self.p
         self.progress.best_step = step
-        manifest = manifest_of(p.pretrained, p.config, p.recipe, p.way, {"seed": self.seed})
+        manifest = manifest_of(p.pretrained, p.config, p.recipe, p.task_model, {"seed": self.seed})
         save_params(self.writer, state.params, step, manifest)
 
     def _score(self, params: Any) -> tuple[dict[str, Scores], list[dict[str, Any]]]:

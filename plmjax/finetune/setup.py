@@ -12,17 +12,17 @@ from jax.sharding import Mesh
 
 from plmjax.checkpoints.serialize import to_json
 from plmjax.finetune import buckets
-from plmjax.finetune.backbones import reader_of
+from plmjax.finetune.backbones import backbone_of
 from plmjax.finetune.backbones.base import tokenizer_of
 from plmjax.finetune.backbones.text import TEXT_TO_TEXT
-from plmjax.finetune.compiled_steps import Programs
+from plmjax.finetune.compiled_steps import CompiledSteps
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch, Feature, make_batch
 from plmjax.finetune.fingerprints import fingerprint, fingerprint_of_examples
 from plmjax.finetune.network import filler, limits_of, network_config
 from plmjax.finetune.new_encoder import with_new_encoder
 from plmjax.finetune.results import peak_memory
-from plmjax.finetune.task_models import make_way
+from plmjax.finetune.task_models import make_task_model
 from plmjax.interop import Pretrained
 from plmjax.modules import build
 from plmjax.tasks.prompts_text_to_text import worded
@@ -34,7 +34,7 @@ from plmjax.train.state import abstract_state, parameter_count
 Scores = dict[str, float]
 
 
-class Split:
+class EncodedSplit:
     """The examples of a split and their rows."""
 
     def __init__(self, examples: list[Example], features: list[Feature]) -> None:
@@ -42,7 +42,7 @@ class Split:
         self.lengths = np.array([feature.length for feature in features], np.int64)
 
 
-class Prepared:
+class FineTuneSetup:
     """A checkpoint, a task and a recipe, ready to be trained with any seed.
 
     Args:
@@ -57,20 +57,21 @@ class Prepared:
     """
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
-        task = worded(task) if recipe.way == TEXT_TO_TEXT else task
+        task = worded(task) if recipe.task_model == TEXT_TO_TEXT else task
         pretrained = with_new_encoder(pretrained, task, recipe)
-        reader = reader_of(pretrained, task, recipe)
+        backbone = backbone_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, tokenizer_of(pretrained), task, mesh
         self.from_random = from_random
         examples = task.splits()
-        self.way = make_way(task, reader, limits_of(pretrained.config, recipe), recipe)
-        self.way.prepare(examples)
-        recipe = self.way.recipe
+        self.task_model = make_task_model(task, backbone, limits_of(pretrained.config, recipe), recipe)
+        self.task_model.prepare(examples)
+        recipe = self.task_model.recipe
         self.splits = {
-            name: Split(found, self.way.features(found, learn=name == "train")) for name, found in examples.items()
+            name: EncodedSplit(found, self.task_model.features(found, learn=name == "train"))
+            for name, found in examples.items()
         }
-        self.fill = filler(pretrained, reader)
-        self.config = network_config(pretrained.config, self.way, recipe)
+        self.fill = filler(pretrained, backbone)
+        self.config = network_config(pretrained.config, self.task_model, recipe)
         self.module = build(self.config)
         longest = max(int(split.lengths.max()) for split in self.splits.values())
         lengths = self.splits["train"].lengths.tolist()
@@ -82,15 +83,15 @@ class Prepared:
 
     def _make_programs(self) -> None:
         train = self.recipe.train
-        warmup = round(train.warmup_share * self.steps)
+        warmup = round(train.warmup_ratio * self.steps)
         given = replace(self.recipe.optimizer, warmup_steps=warmup, decay_steps=self.steps)
-        self.optimizer = self.recipe.updates.around(make_optimizer(given), self.config, self.steps)
+        self.optimizer = self.recipe.update_strategy.wrap_optimizer(make_optimizer(given), self.config, self.steps)
         self.abstract = abstract_state(self.module, self.optimizer, train.seed, self.mesh)
-        self.programs = Programs(
+        self.programs = CompiledSteps(
             self.mesh,
             self.abstract,
             self.module,
-            self.way,
+            self.task_model,
             self.tokenizer.vocabulary,
             optimizer=self.optimizer,
             schedule=make_schedule(given, self.steps),
@@ -119,7 +120,7 @@ class Prepared:
     def batch(self, features: list[Feature], rows: int) -> Batch:
         """Rows filled up to their bucket's length, and to `rows`."""
         longest = max(feature.length for feature in features)
-        return make_batch(features, rows, buckets.bucket_of(longest, self.buckets), self.way.padding)
+        return make_batch(features, rows, buckets.bucket_of(longest, self.buckets), self.task_model.padding)
 
     def scores(self, name: str, params: Any) -> tuple[Scores, list[dict[str, Any]]]:
         """The loss and the metrics of a split, as far as it has labels, and its predictions as JSON."""
@@ -133,21 +134,21 @@ class Prepared:
                 sums[key] = sums.get(key, 0.0) + np.array([pair.sum, pair.weight], np.float64)
             for place, row in enumerate(rows):
                 outputs[row] = {key: value[place] for key, value in found.items()}
-        predictions = self.way.predictions(split.examples, split.features, outputs)
+        predictions = self.task_model.predictions(split.examples, split.features, outputs)
         rows_of: dict[int, list[Any]] = {}
         for feature, output in zip(split.features, outputs, strict=True):
             rows_of.setdefault(feature.example, []).append(output)
         shown = [
-            self.way.readable(example, prediction, rows_of[number])
+            self.task_model.readable(example, prediction, rows_of[number])
             for number, (example, prediction) in enumerate(zip(split.examples, predictions, strict=True))
         ]
         known = [number for number, example in enumerate(split.examples) if example.target is not None]
         if not known:
             return {}, shown
-        coefficients = self.way.coefficients()
+        coefficients = self.task_model.coefficients()
         means = {key: float(total / weight) if weight else 0.0 for key, (total, weight) in sums.items()}
         loss = sum(coefficients.get(key, 1.0) * mean for key, mean in means.items())
-        return self.way.measure(loss, [split.examples[i] for i in known], [predictions[i] for i in known]), shown
+        return self.task_model.measure(loss, [split.examples[i] for i in known], [predictions[i] for i in known]), shown
 
     def chance(self) -> dict[str, Scores]:
         """What the answer that needs no reading scores on each split."""
@@ -184,11 +185,12 @@ class Prepared:
         counts = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
         rows = self.splits["train"]
         padded = sum(buckets.bucket_of(int(length), self.buckets) for length in rows.lengths)
-        cut = f"; {self.way.cut_rows:,} rows cut" if self.way.cut_rows else ""
-        count, moved = parameter_count(self.abstract.params), self.recipe.updates.moved(self.abstract.params)
-        size = f"{count:,} parameters" + (f", of which {moved:,} are moved" if moved < count else "")
+        cut = f"; {self.task_model.cut_rows:,} rows cut" if self.task_model.cut_rows else ""
+        params = self.abstract.params
+        count, trained = parameter_count(params), self.recipe.update_strategy.num_trainable(params)
+        size = f"{count:,} parameters" + (f", {trained:,} of them trained" if trained < count else "")
         return [
-            f"task: {self.way.description}; examples: {counts}{cut}",
+            f"task: {self.task_model.description}; examples: {counts}{cut}",
             f"network: {type(self.config).__name__}, {size}, from {source}",
             f"rows of up to {', '.join(map(str, self.buckets))} tokens, {rows.lengths.sum() / padded:.0%} of them real",
             f"{self.steps:,} steps of {self.recipe.train.batch_size} rows, {self.epoch_steps:,} an epoch; "

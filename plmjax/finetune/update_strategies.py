@@ -1,7 +1,8 @@
-"""Which parameters fine-tuning moves, when, and how far.
+"""Which parameters fine-tuning trains, when, and how fast.
 
-A subclass of Updates says which parameters move at all (`moves`) and wraps the optimizer (`around`); it may ask for a
-change of the network (`changes`). Parameters are told apart by their paths; those outside the trunk are the heads.
+A subclass of UpdateStrategy says which parameters are trained at all (`trainable`) and wraps the optimizer
+(`wrap_optimizer`); it may ask for a change of the network (`config_changes`). Parameters are told apart by their paths;
+those outside the trunk are the heads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from optax import GradientTransformation as Transformation
 
 from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
@@ -30,18 +32,18 @@ NORM = re.compile(r"(^|/)([a-z]+_)?norm/")
 
 
 @dataclass(slots=True)
-class Updates:
+class UpdateStrategy:
     """The base: every parameter moves, at the optimizer's rate."""
 
-    def changes(self, network: Any) -> dict[str, Any]:
+    def config_changes(self, network: Any) -> dict[str, Any]:
         """Fields of the network's config that are to be another; UserError where it lacks one."""
         return {}
 
-    def moves(self, path: str) -> bool:
+    def trainable(self, path: str) -> bool:
         """Whether the parameter of this path is ever moved."""
         return True
 
-    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+    def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """The transformation of a run of so many steps, from gradients to the direction of each parameter.
 
         Args:
@@ -51,34 +53,34 @@ class Updates:
         """
         return optimizer
 
-    def held(self, params: Any) -> Any:
+    def frozen(self, params: Any) -> Any:
         """The parameters, without a gradient of those that never move."""
-        return by_path(lambda path, leaf: leaf if self.moves(path) else jax.lax.stop_gradient(leaf), params)
+        return by_path(lambda path, leaf: leaf if self.trainable(path) else jax.lax.stop_gradient(leaf), params)
 
-    def moved(self, params: Any) -> int:
+    def num_trainable(self, params: Any) -> int:
         """Numbers that move, in a tree of arrays or shapes."""
-        return parameter_count(by_path(lambda path, leaf: leaf if self.moves(path) else None, params))
+        return parameter_count(by_path(lambda path, leaf: leaf if self.trainable(path) else None, params))
 
 
 @dataclass(slots=True)
-class AllParameters(Updates):
+class AllParameters(UpdateStrategy):
     """As it says."""
 
 
 @dataclass(slots=True)
-class HeadsAlone(Updates):
+class HeadsOnly(UpdateStrategy):
     """The trunk stays, and what is above it moves: features (ELMo). The optimizer keeps nothing of what stays."""
 
-    def moves(self, path: str) -> bool:
+    def trainable(self, path: str) -> bool:
         return not (TRUNK.search(path) or EMBEDDINGS.search(path))
 
-    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+    def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
-        return only_moving(optimizer, self)
+        return only_trainable(optimizer, self)
 
 
 @dataclass(slots=True)
-class LayerDecay(Updates):
+class LayerDecay(UpdateStrategy):
     """Lower layers move less: the rate is multiplied by `rate` once for each layer above (ELECTRA, App. B; XLNet).
 
     The heads have the whole rate, the last layer rate^1, the first rate^N and the embeddings rate^(N + 1), as in
@@ -90,10 +92,10 @@ class LayerDecay(Updates):
 
     rate: float = 0.8
 
-    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+    def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """Scales by depth; UserError for a rate outside (0, 1] or layers that share their parameters."""
         if not 0.0 < self.rate <= 1.0:
-            raise UserError(f"updates.rate is {self.rate}: it must be above 0 and at most 1.")
+            raise UserError(f"update_strategy.rate is {self.rate}: it must be above 0 and at most 1.")
         if hasattr(network, "sharing") and network.sharing != "none":
             raise UserError(
                 "The layers share their parameters, so that they have no rates of their own: use AllParameters."
@@ -114,11 +116,11 @@ class LayerDecay(Updates):
         def update(directions: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
             return by_path(scale, directions), state
 
-        return optax.chain(optimizer, optax.GradientTransformation(lambda params: optax.EmptyState(), update))
+        return optax.chain(optimizer, Transformation(lambda params: optax.EmptyState(), update))
 
 
 @dataclass(slots=True)
-class Adapters(Updates):
+class Adapters(UpdateStrategy):
     """Small layers after each feed-forward layer move, and with them the norms and the fresh heads; all else stays.
 
     Houlsby et al. 2019; Raffel et al. 2020, Sec. 3.5.1, where the token head is the token table, and stays too. The
@@ -130,25 +132,25 @@ class Adapters(Updates):
 
     width: int = 32
 
-    def changes(self, network: Any) -> dict[str, Any]:
+    def config_changes(self, network: Any) -> dict[str, Any]:
         if self.width < 1:
-            raise UserError(f"updates.width is {self.width}: it must be at least 1.")
+            raise UserError(f"update_strategy.width is {self.width}: it must be at least 1.")
         if not hasattr(network, "adapter_width"):
             raise UserError(f"A {type(network).__name__} has no place for adapters: use AllParameters.")
         return {"adapter_width": self.width}
 
-    def moves(self, path: str) -> bool:
+    def trainable(self, path: str) -> bool:
         if TRUNK.search(path) or EMBEDDINGS.search(path):
             return bool(ADAPTER.search(path) or NORM.search(path))
         return not path.startswith("token_head/")
 
-    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+    def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
-        return only_moving(optimizer, self)
+        return only_trainable(optimizer, self)
 
 
 @dataclass(slots=True)
-class GradualUnfreezing(Updates):
+class GradualUnfreezing(UpdateStrategy):
     """The top layer moves from the first step on, and of a stack of N one more from each N-th of the steps on.
 
     Raffel et al. 2020, Sec. 3.5.1, after Howard & Ruder 2018: encoder and decoder side by side, the embeddings and the
@@ -156,7 +158,7 @@ class GradualUnfreezing(Updates):
     last's. The optimizer sees the gradients of what does not move yet, so that its moments are there when it does.
     """
 
-    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+    def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """Holds layers still; UserError for layers that share their parameters."""
         if hasattr(network, "sharing") and network.sharing != "none":
             raise UserError("The layers share their parameters, so that they can't be freed one by one.")
@@ -173,11 +175,11 @@ class GradualUnfreezing(Updates):
 
             return by_path(free, directions), step + 1
 
-        return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
+        return optax.chain(optimizer, Transformation(lambda params: jnp.zeros((), jnp.int32), update))
 
 
 @dataclass(slots=True)
-class NewEncoderFirst(Updates):
+class NewEncoderFirst(UpdateStrategy):
     """A new encoder below a BART learns first, then everything (Lewis et al. 2019, Sec. 3.4; modules/bart_translation).
 
     At first move the new encoder, BART's positions, and of the first layer of its encoder what projects the input of
@@ -189,10 +191,10 @@ class NewEncoderFirst(Updates):
 
     share: float = 0.9
 
-    def around(self, optimizer: optax.GradientTransformation, network: Any, steps: int) -> optax.GradientTransformation:
+    def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """Holds the rest still; UserError for a share out of range or a network without a new encoder."""
         if not 0.0 <= self.share <= 1.0:
-            raise UserError(f"updates.share is {self.share}: it must be from 0 to 1.")
+            raise UserError(f"update_strategy.share is {self.share}: it must be from 0 to 1.")
         if not hasattr(network, "source_layers"):
             raise UserError(
                 f"A {type(network).__name__} has no new encoder to learn first: name the source's tokenizer with "
@@ -211,12 +213,12 @@ class NewEncoderFirst(Updates):
 
             return by_path(one, directions), step + 1
 
-        return optax.chain(optimizer, optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update))
+        return optax.chain(optimizer, Transformation(lambda params: jnp.zeros((), jnp.int32), update))
 
 
-def only_moving(optimizer: optax.GradientTransformation, rule: Updates) -> optax.GradientTransformation:
+def only_trainable(optimizer: Transformation, rule: UpdateStrategy) -> Transformation:
     """The optimizer of what a rule moves."""
-    return optax.masked(optimizer, lambda params: by_path(lambda path, _: rule.moves(path), params))
+    return optax.masked(optimizer, lambda params: by_path(lambda path, _: rule.trainable(path), params))
 
 
 def is_free(layer: Any, depth: int, step: Any, steps: int) -> jax.Array:

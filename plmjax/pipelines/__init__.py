@@ -1,6 +1,7 @@
 """A checkpoint on plain strings: what `Pretrained.classify`, `tag`, `answer`, `choose`, `fill_mask` and `generate` do.
 
-The first four read as fine-tuning does, by its readers and ways, so that a network does in use what it was taught.
+The first four read as fine-tuning does, by its backbones and task models, so that a network does in use what it was
+taught.
 """
 
 from plmjax.pipelines.generate import fill_mask, generate

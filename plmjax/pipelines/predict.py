@@ -97,7 +97,9 @@ def tag(pretrained: Pretrained, texts: str | Sequence[str] | Sequence[Sequence[s
     for number, found in enumerate(words, start=1):
         if not found or not all(word.strip() for word in found):
             raise UserError(f"Text {number} has an empty word, or none: tags are of words.")
-    targets = [tuple(labels[:1]) * len(found) for found in words]  # of which the way reads no more than their number
+    targets = [
+        tuple(labels[:1]) * len(found) for found in words
+    ]  # of which the task model reads no more than their number
     examples = [
         Example(str(number), f"text {number}", found, target)
         for number, (found, target) in enumerate(zip(words, targets, strict=True), start=1)

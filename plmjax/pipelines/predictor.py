@@ -15,12 +15,12 @@ import numpy as np
 
 from plmjax.data.templates import Frame
 from plmjax.decode.generate_tokens import bucket
-from plmjax.finetune.backbones import Reader, reader_of, writes
+from plmjax.finetune.backbones import Backbone, backbone_of, writes
 from plmjax.finetune.buckets import sorted_plan
 from plmjax.finetune.features import Feature, make_batch
 from plmjax.finetune.network import limits_of
-from plmjax.finetune.task_models import make_way
-from plmjax.finetune.task_models.seq2seq import WritingWay
+from plmjax.finetune.task_models import make_task_model
+from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound
 from plmjax.pipelines.task_metadata import cannot, recipe_of, task_of
@@ -37,7 +37,7 @@ class Read(NamedTuple):
 
 
 class Reading:
-    """The way of a checkpoint's task, compiled for each shape of batches.
+    """The task model of a checkpoint's task, compiled for each shape of batches.
 
     Args:
         pretrained: from `plmjax.load`.
@@ -47,7 +47,8 @@ class Reading:
     def __init__(self, pretrained: Pretrained, task: Any) -> None:
         recipe = recipe_of(pretrained)
         self.task = task
-        self.way = make_way(task, reader_for(pretrained, task, recipe), limits_of(pretrained.config, recipe), recipe)
+        backbone = backbone_for(pretrained, task, recipe)
+        self.task_model = make_task_model(task, backbone, limits_of(pretrained.config, recipe), recipe)
         self._params = pretrained.device_params
         self._module = pretrained.module
         self._predict = jax.jit(self._forward)
@@ -55,47 +56,47 @@ class Reading:
     @property
     def writes(self) -> bool:
         """Whether answers are written, so that they have no probabilities."""
-        return isinstance(self.way, WritingWay)
+        return isinstance(self.task_model, Seq2SeqModel)
 
     def read(self, examples: Sequence[Example]) -> list[Read]:
         """The examples' predictions, in their order; UserError for one that is too long."""
-        features = self.way.features(examples, learn=False)
+        features = self.task_model.features(examples, learn=False)
         outputs: list[Any] = [None] * len(features)
-        beside = self.way.reader.beside()
+        table = self.task_model.backbone.lookup_table()
         size = min(ROWS, 1 << max(0, len(features) - 1).bit_length())
         for rows in sorted_plan(np.array([feature.length for feature in features], np.int64), size):
             batch = self._batch([features[row] for row in rows], size)
-            found = jax.device_get(self._predict(self._params, batch, beside))
+            found = jax.device_get(self._predict(self._params, batch, table))
             for place, row in enumerate(rows):
                 outputs[row] = {name: value[place] for name, value in found.items()}
-        predictions = self.way.predictions(examples, features, outputs)
+        predictions = self.task_model.predictions(examples, features, outputs)
         rows_of: list[list[Any]] = [[] for _ in examples]
         for feature, output in zip(features, outputs, strict=True):
             rows_of[feature.example].append((feature, output))
         return [Read(*one) for one in zip(predictions, rows_of, strict=True)]
 
-    def _forward(self, params: Any, batch: dict[str, jax.Array], beside: Any) -> dict[str, jax.Array]:
-        way = copy.copy(self.way)
-        way.reader = way.reader.reading_by(beside)
-        return way.forward(Bound(self._module, params), batch, train=False)[2]
+    def _forward(self, params: Any, batch: dict[str, jax.Array], table: Any) -> dict[str, jax.Array]:
+        task_model = copy.copy(self.task_model)
+        task_model.backbone = task_model.backbone.with_table(table)
+        return task_model.forward(Bound(self._module, params), batch, train=False)[2]
 
     def _batch(self, features: list[Feature], rows: int) -> dict[str, np.ndarray]:
         """Rows filled up to a power of two, or to what the network has positions for."""
         longest = bucket(max(feature.length for feature in features))
-        most = self.way.limits.length
-        return make_batch(features, rows, min(longest, most) if most else longest, self.way.padding)
+        most = self.task_model.limits.length
+        return make_batch(features, rows, min(longest, most) if most else longest, self.task_model.padding)
 
 
-def reader_for(pretrained: Pretrained, task: Any, recipe: Any) -> Reader:
-    """The reader of a network that was fine-tuned: by plmjax, or a decoder by `transformers`, without GPT's frame."""
+def backbone_for(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:
+    """The backbone of a network that was fine-tuned: by plmjax, or a decoder by `transformers`, without GPT's frame."""
     new = pretrained.extras.get("new_tokens")
-    if new:  # its table has rows for them, which the reader puts after the checkpoint's own
+    if new:  # its table has rows for them, which the backbone puts after the checkpoint's own
         config = dataclasses.replace(pretrained.config, vocab_size=min(new.values()))
-        return reader_of(dataclasses.replace(pretrained, config=config), task, recipe)
-    reader = reader_of(pretrained, task, recipe)
+        return backbone_of(dataclasses.replace(pretrained, config=config), task, recipe)
+    backbone = backbone_of(pretrained, task, recipe)
     if pretrained.module.kind == "decoder" and not writes(task, recipe):
-        return dataclasses.replace(reader, frame=Frame((), (), (), class_last=True))
-    return reader
+        return dataclasses.replace(backbone, frame=Frame((), (), (), class_last=True))
+    return backbone
 
 
 class Readings:

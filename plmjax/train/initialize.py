@@ -49,7 +49,7 @@ def load_native(source: str, named_by: str) -> Source:
     return Source(from_json(manifest["config"]["model"]), params, manifest["tokenizer"])
 
 
-def source_params(source: str, tokenizer: str, load: Loader = load_native) -> dict[str, Any]:
+def load_init_params(source: str, tokenizer: str, load: Loader = load_native) -> dict[str, Any]:
     """The nested dict of parameters that `--init_from` names, as numpy arrays.
 
     Args:
@@ -68,7 +68,7 @@ def source_params(source: str, tokenizer: str, load: Loader = load_native) -> di
     return found.params
 
 
-def fit_params(
+def adapt_params(
     source: dict[str, Any], fresh: Any, vocabulary_size: int, named_by: str = "--init_from"
 ) -> tuple[Any, list[str], list[str]]:
     """The source's parameters in the structure and on the devices of `fresh`.

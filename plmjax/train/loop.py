@@ -25,9 +25,9 @@ from plmjax.train.data import TrainingBatches, abstract_batch, open_store, valid
 from plmjax.train.distributed import agree, first_process_first
 from plmjax.train.evaluation import Evaluator
 from plmjax.train.flops import forward_flops, peak_flops
-from plmjax.train.initialize import Loader, fit_params, load_native, source_params
+from plmjax.train.initialize import Loader, adapt_params, load_init_params, load_native
 from plmjax.train.manifest import check_same_run, run_manifest
-from plmjax.train.metrics import Interval, finite
+from plmjax.train.metrics import MetricAccumulator, finite
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.reporting import Reporter, si
 from plmjax.train.resolve import resolve
@@ -36,7 +36,7 @@ from plmjax.train.sharding import make_mesh, to_devices
 from plmjax.train.signals import Stop, stop_signals
 from plmjax.train.state import abstract_state, create_state, parameter_count, shardings_of
 from plmjax.train.step import forward, jit_train_step
-from plmjax.train.teacher import find_teacher, teach
+from plmjax.train.teacher import fill_in_teacher, init_from_teacher
 
 EXIT_STOPPED = 75  # of a script whose run a signal stopped after saving: start it again (EX_TEMPFAIL of sysexits.h)
 
@@ -84,7 +84,7 @@ def train(
         enable_compilation_cache(config.train.compilation_cache)
         store = first_process_first(lambda: open_store(config.data, workdir))
         devices = jax.devices() if devices is None else devices
-        config = find_teacher(config, workdir, load)
+        config = fill_in_teacher(config, workdir, load)
         config = resolve(config, store.vocabulary, len(devices), store.languages)
         mesh = make_mesh(config.mesh, devices)
         with jax.set_mesh(mesh):
@@ -131,7 +131,7 @@ class _Run:
     def _train(self, found: Checkpoint | None, init_from: str) -> Result:
         state = self._initial_state(found, init_from)
         start = found.step if found else 0
-        self.interval = Interval(found.manifest["interval"] if found else None)
+        self.interval = MetricAccumulator(found.manifest["interval"] if found else None)
         self.batches = TrainingBatches(self.config, self.store, self.mesh)
         self.held_out = validation_loader(self.config, self.store, self.mesh)
         self.evaluator = Evaluator(self.mesh, shardings_of(self.abstract.params), **self.parts)
@@ -148,11 +148,11 @@ class _Run:
         state = create_state(self.module, self.optimizer, self.config.train.seed, self.abstract, self.empty_memory)
         if isinstance(self.config.model, DistillationConfig):
             fingerprint, vocabulary = self.store.tokenizer.fingerprint, self.store.vocabulary
-            for line in teach(self.config.model, state.params, fingerprint, vocabulary, self.load):
+            for line in init_from_teacher(self.config.model, state.params, fingerprint, vocabulary, self.load):
                 self.reporter.say(line)
         if init_from:
-            source = source_params(init_from, self.store.tokenizer.fingerprint, self.load)
-            state.params, fresh, unused = fit_params(source, state.params, self.store.vocabulary.size)
+            source = load_init_params(init_from, self.store.tokenizer.fingerprint, self.load)
+            state.params, fresh, unused = adapt_params(source, state.params, self.store.vocabulary.size)
             names = {"fresh": ", ".join(fresh) or "none", "unused": ", ".join(unused) or "none"}
             self.reporter.say(f"parameters from {init_from}; fresh: {names['fresh']}; unused: {names['unused']}")
         return state

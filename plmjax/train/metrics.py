@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 
-class Interval:
+class MetricAccumulator:
     """The steps since the last line: sums of the losses and metrics, and where the time went.
 
     The sums are numbers of the run and travel in the checkpoint (`sums`), so that a resumed run logs what the

@@ -17,12 +17,12 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.train.config import Config
-from plmjax.train.initialize import Loader, Source, fit_params, load_native
+from plmjax.train.initialize import Loader, Source, adapt_params, load_native
 
 STACKED = "encoder/layers/"
 
 
-def find_teacher(config: Config, workdir: Path, load: Loader = load_native) -> Config:
+def fill_in_teacher(config: Config, workdir: Path, load: Loader = load_native) -> Config:
     """`config` with the teacher's config in a distillation's model; any other as it is.
 
     A run that has a checkpoint knows its teacher; for a new one `load` reads what `model.teacher_from` names.
@@ -43,7 +43,7 @@ def find_teacher(config: Config, workdir: Path, load: Loader = load_native) -> C
     return config
 
 
-def teach(
+def init_from_teacher(
     model: DistillationConfig,
     params: dict[str, Any],
     tokenizer: str,
@@ -61,7 +61,7 @@ def teach(
             f"The teacher in {model.teacher_from} has another tokenizer than the store: prepare the store with its "
             "tokenizer."
         )
-    params["teacher"], fresh, _ = fit_params(source.params, params["teacher"], vocabulary.size, "model.teacher_from")
+    params["teacher"], fresh, _ = adapt_params(source.params, params["teacher"], vocabulary.size, "model.teacher_from")
     if fresh:
         raise UserError(f"The teacher in {model.teacher_from} has no {fresh[0]!r}: take a network with a token head.")
     yield f"teacher: {model.teacher_from}, {type(model.teacher).__name__}"
@@ -70,11 +70,11 @@ def teach(
     if model.initialise != "teacher":
         raise UserError(f"model.initialise is {model.initialise!r}; it must be 'teacher' or 'random'.")
     layers = model.copied_layers()
-    params["student"] = start_student(params["student"], params["teacher"], layers)
+    params["student"] = student_from_teacher(params["student"], params["teacher"], layers)
     yield f"the student starts from the teacher's layers {', '.join(map(str, layers))}"
 
 
-def start_student(student: Any, teacher: Any, layers: tuple[int, ...]) -> Any:
+def student_from_teacher(student: Any, teacher: Any, layers: tuple[int, ...]) -> Any:
     """The student's parameters: the teacher's of the same paths, of its layers those that `layers` names.
 
     Raises:

@@ -13,7 +13,7 @@ from plmjax.checkpoints.paths import path_string
 from plmjax.data.templates import encoder_frame, two_stream_frame
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import make_reader
+from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.update_strategies import AllParameters, LayerDecay
 from plmjax.interop import Pretrained
@@ -52,8 +52,8 @@ def test_xlnet(tokenizer: Tokenizer) -> None:
 
 def test_gpt(tokenizer: Tokenizer) -> None:
     config = replace(GPT["gpt1_tiny"], vocab_size=300)
-    reader = make_reader(Pretrained(config, {}, "OpenAIGPTLMHeadModel", tokenizer), FineTune())
-    assert joined(reader.frame, A, B) == ([300, *A, 301, *B, 302], [0] * 6, (1, 4), 5)
+    backbone = make_backbone(Pretrained(config, {}, "OpenAIGPTLMHeadModel", tokenizer), FineTune())
+    assert joined(backbone.frame, A, B) == ([300, *A, 301, *B, 302], [0] * 6, (1, 4), 5)
 
 
 def scales(config: Any, rule: Any) -> dict[str, np.ndarray]:
@@ -61,7 +61,7 @@ def scales(config: Any, rule: Any) -> dict[str, np.ndarray]:
     module = build(replace(config, vocab_size=16))
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0))["params"])
     ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
-    transform = rule.around(optax.identity(), config, 1)
+    transform = rule.wrap_optimizer(optax.identity(), config, 1)
     out, _ = transform.update(ones, transform.init(ones), ones)
     return {path_string(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(out)}
 
@@ -86,4 +86,4 @@ def test_a_last_norm_is_of_the_last_layer() -> None:
 
 def test_shared_layers_have_no_rates_of_their_own() -> None:
     with pytest.raises(UserError, match="share their parameters"):
-        LayerDecay().around(optax.identity(), ALBERT["tiny"], 1)
+        LayerDecay().wrap_optimizer(optax.identity(), ALBERT["tiny"], 1)

@@ -75,9 +75,9 @@ def test_every_cell_that_a_kind_can_do_is_run_once(grid, runs, tmp_path):
 
 
 def test_text_to_text_may_have_a_recipe_of_its_own(grid, runs, tmp_path):
-    columns = grid.columns | {"xquad": replace(grid.columns["xquad"], text_recipe=FineTune(length=512))}
+    columns = grid.columns | {"xquad": replace(grid.columns["xquad"], text_recipe=FineTune(max_length=512))}
     run_grid(replace(grid, columns=columns, text_to_text=tuple(KINDS)[:1]), tmp_path)
-    ways = {(name.split("/")[0], recipe.way, recipe.length) for name, _, recipe in runs}
+    ways = {(name.split("/")[0], recipe.task_model, recipe.max_length) for name, _, recipe in runs}
     written = {(start, "text_to_text", 512) for start in ("bert", "bert_random")}
     assert ways == {("sst2", "text_to_text", 0), ("sst2", "", 0)} | written
 

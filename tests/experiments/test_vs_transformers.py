@@ -19,7 +19,7 @@ from plmjax.interop import Pretrained, load, save_huggingface
 from plmjax.interop.registry import architecture_of
 from plmjax.tasks.classification import Classification
 from plmjax.tasks.report import as_table
-from tests.finetune.kit import checkpoint, recipe, sentences, tokenizer_in, way_of, write_tsv
+from tests.finetune.kit import checkpoint, recipe, sentences, task_model_of, tokenizer_in, write_tsv
 
 STEPS, ROWS = 4, 8
 TOLERANCE = 2e-5  # of parameters after STEPS updates, of a size about 1e-1
@@ -41,7 +41,7 @@ def make_task(folder: Path) -> Classification:
 
 def make_recipe() -> FineTune:
     """One batch a pass, so that the order of the examples changes nothing; no dropout."""
-    given = recipe(steps=STEPS, batch_size=ROWS, eval_every=STEPS, buckets=1, warmup_share=0.25)
+    given = recipe(steps=STEPS, batch_size=ROWS, eval_every=STEPS, buckets=1, warmup_ratio=0.25)
     given.optimizer.weight_decay = 0.5
     given.optimizer.clip_norm = 0.5
     given.dropout = 0.0
@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def directory(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face directory of a tiny BERT with a class head, which both sides take as it is."""
     encoder = checkpoint(tokenizer_in(str(tmp_path_factory.mktemp("tokenizer"))))
-    _, bound = way_of(encoder, make_task(folder))
+    _, bound = task_model_of(encoder, make_task(folder))
     config = bound.module.config
     params = jax.tree.map(np.asarray, bound.params)
     save_huggingface(Pretrained(config, params, architecture_of(config), encoder.tokenizer), folder / "bert")

@@ -12,10 +12,10 @@ import numpy as np
 
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import train_sentencepiece
-from plmjax.finetune.backbones import make_reader
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.backbones import make_backbone
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.network import limits_of, network_config
-from plmjax.finetune.task_models import Way, make_way
+from plmjax.finetune.task_models import TaskModel, make_task_model
 from plmjax.interop import Pretrained
 from plmjax.interop.huggingface import special_of
 from plmjax.interop.registry import BY_CLASS, architecture_of
@@ -71,8 +71,8 @@ def checkpoint(tokenizer: Tokenizer, family: str = "bert", variant: str = "tiny"
 
 
 def recipe(**changes: Any) -> FineTune:
-    """A quick one; `changes` are fields of TrainConfig."""
-    train = TrainConfig(
+    """A quick one; `changes` are fields of FineTuneTrainConfig."""
+    train = FineTuneTrainConfig(
         epochs=2.0, batch_size=8, buckets=2, pool=4, log_every=1000, compilation_cache="", tensorboard=False
     )
     return FineTune(
@@ -83,10 +83,10 @@ def recipe(**changes: Any) -> FineTune:
     )
 
 
-def way_of(pretrained: Pretrained, task: Any, given: FineTune | None = None) -> tuple[Way, Bound]:
-    """The way of a task, which was prepared, and the network with fresh heads."""
+def task_model_of(pretrained: Pretrained, task: Any, given: FineTune | None = None) -> tuple[TaskModel, Bound]:
+    """The task model of a task, which was prepared, and the network with fresh heads."""
     given = given or recipe()
-    reader = make_reader(pretrained, given)
-    way = make_way(task, reader, limits_of(pretrained.config, given), given)
-    module = build(network_config(pretrained.config, way, given))
-    return way, Bound(module, jax.jit(lambda: module.init(jax.random.key(1))["params"])())
+    backbone = make_backbone(pretrained, given)
+    task_model = make_task_model(task, backbone, limits_of(pretrained.config, given), given)
+    module = build(network_config(pretrained.config, task_model, given))
+    return task_model, Bound(module, jax.jit(lambda: module.init(jax.random.key(1))["params"])())

@@ -17,7 +17,7 @@ from plmjax.tasks.multiple_choice import MultipleChoice
 from plmjax.tasks.registry import named
 from plmjax.tasks.spans import Spans
 from plmjax.tasks.tagging import Tagging
-from tests.finetune.kit import checkpoint, recipe, way_of, write_jsonl, write_tsv
+from tests.finetune.kit import checkpoint, recipe, task_model_of, write_jsonl, write_tsv
 
 
 def complaint(task: Any) -> str:
@@ -116,17 +116,17 @@ def test_a_text_longer_than_the_positions(kind: str, encoder: Pretrained, tmp_pa
     else:
         task = two_columns(tmp_path / "a.tsv", [(" ".join(words), "good")])
     examples = task.splits()["train"]
-    way, _ = way_of(encoder, task)
+    task_model, _ = task_model_of(encoder, task)
     with pytest.raises(UserError) as caught:
-        way.features(examples, learn=True)
+        task_model.features(examples, learn=True)
     said = one_sentence(caught.value)
     assert f"{examples[0].place} has 82 tokens with the special ones, and a row has 64" in said
     given = recipe()
-    given.cut = True
-    way, _ = way_of(encoder, task, given)
-    (feature,) = way.features(examples, learn=True)
+    given.truncation = True
+    task_model, _ = task_model_of(encoder, task, given)
+    (feature,) = task_model.features(examples, learn=True)
     assert feature.length == 64
-    assert way.cut_rows == 1
+    assert task_model.cut_rows == 1
 
 
 def test_nothing_is_trained_before_all_is_read(encoder: Pretrained, tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.batch_size is 30, which 4 \(devices times microbatches\)"):
         check(recipe(batch_size=30), 4)
     with pytest.raises(UserError, match="length is 65, and the network has 64 positions"):
-        way_of(encoder, two_columns(tmp_path / "a.tsv", [("it", "good")]), FineTune(length=65))
-    with pytest.raises(UserError, match=r"updates.rate is 1.5"):
-        LayerDecay(1.5).around(optax.identity(), encoder.config, 1)
+        task_model_of(encoder, two_columns(tmp_path / "a.tsv", [("it", "good")]), FineTune(max_length=65))
+    with pytest.raises(UserError, match=r"update_strategy.rate is 1.5"):
+        LayerDecay(1.5).wrap_optimizer(optax.identity(), encoder.config, 1)
 
 
 def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> None:
@@ -158,6 +158,6 @@ def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> N
     )
     task.splits()
     with pytest.raises(UserError, match="tag with an encoder"):
-        way_of(checkpoint(tokenizer, "gpt"), task)
+        task_model_of(checkpoint(tokenizer, "gpt"), task)
     with pytest.raises(UserError, match="A LamdaConfig has no class head"):
-        way_of(checkpoint(tokenizer, "lamda"), task)
+        task_model_of(checkpoint(tokenizer, "lamda"), task)

@@ -15,13 +15,13 @@ from plmjax.checkpoints.checkpointer import load_params
 from plmjax.checkpoints.serialize import to_json
 from plmjax.data.tokenizers.words import ROLES, WordTokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import make_reader
+from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import make_batch
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import filler, limits_of
-from plmjax.finetune.task_models import make_way
-from plmjax.finetune.update_strategies import HeadsAlone
+from plmjax.finetune.task_models import make_task_model
+from plmjax.finetune.update_strategies import HeadsOnly
 from plmjax.interop import Pretrained
 from plmjax.interop.bilm import Bilm, load_bilm
 from plmjax.interop.native import load_for_task
@@ -30,7 +30,7 @@ from plmjax.interop.weight_map import flatten
 from plmjax.modules import Bound, build
 from plmjax.modules.elmo import VARIANTS
 from plmjax.modules.elmo_task import bilm_config, task_config
-from tests.finetune.kit import recipe, way_of
+from tests.finetune.kit import recipe, task_model_of
 from tests.finetune.test_loop import make_task
 from tests.finetune.test_task_models import tasks
 
@@ -41,7 +41,7 @@ def given(**changes: Any) -> FineTune:
     """With a small network above."""
     found = recipe(**changes)
     found.features.cells = 12
-    found.updates = HeadsAlone()
+    found.update_strategy = HeadsOnly()
     return found
 
 
@@ -61,25 +61,25 @@ def test_vectors_are_the_bilms_and_padding_counts_for_nothing(kind: str, elmo: P
     if kind == "classification":
         task.pair = ""
     examples = task.splits()["train"]
-    way, bound = way_of(elmo, task, given())
-    features = way.features(examples, learn=True)
-    params, fresh, _ = filler(elmo, way.reader)(bound.params)
+    task_model, bound = task_model_of(elmo, task, given())
+    features = task_model.features(examples, learn=True)
+    params, fresh, _ = filler(elmo, task_model.backbone)(bound.params)
     assert {"mix_weights", "mix_gamma"} < set(fresh) and not any("encoder/" in name for name in fresh)
     longest = max(feature.length for feature in features)
-    batch, wide = (make_batch(features, 4, length, way.padding) for length in (longest, longest + 5))
+    batch, wide = (make_batch(features, 4, length, task_model.padding) for length in (longest, longest + 5))
     words = [SPLITTER.words(example.texts[0]) if kind == "classification" else example.texts for example in examples]
     assert longest == max(map(len, words)) + 2
-    table = way.reader.tokenizer.spelled(elmo.config.characters)  # type: ignore[attr-defined]
+    table = task_model.backbone.tokenizer.spelled(elmo.config.characters)  # type: ignore[attr-defined]
     embed = jax.jit(lambda characters: Bound(bound.module, params).embed(characters)[0])
     layers = embed(jnp.asarray(table[batch["tokens"].reshape(4, -1)]))
     alone, _ = Bilm(bilm_config(elmo.config), elmo.params).embed(words)
     for row, sentence in enumerate(words):
         np.testing.assert_allclose(layers[:, row, 1 : len(sentence) + 1], alone[row], atol=1e-5)
 
-    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, False))
+    forward = jax.jit(lambda params, batch: task_model.forward(Bound(bound.module, params), batch, False))
     (losses, _, outputs), (others, _, again) = forward(params, batch), forward(params, wide)
     assert losses["task"].mean() == pytest.approx(float(others["task"].mean()), rel=1e-5)
-    assert float(losses["mix"].mean()) == 0.0 and way.coefficients() == {"mix": 0.001}
+    assert float(losses["mix"].mean()) == 0.0 and task_model.coefficients() == {"mix": 0.001}
     for name, output in outputs.items():
         np.testing.assert_allclose(output, np.asarray(again[name])[..., : output.shape[-1]], atol=1e-5)
     heavy = params | {"mix_weights": jnp.asarray([1.0, 2.0, -1.0])}
@@ -87,29 +87,30 @@ def test_vectors_are_the_bilms_and_padding_counts_for_nothing(kind: str, elmo: P
 
 
 def test_a_text_and_two(elmo: Pretrained, tmp_path: Path) -> None:
-    way = bare_way(elmo, tasks(tmp_path)["classification"])
-    features = way.features(way.task.splits()["train"][:1], learn=True)
-    named = [way.reader.tokenizer.piece(token) for token in features[0].sequences["tokens"][0]]
+    task_model = bare_way(elmo, tasks(tmp_path)["classification"])
+    features = task_model.features(task_model.task.splits()["train"][:1], learn=True)
+    named = [task_model.backbone.tokenizer.piece(token) for token in features[0].sequences["tokens"][0]]
     assert named == ["<S>", "a", "good", "film", "</S>", "<S>", "it", "was", "</S>"]
-    assert way.reader.tokenizer.encode_batch(["<S> don't"])[0][1] != 1  # a mark's name is a word, and is cut as one
+    # A mark's name is a word, and is cut as one.
+    assert task_model.backbone.tokenizer.encode_batch(["<S> don't"])[0][1] != 1
 
 
 def bare_way(elmo: Pretrained, task: Any) -> Any:
     """Without a network."""
-    return make_way(task, make_reader(elmo, given()), limits_of(elmo.config, given()), given())
+    return make_task_model(task, make_backbone(elmo, given()), limits_of(elmo.config, given()), given())
 
 
 def test_a_tagged_word_is_one_word(elmo: Pretrained, tmp_path: Path) -> None:
-    way = bare_way(elmo, tasks(tmp_path)["tagging"])
-    example = replace(way.task.splits()["train"][0], texts=("don't", "U.S.-led", "it", "film"))
-    (feature,) = way.features([example], learn=True)
+    task_model = bare_way(elmo, tasks(tmp_path)["tagging"])
+    example = replace(task_model.task.splits()["train"][0], texts=("don't", "U.S.-led", "it", "film"))
+    (feature,) = task_model.features([example], learn=True)
     assert feature.length == 6 and feature.origin.tolist() == [1, 2, 3, 4]
 
 
 def test_answers_are_refused(elmo: Pretrained, tmp_path: Path) -> None:
-    way = bare_way(elmo, tasks(tmp_path)["spans"])
+    task_model = bare_way(elmo, tasks(tmp_path)["spans"])
     with pytest.raises(UserError, match="can't tell where in a text its tokens stand"):
-        way.features(way.task.splits()["train"], learn=True)
+        task_model.features(task_model.task.splits()["train"], learn=True)
 
 
 @pytest.fixture(scope="module")
@@ -158,30 +159,30 @@ def test_the_folder_classifies_strings(run: Path, tmp_path: Path) -> None:
 def test_an_elmo_tags_strings(chained: bool, elmo: Pretrained, tmp_path: Path) -> None:
     task = tasks(tmp_path)["tagging"]
     example = task.splits()["train"][0]
-    recipe_ = replace(given(), way="chained_tags" if chained else "")
-    way, bound = way_of(elmo, task, recipe_)
-    params, _, _ = filler(elmo, way.reader)(bound.params)
+    recipe_ = replace(given(), task_model="crf_token_classification" if chained else "")
+    task_model, bound = task_model_of(elmo, task, recipe_)
+    params, _, _ = filler(elmo, task_model.backbone)(bound.params)
     taught = {"task": to_json(task), "recipe": to_json(recipe_)}
     model = Pretrained(bound.module.config, jax.tree.map(np.asarray, params), ELMO, SPLITTER, taught=taught)
     model.tag("Something else first")
     found = model.tag(" ".join(example.texts))
-    (feature,) = way.features([example], learn=False)
-    batch = make_batch([feature], 1, 32, way.padding)
-    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, False)[2])
+    (feature,) = task_model.features([example], learn=False)
+    batch = make_batch([feature], 1, 32, task_model.padding)
+    forward = jax.jit(lambda params, batch: task_model.forward(Bound(bound.module, params), batch, False)[2])
     output = jax.device_get(forward(params, batch))
     assert found.words == example.texts
     assert found.probabilities == pytest.approx(output["probabilities"][0][feature.origin].tolist(), abs=1e-5)
-    assert list(found.tags) == way.predictions([example], [feature], [{k: v[0] for k, v in output.items()}])[0]
+    assert list(found.tags) == task_model.predictions([example], [feature], [{k: v[0] for k, v in output.items()}])[0]
 
 
 def test_the_gradient_is_of_what_is_above(elmo: Pretrained, tmp_path: Path) -> None:
     task = tasks(tmp_path)["classification"]
     examples = task.splits()["train"]
-    way, bound = way_of(elmo, task, given())
-    batch = make_batch(way.features(examples, learn=True), 3, 12, way.padding)
+    task_model, bound = task_model_of(elmo, task, given())
+    batch = make_batch(task_model.features(examples, learn=True), 3, 12, task_model.padding)
 
     def loss(params: Any) -> jax.Array:
-        losses, _ = way.losses(Bound(bound.module, params), batch, None, True)
+        losses, _ = task_model.losses(Bound(bound.module, params), batch, None, True)
         return losses["task"].mean()
 
     gradient = flatten(jax.device_get(jax.jit(jax.grad(loss))(bound.params)))
@@ -194,14 +195,14 @@ def test_a_chain_of_tags(elmo: Pretrained, tmp_path: Path) -> None:
     """Its loss is the mean over sentences, and a filled-up row is none of them; each part of it has a gradient."""
     task = tasks(tmp_path)["tagging"]
     examples = task.splits()["train"]
-    way, bound = way_of(elmo, task, replace(given(), way="chained_tags"))
-    features = way.features(examples, learn=True)
+    task_model, bound = task_model_of(elmo, task, replace(given(), task_model="crf_token_classification"))
+    features = task_model.features(examples, learn=True)
 
     def loss(params: Any, batch: Any) -> jax.Array:
-        return way.losses(Bound(bound.module, params), batch, None, True)[0]["task"].mean()
+        return task_model.losses(Bound(bound.module, params), batch, None, True)[0]["task"].mean()
 
     learn = jax.jit(jax.value_and_grad(loss))
-    full, filled = (make_batch(features, len(features) + more, 12, way.padding) for more in (0, 2))
+    full, filled = (make_batch(features, len(features) + more, 12, task_model.padding) for more in (0, 2))
     value, gradient = learn(bound.params, full)
     assert float(value) == pytest.approx(float(learn(bound.params, filled)[0]), rel=1e-6)
     words = sum(len(example.texts) for example in examples) / len(examples)
@@ -212,8 +213,8 @@ def test_a_chain_of_tags(elmo: Pretrained, tmp_path: Path) -> None:
 
 
 def test_only_an_elmo_chains_tags(encoder: Pretrained, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="A BertConfig has no head that chains tags: use an ELMo, or leave way empty"):
-        way_of(encoder, tasks(tmp_path)["tagging"], replace(given(), way="chained_tags"))
+    with pytest.raises(UserError, match="A BertConfig has no CRF head: use an ELMo, or leave task_model empty"):
+        task_model_of(encoder, tasks(tmp_path)["tagging"], replace(given(), task_model="crf_token_classification"))
 
 
 @pytest.mark.slow

@@ -11,14 +11,14 @@ import pytest
 import plmjax
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import make_reader
-from plmjax.finetune.backbones.encoder_decoder import EncoderDecoderReader
+from plmjax.finetune.backbones import make_backbone
+from plmjax.finetune.backbones.encoder_decoder import EncoderDecoderBackbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch, make_batch
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import limits_of, network_config
-from plmjax.finetune.task_models import make_way
+from plmjax.finetune.task_models import make_task_model
 from plmjax.interop import Pretrained, load_huggingface
 from plmjax.interop.huggingface import special_of
 from plmjax.interop.registry import BY_CLASS, architecture_of
@@ -47,7 +47,7 @@ def shapeless(tokenizer: Tokenizer, family: str) -> Pretrained:
 
 
 def joined(pretrained: Pretrained, *texts: list[int]) -> tuple[list[int], int]:
-    found = make_reader(pretrained, recipe()).frame.join(texts)
+    found = make_backbone(pretrained, recipe()).frame.join(texts)
     return found.tokens.tolist(), found.class_index
 
 
@@ -58,7 +58,7 @@ def test_frames(tokenizer: Tokenizer) -> None:
     assert joined(bart, A, B) == ([v.bos, *A, v.eos, v.eos, *B, v.eos], 6)
     for family in ("t5", "marian"):
         assert joined(shapeless(tokenizer, family), A, B) == ([*A, v.eos, *B, v.eos], 4)
-    starts = [make_reader(shapeless(tokenizer, family), recipe()).start for family in ("bart", "t5")]  # type: ignore[attr-defined]
+    starts = [make_backbone(shapeless(tokenizer, family), recipe()).start for family in ("bart", "t5")]  # type: ignore[attr-defined]
     assert starts == [v.eos, v.padding]
 
 
@@ -74,23 +74,23 @@ def in_language(language: str) -> FineTune:
 def test_the_frame_of_a_language(of_languages: Tokenizer) -> None:
     mbart, v = shapeless(of_languages, "mbart"), of_languages.vocabulary
     english, german = language_token(of_languages, "en"), language_token(of_languages, "de")
-    reader: Any = make_reader(mbart, in_language("de"))
-    assert reader.start == german != english
-    assert reader.frame.join([A]).tokens.tolist() == [*A, v.eos, german]
-    framed = reader.frame.join([A, B])
+    backbone: Any = make_backbone(mbart, in_language("de"))
+    assert backbone.start == german != english
+    assert backbone.frame.join([A]).tokens.tolist() == [*A, v.eos, german]
+    framed = backbone.frame.join([A, B])
     assert (framed.tokens.tolist(), framed.class_index) == ([*A, v.eos, *B, v.eos, german], 4)
-    assert reader.frame.added(2) == 3
+    assert backbone.frame.added(2) == 3
     with pytest.raises(UserError, match="needs the language of its texts: give --config.writer.source_language"):
-        make_reader(mbart, recipe())
+        make_backbone(mbart, recipe())
     with pytest.raises(UserError, match="no token of the language 'fr'"):
-        make_reader(mbart, in_language("fr"))
+        make_backbone(mbart, in_language("fr"))
 
 
 def test_networks_that_have_no_heads_are_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(UserError, match="family 't5_shared' has no heads to fine-tune here"):
-        make_reader(shapeless(tokenizer, "t5_shared"), recipe())
+        make_backbone(shapeless(tokenizer, "t5_shared"), recipe())
     with pytest.raises(UserError, match="does not say its decoder_start_token_id"):
-        make_reader(replace(shapeless(tokenizer, "bart"), special={"bos_token_id": 1, "eos_token_id": 2}), recipe())
+        make_backbone(replace(shapeless(tokenizer, "bart"), special={"bos_token_id": 1, "eos_token_id": 2}), recipe())
 
 
 class Pair:
@@ -106,18 +106,20 @@ class Pair:
         self.model = reference.random_model(Case(architecture, config | special | labels))
         self.model.save_pretrained(folder / "theirs")
         pretrained = replace(load_huggingface(folder / "theirs"), tokenizer=tokenizer)
-        self.way = make_way(task, make_reader(pretrained, given), limits_of(pretrained.config, given), given)
-        config_ = replace(network_config(pretrained.config, self.way, given), unroll=False)
+        limits = limits_of(pretrained.config, given)
+        self.task_model = make_task_model(task, make_backbone(pretrained, given), limits, given)
+        config_ = replace(network_config(pretrained.config, self.task_model, given), unroll=False)
         self.network = Bound(build(config_), pretrained.params)
         self.examples, self.v, self.encode = examples, v, tokenizer.encode
 
     def batch(self, rows: slice = slice(None), length: int = 0) -> Batch:
-        features = self.way.features(self.examples, learn=True)[rows]
+        features = self.task_model.features(self.examples, learn=True)[rows]
         longest = max(feature.length for feature in features)
-        return make_batch(features, len(features), length or longest, self.way.padding)
+        return make_batch(features, len(features), length or longest, self.task_model.padding)
 
     def ours(self, batch: Batch) -> tuple[float, dict[str, np.ndarray]]:
-        forward = jax.jit(lambda params, batch: self.way.forward(Bound(self.network.module, params), batch, False))
+        module = self.network.module
+        forward = jax.jit(lambda params, batch: self.task_model.forward(Bound(module, params), batch, False))
         losses, _, outputs = forward(self.network.params, batch)
         return float(losses["task"].mean()), {name: np.asarray(value) for name, value in outputs.items()}
 
@@ -138,7 +140,7 @@ def framed(pair: Pair, *texts: str) -> list[int]:
     first, second = (pair.encode(text) for text in texts)
     if type(pair.model).__name__.startswith("Bart"):
         return [pair.v.bos, *first, pair.v.eos, pair.v.eos, *second, pair.v.eos]
-    language = [pair.way.reader.start] if type(pair.model).__name__.startswith("MBart") else []
+    language = [pair.task_model.backbone.start] if type(pair.model).__name__.startswith("MBart") else []
     return [*first, pair.v.eos, *second, pair.v.eos, *language]
 
 
@@ -181,7 +183,7 @@ def test_answers_are_theirs(name: str, config: dict[str, Any], of_languages: Tok
 def test_t5s_tags_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     pair = Pair("T5ForTokenClassification", T5, "tagging", tokenizer, tmp_path)
-    task: Tagging = pair.way.task
+    task: Tagging = pair.task_model.task
     rows, labels = [], []
     for example in pair.examples:
         pieces = [pair.encode(word) for word in example.texts]
@@ -198,8 +200,8 @@ def test_t5s_tags_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_the_decoder_reads_the_row_shifted(tokenizer: Tokenizer) -> None:
-    reader = make_reader(shapeless(tokenizer, "bart"), recipe())
-    assert isinstance(reader, EncoderDecoderReader)
+    backbone = make_backbone(shapeless(tokenizer, "bart"), recipe())
+    assert isinstance(backbone, EncoderDecoderBackbone)
 
     class Spy:
         def encode(self, tokens: Any, positions: Any, segments: Any) -> Any:
@@ -209,8 +211,8 @@ def test_the_decoder_reads_the_row_shifted(tokenizer: Tokenizer) -> None:
             return tokens
 
     tokens = np.array([[5, 6, 7, 2], [8, 9, 2, 0]], np.int32)
-    shifted = reader.states(Spy(), tokens, None, np.ones_like(tokens))  # type: ignore[arg-type]
-    assert np.asarray(shifted).tolist() == [[reader.start, 5, 6, 7], [reader.start, 8, 9, 2]]
+    shifted = backbone.states(Spy(), tokens, None, np.ones_like(tokens))  # type: ignore[arg-type]
+    assert np.asarray(shifted).tolist() == [[backbone.start, 5, 6, 7], [backbone.start, 8, 9, 2]]
 
 
 @pytest.mark.slow

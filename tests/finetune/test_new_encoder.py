@@ -29,7 +29,7 @@ from plmjax.modules import Bound
 from plmjax.tasks.seq2seq import Writing
 from tests.finetune.kit import OTHER, checkpoint, recipe, write_jsonl
 from tests.finetune.test_loop import make_task
-from tests.finetune.text_kit import texts, writing_way
+from tests.finetune.text_kit import seq2seq_model_of, texts
 
 FOREIGN = {word: f"{word[::-1]}ö{number}" for number, word in enumerate(OTHER)}
 
@@ -47,7 +47,7 @@ def translating(folder: Path, count: int = 20) -> Writing:
 
 def translating_recipe(source: Path, share: float, **changes: Any) -> FineTune:
     found = recipe(**changes)
-    found.updates, found.dropout = NewEncoderFirst(share), 0.0
+    found.update_strategy, found.dropout = NewEncoderFirst(share), 0.0
     found.writer.source_tokenizer, found.writer.source_layers = str(source), 1
     return found
 
@@ -80,16 +80,16 @@ def test_the_source_is_read_by_its_own_tokenizer(bart: Pretrained, source: Path,
     reads = start.source_tokenizer
     assert reads is not None
     reads.vocabulary = replace(reads.vocabulary, pad=7)  # which is not BART's
-    way, bound = writing_way(start, task, given)
+    task_model, bound = seq2seq_model_of(start, task, given)
     examples = task.splits()["train"]
-    feature = way.features(examples, learn=True)[0]
+    feature = task_model.features(examples, learn=True)[0]
     v, w, tokenizer = reads.vocabulary, bart.tokenizer.vocabulary, bart.tokenizer  # type: ignore[union-attr]
     tokens = feature.sequences["tokens"].tolist()
     assert tokens == [v.cls, *reads.encode(examples[0].texts[0]), v.sep]
     assert reads.decode(tokens) == examples[0].texts[0]
     targets = feature.values["targets"][: feature.values["target_count"]].tolist()
     assert targets == [w.bos, *tokenizer.encode(examples[0].target[0]), w.eos]  # type: ignore[union-attr]
-    batch = make_batch([feature], 1, 32, way.padding)
+    batch = make_batch([feature], 1, 32, task_model.padding)
     assert batch["tokens"][0, feature.length :].tolist() == [7] * (32 - feature.length)
     config = bound.module.config
     assert (config.source_vocab_size, config.source_layers) == (v.padded_size, 1)
@@ -157,7 +157,7 @@ def test_what_is_refused(bart: Pretrained, tokenizer: Tokenizer, source: Path, t
     missing = translating_recipe(tmp_path / "nowhere", 1.0)
     assert f"writer.source_tokenizer: No tokenizer at {tmp_path / 'nowhere'}" in refusal(bart, task, missing)
     none = recipe()
-    none.updates = NewEncoderFirst()
+    none.update_strategy = NewEncoderFirst()
     assert "name the source's tokenizer with --config.writer.source_tokenizer=DIR" in refusal(bart, task, none)
     given.writer.source_layers = 0
     assert "writer.source_layers is 0" in refusal(bart, task, given)

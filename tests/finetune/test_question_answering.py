@@ -9,9 +9,9 @@ import pytest
 
 from plmjax.data.templates import Frame, encoder_frame, two_stream_frame
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.finetune.backbones.encoder import EncoderReader
-from plmjax.finetune.task_models.base import Limits
-from plmjax.finetune.task_models.question_answering import SpansWay
+from plmjax.finetune.backbones.encoder import EncoderBackbone
+from plmjax.finetune.task_models.base import LengthLimits
+from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel
 from plmjax.modules.bert import VARIANTS as BERT
 from plmjax.modules.xlnet import VARIANTS as XLNET
 from plmjax.tasks.spans import Spans
@@ -46,15 +46,17 @@ FRAMES: dict[str, Any] = {
 
 
 @pytest.fixture(params=list(FRAMES))
-def made(request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path) -> tuple[SpansWay, Any, Any, Spans]:
+def made(
+    request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path
+) -> tuple[QuestionAnsweringModel, Any, Any, Spans]:
     task = Spans(train=squad_file(tmp_path), unanswerable=True, id="id", metric=("f1", "exact_match", "best_f1"))
     frame: Frame = FRAMES[request.param](tokenizer.vocabulary)
     config = BERT["tiny"] if request.param == "bert" else XLNET["tiny"]
     given = recipe()
-    given.stride = 10
-    way = SpansWay(task, EncoderReader(config, tokenizer, frame), Limits(40, False), given)
+    given.doc_stride = 10
+    task_model = QuestionAnsweringModel(task, EncoderBackbone(config, tokenizer, frame), LengthLimits(40, False), given)
     examples = task.splits()["train"]
-    return way, examples, way.features(examples, learn=True), task
+    return task_model, examples, task_model.features(examples, learn=True), task
 
 
 def oracle(features: Any) -> list[dict[str, np.ndarray]]:
@@ -71,13 +73,13 @@ def oracle(features: Any) -> list[dict[str, np.ndarray]]:
 
 
 def test_right_scores_give_the_right_answers(made: Any) -> None:
-    way, examples, features, task = made
+    task_model, examples, features, task = made
     assert all(feature.length <= 40 for feature in features)
     assert [example.id for example in examples] == ["q0", "q1", "q2", "q3"]
     rows = [sum(feature.example == number for feature in features) for number in range(4)]
     assert rows[0] == rows[2] == 1
     assert rows[1] > 3
-    predictions = way.predictions(examples, features, oracle(features))
+    predictions = task_model.predictions(examples, features, oracle(features))
     assert [task.chosen(one) for one in predictions] == [
         "The great actor", "lovely scene", "", "good"
     ]  # fmt: skip
@@ -98,20 +100,22 @@ def test_an_answer_is_a_target_only_where_all_of_it_is_shown(made: Any) -> None:
 
 
 def test_an_answer_is_not_longer_than_it_may_be(made: Any) -> None:
-    way, examples, features, task = made
+    task_model, examples, features, task = made
     rows = oracle(features)
     rows[0]["end"][features[0].origin.first + len(features[0].origin.starts) - 1] = 11.0
-    way.recipe.most_answer = 3
-    text = task.chosen(way.predictions(examples, features, rows)[0])
-    assert len(way.reader.tokenizer.encode(text)) <= 4  # the article may take a piece more at the start of a text
+    task_model.recipe.max_answer_length = 3
+    text = task.chosen(task_model.predictions(examples, features, rows)[0])
+    assert (
+        len(task_model.backbone.tokenizer.encode(text)) <= 4
+    )  # the article may take a piece more at the start of a text
 
 
 def test_the_class_token_says_that_there_is_no_answer(made: Any) -> None:
-    way, examples, features, task = made
+    task_model, examples, features, task = made
     rows = oracle(features)
     at = features[0].origin.class_index
     rows[0]["start"][at] = rows[0]["end"][at] = 10.5
-    found = way.predictions(examples, features, rows)[0]
+    found = task_model.predictions(examples, features, rows)[0]
     assert found.text == "The great actor"
     assert found.no_answer == pytest.approx(1.0)
     assert task.chosen(found) == ""

@@ -10,12 +10,12 @@ import pytest
 
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import make_reader
+from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.features import Feature, make_batch
 from plmjax.finetune.network import limits_of, network_config
-from plmjax.finetune.task_models import make_way
+from plmjax.finetune.task_models import make_task_model
 from plmjax.finetune.task_models.question_answering import Window
-from plmjax.finetune.task_models.question_answering_beam import BeamSpansWay
+from plmjax.finetune.task_models.question_answering_beam import BeamQuestionAnsweringModel
 from plmjax.interop import Pretrained, load_huggingface
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.tasks.spans import Answer, Spans
@@ -42,10 +42,10 @@ def task_in(folder: Path) -> Spans:
     return Spans(train=str(write_jsonl(folder / "spans.jsonl", rows)), unanswerable=True)
 
 
-def way_with(pretrained: Pretrained, task: Spans) -> Any:
+def task_model_with(pretrained: Pretrained, task: Spans) -> Any:
     given = recipe()
-    given.way = "spans_by_beam"
-    return make_way(task, make_reader(pretrained, given), limits_of(pretrained.config, given), given)
+    given.task_model = "beam_question_answering"
+    return make_task_model(task, make_backbone(pretrained, given), limits_of(pretrained.config, given), given)
 
 
 def test_loss_and_beams_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_loss_and_beams_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None
     task = task_in(tmp_path)
     examples = task.splits()["train"]
     pretrained = replace(load_huggingface(tmp_path / "theirs"), tokenizer=tokenizer)
-    way = way_with(pretrained, task)
-    config = replace(network_config(pretrained.config, way, recipe()), unroll=False)
-    features = way.features(examples, learn=True)
-    batch = make_batch(features, 3, max(feature.length for feature in features) + 3, way.padding)
-    forward = jax.jit(lambda params, batch: way.forward(Bound(build(config), params), batch, False))
+    task_model = task_model_with(pretrained, task)
+    config = replace(network_config(pretrained.config, task_model, recipe()), unroll=False)
+    features = task_model.features(examples, learn=True)
+    batch = make_batch(features, 3, max(feature.length for feature in features) + 3, task_model.padding)
+    forward = jax.jit(lambda params, batch: task_model.forward(Bound(build(config), params), batch, False))
     losses, metrics, outputs = jax.device_get(forward(pretrained.params, batch))
 
     hidden, index = (
@@ -82,7 +82,7 @@ def test_loss_and_beams_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None
         silence = torch.nn.functional.binary_cross_entropy_with_logits(scores, torch.tensor([0.0, 1.0, 0.0]))
     assert losses["task"].mean() == pytest.approx(float(theirs.loss), abs=1e-4)
     assert losses["no_answer"].mean() == pytest.approx(float(silence), abs=1e-4)
-    assert way.coefficients() == {"no_answer": 0.5}
+    assert task_model.coefficients() == {"no_answer": 0.5}
     right = ((scores > 0) == torch.tensor([False, True, False])).float().mean()
     assert metrics["no_answer_accuracy"].mean() == pytest.approx(float(right))
     np.testing.assert_allclose(outputs["no_answer"], told.cls_logits.numpy(), atol=1e-4)
@@ -91,7 +91,7 @@ def test_loss_and_beams_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None
     np.testing.assert_array_equal(outputs["ends"].reshape(3, -1), told.end_top_index.numpy())
     np.testing.assert_allclose(outputs["end_probabilities"].reshape(3, -1), told.end_top_log_probs.numpy(), atol=1e-4)
     # A span is told of each, out of the context, and the score of none is the class's.
-    found = way.predictions(
+    found = task_model.predictions(
         examples, features, [{name: value[row] for name, value in outputs.items()} for row in range(3)]
     )
     assert all(answer.text and answer.text in CONTEXT for answer in found)
@@ -101,8 +101,8 @@ def test_loss_and_beams_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None
 def test_the_span_that_is_told(tokenizer: Tokenizer, tmp_path: Path) -> None:
     """By hand: two windows of one context "abcdef", a token a letter, from place 2 of the row; two starts, two ends."""
     task = task_in(tmp_path)
-    way = way_with(shapeless(tokenizer), task)
-    way.recipe.most_answer = 3
+    task_model = task_model_with(shapeless(tokenizer), task)
+    task_model.recipe.max_answer_length = 3
     example = replace(task.splits()["train"][0], texts=("?", "abcdef"))
     at = np.arange(4)
     windows = [
@@ -123,10 +123,12 @@ def test_the_span_that_is_told(tokenizer: Tokenizer, tmp_path: Path) -> None:
     # The class token is no start; an end before its start and a span of 4 are none; and "d" is shown better elsewhere.
     first = row([9, 3], [[9, 2], [2, 5]], [[1.0, 0.9], [0.7, 0.1]], 0.5)
     second = row([4, 2], [[3, 9], [5, 4]], [[0.9, 0.1], [0.8, 0.2]], -0.25)
-    assert way.predictions([example], features, [first, second]) == [Answer("cde", -0.25, pytest.approx(0.08), 2, 5)]
-    assert way.predictions([example], features[:1], [first]) == [Answer("bcd", 0.5, pytest.approx(0.04), 1, 4)]
+    assert task_model.predictions([example], features, [first, second]) == [
+        Answer("cde", -0.25, pytest.approx(0.08), 2, 5)
+    ]
+    assert task_model.predictions([example], features[:1], [first]) == [Answer("bcd", 0.5, pytest.approx(0.04), 1, 4)]
     hopeless = row([9, 4], [[9, 9], [4, 5]], [[0.9, 0.1], [0.5, 0.5]], 0.5)
-    assert way.predictions([example], features[:1], [hopeless]) == [Answer("", 0.5)]
+    assert task_model.predictions([example], features[:1], [hopeless]) == [Answer("", 0.5)]
 
 
 def shapeless(tokenizer: Tokenizer, family: str = "xlnet") -> Pretrained:
@@ -136,14 +138,14 @@ def shapeless(tokenizer: Tokenizer, family: str = "xlnet") -> Pretrained:
 
 def test_bad_recipes(tokenizer: Tokenizer, tmp_path: Path) -> None:
     task = task_in(tmp_path)
-    assert isinstance(way_with(shapeless(tokenizer), task), BeamSpansWay)
+    assert isinstance(task_model_with(shapeless(tokenizer), task), BeamQuestionAnsweringModel)
     with pytest.raises(UserError, match="A BertConfig has no head that answers by a beam"):
-        way_with(shapeless(tokenizer, "bert"), task)
+        task_model_with(shapeless(tokenizer, "bert"), task)
     given = recipe()
-    given.way = "beams"
-    with pytest.raises(UserError, match="way is 'beams': it must be empty or one of spans_by_beam"):
-        make_way(task, make_reader(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]
-    given.way = "spans_by_beam"
+    given.task_model = "beams"
+    with pytest.raises(UserError, match="task_model is 'beams': it must be empty or one of beam_question_answering"):
+        make_task_model(task, make_backbone(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]
+    given.task_model = "beam_question_answering"
     other = type("Task", (), {"kind": "tagging"})()
     with pytest.raises(UserError, match="does tasks of kind spans, and this one is 'tagging'"):
-        make_way(other, make_reader(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]
+        make_task_model(other, make_backbone(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import pytest
 
 import plmjax
 from plmjax.errors import UserError
-from plmjax.finetune.compiled_steps import Programs
+from plmjax.finetune.compiled_steps import CompiledSteps
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained
@@ -41,15 +41,15 @@ def whole(encoder: Pretrained, data: Path) -> Results:
 def break_off(monkeypatch: pytest.MonkeyPatch, action: Any) -> list[int]:
     """Calls `action` when step KILLED begins, once; the list counts all steps that are made."""
     steps: list[int] = []
-    train = Programs.train
+    train = CompiledSteps.train
 
-    def counted(self: Programs, *arguments: Any) -> Any:
+    def counted(self: CompiledSteps, *arguments: Any) -> Any:
         steps.append(len(steps) + 1)
         if len(steps) == KILLED:
             action()
         return train(self, *arguments)
 
-    monkeypatch.setattr(Programs, "train", counted)
+    monkeypatch.setattr(CompiledSteps, "train", counted)
     return steps
 
 

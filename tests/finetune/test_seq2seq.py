@@ -15,14 +15,14 @@ from plmjax.decode.logits_processors import make_rules
 from plmjax.errors import UserError
 from plmjax.finetune.features import Batch, Feature, make_batch
 from plmjax.finetune.network import manifest_of
-from plmjax.finetune.task_models.seq2seq import WritingWay
+from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.interop import Pretrained
 from plmjax.interop.huggingface import special_of
 from plmjax.interop.registry import architecture_of
 from plmjax.modules import FAMILIES, Bound
 from plmjax.tasks.supervised import Example
 from tests.finetune.kit import checkpoint, recipe
-from tests.finetune.text_kit import copying, torch_network, writing_way
+from tests.finetune.text_kit import copying, seq2seq_model_of, torch_network
 
 BEAMS = {"bart": 1, "t5": 3, "gpt2": 3}
 ROWS, LENGTH, IGNORED = 4, 16, -100
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
     name: str
     model: Any
     network: Bound
-    way: WritingWay
+    task_model: Seq2SeqModel
     examples: list[Example]
     features: list[Feature]
     batch: Batch
@@ -54,17 +54,17 @@ def pair(request: Any, tokenizer: Tokenizer, tmp_path_factory: Any) -> Pair:
     given.writer.beams, given.writer.length_penalty, given.writer.max_new_tokens = BEAMS[request.param], 0.5, 7
     given.writer.no_repeat_ngram, given.writer.min_new_tokens = 2, 3
     given.writer.label_smoothing, given.writer.z_loss = 0.1, 0.1  # in training alone
-    way, network = writing_way(pretrained, copying(folder), given)
+    task_model, network = seq2seq_model_of(pretrained, copying(folder), given)
     examples = [
         Example(str(i), str(i), (source,), None if target is None else (target, "another"))
         for i, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True))
     ]
-    way.prepare({"train": examples})
-    features = way.features(examples, learn=False)
-    batch = make_batch(features, ROWS, LENGTH, way.padding)
-    forward = jax.jit(lambda params, batch: way.forward(Bound(network.module, params), batch, train=False))
+    task_model.prepare({"train": examples})
+    features = task_model.features(examples, learn=False)
+    batch = make_batch(features, ROWS, LENGTH, task_model.padding)
+    forward = jax.jit(lambda params, batch: task_model.forward(Bound(network.module, params), batch, train=False))
     losses, _, outputs = jax.device_get(forward(network.params, batch))
-    return Pair(request.param, model, network, way, examples, features, batch, losses, outputs)
+    return Pair(request.param, model, network, task_model, examples, features, batch, losses, outputs)
 
 
 def by_hand(name: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
@@ -135,7 +135,7 @@ def test_an_evaluation_writes_what_generation_does(pair: Pair, tokenizer: Tokeni
         assert int(found["written_count"][row]) == count
         assert found["written"][row][:count].tolist() == expected.tokens[0][:count].tolist()
     rows = [{name: value[row] for name, value in found.items()} for row in range(3)]
-    texts = pair.way.predictions(pair.examples, pair.features, rows)
+    texts = pair.task_model.predictions(pair.examples, pair.features, rows)
     assert texts[0] == tokenizer.decode(found["written"][0][: found["written_count"][0]].tolist()).strip()
     assert len(texts) == 3
 
@@ -150,14 +150,14 @@ def without_ends(tokenizer: Tokenizer) -> Tokenizer:
 def test_a_decoder_without_an_eos_gets_a_delimiter(tokenizer: Tokenizer, tmp_path: Path) -> None:
     start = checkpoint(without_ends(tokenizer), "gpt", "gpt1_tiny")
     task = copying(tmp_path)
-    way, network = writing_way(start, task)
+    task_model, network = seq2seq_model_of(start, task)
     rows = start.config.vocab_size
     assert network.config.vocab_size == rows + 1
     (example,) = task.splits()["train"][:1]
-    (feature,) = way.features([example], learn=True)
+    (feature,) = task_model.features([example], learn=True)
     assert feature.sequences["tokens"].tolist() == [*tokenizer.encode(example.texts[0]), rows]
     assert feature.values["targets"][feature.values["target_count"] - 1] == rows
-    manifest = manifest_of(start, network.config, way.recipe, way, {})["huggingface"]
+    manifest = manifest_of(start, network.config, task_model.recipe, task_model, {})["huggingface"]
     assert manifest["extras"] == {"delimiter_token_id": rows, "new_tokens": {"delimiter": rows}}
     assert manifest["architecture"] == "OpenAIGPTLMHeadModel"
 
@@ -168,37 +168,37 @@ def test_targets_are_cut_or_refused(tokenizer: Tokenizer, tmp_path: Path) -> Non
     long = Example("0", "f:1", ("good film",), ("good film plot and the",))
     given = recipe()
     given.writer.target_length = 5
-    way, _ = writing_way(start, task, given)
+    task_model, _ = seq2seq_model_of(start, task, given)
     with pytest.raises(
         UserError, match="f:1 has a target of [0-9]+ tokens with the special ones, for which there are 5"
     ):
-        way.features([long], learn=True)
-    given.cut = True
-    way, _ = writing_way(start, task, given)
-    (feature,) = way.features([long], learn=True)
+        task_model.features([long], learn=True)
+    given.truncation = True
+    task_model, _ = seq2seq_model_of(start, task, given)
+    (feature,) = task_model.features([long], learn=True)
     assert feature.values["targets"].tolist() == [v.bos, *tokenizer.encode(long.target[0])[:3], v.eos]
-    assert way.cut_rows == 1
+    assert task_model.cut_rows == 1
     gpt = torchless(tokenizer, "gpt")  # source and target share its 64 positions
-    way, _ = writing_way(gpt, task, given)
+    task_model, _ = seq2seq_model_of(gpt, task, given)
     words = Example("0", "f:1", (" ".join(["film"] * 80),), None)
-    (feature,) = way.features([words], learn=False)
+    (feature,) = task_model.features([words], learn=False)
     assert feature.length == 64 - 5
     given.writer.max_new_tokens = 64
     with pytest.raises(UserError, match="Targets of 64 tokens do not fit into 64: lower --config.writer.target_length"):
-        writing_way(gpt, task, given)[0].features([long], learn=True)
+        seq2seq_model_of(gpt, task, given)[0].features([long], learn=True)
 
 
 def test_what_does_not_write_is_refused(tokenizer: Tokenizer, encoder: Pretrained, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="A BertConfig, of kind 'encoder', writes no text: use a decoder"):
-        writing_way(encoder, copying(tmp_path))
+        seq2seq_model_of(encoder, copying(tmp_path))
     given = recipe()
     given.writer.beams = 0
     with pytest.raises(UserError, match="writer.beams is 0: give 1 or more"):
-        writing_way(torchless(tokenizer, "bart"), copying(tmp_path), given)
+        seq2seq_model_of(torchless(tokenizer, "bart"), copying(tmp_path), given)
     given = recipe()
     given.writer.label_smoothing = 1.0
     with pytest.raises(UserError, match="writer.label_smoothing is 1.0"):
-        writing_way(torchless(tokenizer, "bart"), copying(tmp_path), given)
+        seq2seq_model_of(torchless(tokenizer, "bart"), copying(tmp_path), given)
 
 
 def torchless(tokenizer: Tokenizer, family: str) -> Pretrained:

@@ -20,7 +20,7 @@ from plmjax.interop.huggingface import special_of
 from plmjax.interop.source_templates import make_request
 from plmjax.modules import Bound
 from tests.finetune.kit import checkpoint, recipe
-from tests.finetune.text_kit import copying, texts, writing_way
+from tests.finetune.text_kit import copying, seq2seq_model_of, texts
 
 
 def quick(**changes: Any) -> FineTune:
@@ -63,25 +63,25 @@ WRITERS = (
 @pytest.mark.slow
 @pytest.mark.parametrize("family", WRITERS)
 def test_every_decoder_and_encoder_decoder_writes(family: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    """Traced only: the shapes of what the way gives."""
+    """Traced only: the shapes of what the task model gives."""
     start = checkpoint(tokenizer, family)
     start = replace(start, special=special_of(tokenizer, start.family))
     given = recipe()
     given.writer.beams = 2
     if family == "mbart":
         pytest.skip("an mBART needs tokens of languages")
-    way, network = writing_way(start, copying(tmp_path), given)
-    features = way.features(copying(tmp_path).splits()["train"], learn=True)
-    batch = make_batch(features, 32, 16, way.padding)
+    task_model, network = seq2seq_model_of(start, copying(tmp_path), given)
+    features = task_model.features(copying(tmp_path).splits()["train"], learn=True)
+    batch = make_batch(features, 32, 16, task_model.padding)
     for train in (True, False):
-        losses, _, outputs = jax.eval_shape(partial(traced, way, network.module, train), network.params, batch)
+        losses, _, outputs = jax.eval_shape(partial(traced, task_model, network.module, train), network.params, batch)
         assert set(losses) == {"task"}
         assert {name: output.shape for name, output in outputs.items()} == (
-            {} if train else {"written": (32, way.recipe.writer.max_new_tokens), "written_count": (32,)}
+            {} if train else {"written": (32, task_model.recipe.writer.max_new_tokens), "written_count": (32,)}
         )
-    manifest = manifest_of(start, network.config, way.recipe, way, {})
+    manifest = manifest_of(start, network.config, task_model.recipe, task_model, {})
     assert manifest["huggingface"]["generation"]["num_beams"] == 2
 
 
-def traced(way: Any, module: Any, train: bool, params: Any, batch: Any) -> Any:
-    return way.forward(Bound(module, params), batch, train=train)
+def traced(task_model: Any, module: Any, train: bool, params: Any, batch: Any) -> Any:
+    return task_model.forward(Bound(module, params), batch, train=train)

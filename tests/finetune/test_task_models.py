@@ -1,4 +1,4 @@
-"""What each way makes of an example, and that a batch's loss does not depend on how it was filled up."""
+"""What each task model makes of an example, and that a batch's loss does not depend on how it was filled up."""
 
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from plmjax.tasks.classification import Classification, Regression
 from plmjax.tasks.multiple_choice import MultipleChoice
 from plmjax.tasks.spans import Spans
 from plmjax.tasks.tagging import Tagging
-from tests.finetune.kit import checkpoint, way_of, write_jsonl
+from tests.finetune.kit import checkpoint, task_model_of, write_jsonl
 
 CONTEXT = "the plot was very good and the story was rather dull"
 
@@ -78,16 +78,18 @@ def test_the_loss_does_not_depend_on_the_bucket(network: str, kind: str, tokeniz
     family, options = KINDS[network]
     task = tasks(tmp_path)[kind]
     examples = task.splits()["train"]
-    way, bound = way_of(checkpoint(tokenizer, family, **options), task)
-    features = way.features(examples, learn=True)
+    task_model, bound = task_model_of(checkpoint(tokenizer, family, **options), task)
+    features = task_model.features(examples, learn=True)
     longest = max(feature.length for feature in features)
-    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, train=True))
+    forward = jax.jit(lambda params, batch: task_model.forward(Bound(bound.module, params), batch, train=True))
 
     def outcome(rows: int, length: int) -> Any:
-        batch = make_batch(features, rows, length, way.padding)
+        batch = make_batch(features, rows, length, task_model.padding)
         losses, _, outputs = forward(bound.params, batch)
         found = [{name: np.asarray(value)[row] for name, value in outputs.items()} for row in range(len(features))]
-        return {name: float(loss.mean()) for name, loss in losses.items()}, way.predictions(examples, features, found)
+        return {name: float(loss.mean()) for name, loss in losses.items()}, task_model.predictions(
+            examples, features, found
+        )
 
     tight, wide = outcome(len(features), longest), outcome(len(features) + 2, longest + 9)
     assert tight[0] == pytest.approx(wide[0], rel=2e-5)
@@ -119,7 +121,7 @@ QUICK = ("bart", "ctrl")  # of the others the slow tests see to it
     "network", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAMILIES]
 )
 def test_every_family_does_what_its_kind_can(network: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    """Traced only: the shapes of what each way gives."""
+    """Traced only: the shapes of what each task model gives."""
     family, options = FAMILIES[network]
     pretrained = checkpoint(tokenizer, family, **options)
     kinds = ("classification", "regression", "multiple_choice")
@@ -127,33 +129,33 @@ def test_every_family_does_what_its_kind_can(network: str, tokenizer: Tokenizer,
     for kind in kinds if pretrained.module.kind == "decoder" else (*kinds, "tagging", "spans"):
         task = tasks(tmp_path)[kind]
         examples = task.splits()["train"]
-        way, bound = way_of(pretrained, task)
-        features = way.features(examples, learn=True)
-        batch = make_batch(features, 3, max(feature.length for feature in features), way.padding)
-        losses, _, outputs = jax.eval_shape(partial(traced, way, bound.module), bound.params, batch)
+        task_model, bound = task_model_of(pretrained, task)
+        features = task_model.features(examples, learn=True)
+        batch = make_batch(features, 3, max(feature.length for feature in features), task_model.padding)
+        losses, _, outputs = jax.eval_shape(partial(traced, task_model, bound.module), bound.params, batch)
         assert set(losses) == ({"task", "lm"} if pretrained.module.kind == "decoder" else {"task"})
         for name, output in outputs.items():
             assert output.shape == shapes.get(kind, (3, batch["tokens"].shape[1])), (kind, name)
 
 
-def traced(way: Any, module: Any, params: Any, batch: Any) -> Any:
-    return way.forward(Bound(module, params), batch, train=True)
+def traced(task_model: Any, module: Any, params: Any, batch: Any) -> Any:
+    return task_model.forward(Bound(module, params), batch, train=True)
 
 
 def test_gpts_language_model_loss_and_both_orders(tokenizer: Tokenizer, tmp_path: Path) -> None:
     task = tasks(tmp_path)["classification"]
     examples = task.splits()["train"]
-    way, bound = way_of(checkpoint(tokenizer, "gpt", variant="gpt1_tiny"), task)
-    assert way.coefficients() == {"lm": 0.5}
-    features = way.features(examples, learn=True)
+    task_model, bound = task_model_of(checkpoint(tokenizer, "gpt", variant="gpt1_tiny"), task)
+    assert task_model.coefficients() == {"lm": 0.5}
+    features = task_model.features(examples, learn=True)
     tokens = features[0].sequences["tokens"]
     start, delimiter, extract = range(tokenizer.vocabulary.size, tokenizer.vocabulary.size + 3)
     assert tokens.shape[0] == 2
     first, second = (tokenizer.encode(text) for text in examples[0].texts)
     assert tokens[0].tolist() == [start, *first, delimiter, *second, extract]
     assert tokens[1].tolist() == [start, *second, delimiter, *first, extract]
-    batch = make_batch(features, 4, features[0].length + 3, way.padding)
-    run = jax.jit(lambda params, batch: (traced(way, bound.module, params, batch), probabilities(params, batch)))
+    batch = make_batch(features, 4, features[0].length + 3, task_model.padding)
+    run = jax.jit(lambda params, batch: (traced(task_model, bound.module, params, batch), probabilities(params, batch)))
 
     def probabilities(params: Any, batch: Any) -> Any:
         network = Bound(bound.module, params)

@@ -12,38 +12,38 @@ import pytest
 import plmjax
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import reader_of
+from plmjax.finetune.backbones import backbone_of
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
-from plmjax.finetune.task_models.text_to_text import TextToTextWay
+from plmjax.finetune.task_models.text_to_text import TextToTextModel
 from plmjax.tasks.classification import Classification
 from plmjax.tasks.mixture import Mixture
 from plmjax.tasks.prompts_text_to_text import worded
 from plmjax.tasks.supervised import Example
 from tests.finetune.kit import checkpoint, recipe, write_jsonl
 from tests.finetune.test_seq2seq import torchless
-from tests.finetune.text_kit import copying, writing_way
+from tests.finetune.text_kit import copying, seq2seq_model_of
 
 ROWS = [("a film", "good"), ("the plot", "fine"), ("it was", "good")]
 
 
-def made(tokenizer: Tokenizer, family: str, folder: Path) -> tuple[TextToTextWay, Any]:
+def made(tokenizer: Tokenizer, family: str, folder: Path) -> tuple[TextToTextModel, Any]:
     file = write_jsonl(folder / "a.jsonl", [{"text": text, "label": label} for text, label in ROWS])
     given = recipe()
-    given.way = "text_to_text"
+    given.task_model = "text_to_text"
     task = worded(Classification(name="film", train=str(file), metric=("accuracy", "f1")))
     examples = task.splits()
-    way, _ = writing_way(torchless(tokenizer, family), task, given)
-    way.prepare(examples)
-    return way, examples["train"]
+    task_model, _ = seq2seq_model_of(torchless(tokenizer, family), task, given)
+    task_model.prepare(examples)
+    return task_model, examples["train"]
 
 
 @pytest.mark.parametrize("family", ["t5", "bart", "gpt"])
 def test_rows_and_answers(family: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    way, examples = made(tokenizer, family, tmp_path)
-    assert isinstance(way, TextToTextWay)
+    task_model, examples = made(tokenizer, family, tmp_path)
+    assert isinstance(task_model, TextToTextModel)
     v = tokenizer.vocabulary
-    features = way.features([*examples, Example("x", "f:9", ("a film",), None)], learn=False)
+    features = task_model.features([*examples, Example("x", "f:9", ("a film",), None)], learn=False)
     opening = [v.bos] if family == "bart" else []
     assert features[0].sequences["tokens"].tolist() == [*opening, *tokenizer.encode("film text: a film"), v.eos]
     target = [*opening, *tokenizer.encode("good"), v.eos]
@@ -52,15 +52,15 @@ def test_rows_and_answers(family: str, tokenizer: Tokenizer, tmp_path: Path) -> 
     assert features[3].values["target_count"] == 0
     outputs = [row_of([*opening, *tokenizer.encode(text), v.eos]) for text in ("good", "fine", "goods")]
     outputs.append(row_of([*tokenizer.encode("fine")]))  # not ended
-    found = way.predictions([*examples, examples[0]], features, outputs)
-    assert way.task.labels == ("fine", "good")
+    found = task_model.predictions([*examples, examples[0]], features, outputs)
+    assert task_model.task.labels == ("fine", "good")
     assert [one.tolist() for one in found[:2]] == [[0.0, 1.0], [1.0, 0.0]]
     assert np.isnan(found[2]).all()
     assert found[3].tolist() == [1.0, 0.0]
-    scores = way.measure(0.5, examples, found[:3])
+    scores = task_model.measure(0.5, examples, found[:3])
     assert scores == {"loss": 0.5, "accuracy": pytest.approx(2 / 3), "f1": pytest.approx(2 / 3), "invalid_answers": 1.0}
-    assert way.readable(examples[0], found[0], outputs[:1]) == {"prediction": "good", "written": "good"}
-    assert way.readable(examples[2], found[2], outputs[2:3]) == {"prediction": None, "written": "goods"}
+    assert task_model.readable(examples[0], found[0], outputs[:1]) == {"prediction": "good", "written": "good"}
+    assert task_model.readable(examples[2], found[2], outputs[2:3]) == {"prediction": None, "written": "goods"}
 
 
 def row_of(tokens: list[int]) -> dict[str, np.ndarray]:
@@ -76,7 +76,7 @@ def mixed(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tup
     task = Mixture((film, replace(copying(folder, 12), name="copy")), rates="equal")
     start = checkpoint(tokenizer, "gpt")
     given = recipe(steps=6, eval_every=3, buckets=1)
-    given.way = "text_to_text"
+    given.task_model = "text_to_text"
     devices = jax.devices()[:1]
     return folder, finetune(start, task, given, folder / "run", seeds=2, devices=devices)
 
@@ -111,4 +111,4 @@ def test_what_a_mixture_learned_loads(mixed: tuple[Path, Results]) -> None:
     assert [text.strip() for text in loaded.generate(sources)] == [line["written"] for line in lines[:2]]
     task = worded(Mixture((Classification(name="a"), Classification(name="b"))))
     with pytest.raises(UserError, match="The tasks of a mixture are done text to text"):
-        reader_of(loaded, task, recipe())
+        backbone_of(loaded, task, recipe())

@@ -14,7 +14,7 @@ from plmjax.finetune.update_strategies import NewEncoderFirst
 from plmjax.interop.weight_map import flatten
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.modules.bart_translation import translation_config
-from plmjax.train.initialize import fit_params
+from plmjax.train.initialize import adapt_params
 
 CONFIG = replace(translation_config(FAMILIES["bart"].variants["tiny"], 70, 1), vocab_size=40, unroll=False)
 
@@ -51,14 +51,14 @@ def test_the_new_encoder_stands_where_the_words_were() -> None:
 def test_a_bart_is_filled_in() -> None:
     """All but the new encoder comes from a pre-trained BART."""
     bart = filled(replace(FAMILIES["bart"].variants["tiny"], vocab_size=40))
-    params, fresh, unused = fit_params(bart, filled(CONFIG), 40)
+    params, fresh, unused = adapt_params(bart, filled(CONFIG), 40)
     assert fresh and all(path.startswith("source_") for path in fresh) and not unused
     jax.tree.map(np.testing.assert_array_equal, params["encoder"], bart["encoder"])
 
 
 def test_the_two_stages() -> None:
     ones = jax.tree.map(jnp.ones_like, filled(CONFIG))
-    rule = NewEncoderFirst(0.5).around(optax.identity(), CONFIG, 4)
+    rule = NewEncoderFirst(0.5).wrap_optimizer(optax.identity(), CONFIG, 4)
     state, moved = rule.init(ones), []
     for _ in range(4):
         out, state = rule.update(ones, state, ones)
@@ -74,7 +74,7 @@ def test_the_two_stages() -> None:
 
 
 def test_bad_settings() -> None:
-    with pytest.raises(UserError, match=r"updates.share is 1.5: it must be from 0 to 1"):
-        NewEncoderFirst(1.5).around(optax.identity(), CONFIG, 4)
+    with pytest.raises(UserError, match=r"update_strategy.share is 1.5: it must be from 0 to 1"):
+        NewEncoderFirst(1.5).wrap_optimizer(optax.identity(), CONFIG, 4)
     with pytest.raises(UserError, match="A BartConfig has no new encoder"):
-        NewEncoderFirst().around(optax.identity(), FAMILIES["bart"].variants["tiny"], 4)
+        NewEncoderFirst().wrap_optimizer(optax.identity(), FAMILIES["bart"].variants["tiny"], 4)

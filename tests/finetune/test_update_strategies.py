@@ -37,18 +37,18 @@ def test_every_stack_has_a_place_for_adapters(family: str) -> None:
         FAMILIES[family].variants["tiny"], **({} if family == "gpt" else {"heads": ("sequence_classification",)})
     )
     rule = Adapters(5)
-    plain, adapted = (flatten(shapes_of(replace(config, **change))) for change in ({}, rule.changes(config)))
+    plain, adapted = (flatten(shapes_of(replace(config, **change))) for change in ({}, rule.config_changes(config)))
     added = {path: leaf.shape for path, leaf in adapted.items() if path not in plain}
     width, layers = config.d_model, config.num_layers
     where = f"{STACKS[family]}/layers/mlp/adapter"
     assert added[f"{where}/up/kernel"] == (layers, width, 5) and added[f"{where}/down/kernel"] == (layers, 5, width)
     assert all("/mlp/adapter/" in path for path in added)
-    moving = {path for path in adapted if rule.moves(path)}
+    moving = {path for path in adapted if rule.trainable(path)}
     assert set(added) <= moving
     rest = {path for path in moving - set(added) if "class_head" not in path and "pooler" not in path}
     assert all(path.endswith(("norm/scale", "norm/bias")) for path in rest)
     assert rest == {path for path in adapted if "norm/" in path and "head" not in path}
-    assert rule.moved(shapes_of(replace(config, adapter_width=5))) == sum(adapted[path].size for path in moving)
+    assert rule.num_trainable(shapes_of(replace(config, adapter_width=5))) == sum(adapted[path].size for path in moving)
 
 
 def test_adapters_begin_as_nothing(tokenizer: Tokenizer) -> None:
@@ -57,8 +57,8 @@ def test_adapters_begin_as_nothing(tokenizer: Tokenizer) -> None:
     config = replace(pretrained.config, adapter_width=4)
     module = build(config)
     fresh = jax.jit(lambda: module.init(jax.random.key(3))["params"])()
-    reader = type("Reader", (), {"new_tokens": 0})
-    params, names, unused = filler(pretrained, reader)(fresh)  # type: ignore[arg-type]
+    backbone = type("Backbone", (), {"new_tokens": 0})
+    params, names, unused = filler(pretrained, backbone)(fresh)  # type: ignore[arg-type]
     assert len(names) == 4 and all("/mlp/adapter/" in name for name in names) and not unused
     tokens = jnp.asarray(np.random.default_rng(0).integers(3, 200, (2, 6)), jnp.int32)
 
@@ -77,7 +77,7 @@ def test_adapters_begin_as_nothing(tokenizer: Tokenizer) -> None:
 @pytest.mark.slow
 def test_what_stays_stays_to_the_bit(tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pretrained, given = checkpoint(tokenizer, "t5"), recipe(steps=3, buckets=1)
-    given.updates = Adapters(4)
+    given.update_strategy = Adapters(4)
     finetune(pretrained, make_task(tmp_path), given, tmp_path / "run", devices=jax.devices()[:1])
     loaded = plmjax.load(tmp_path / "run")
     assert loaded.config.adapter_width == 4
@@ -97,15 +97,15 @@ def test_what_stays_stays_to_the_bit(tokenizer: Tokenizer, tmp_path: Path, capsy
 def test_the_optimizer_keeps_nothing_of_what_stays() -> None:
     config = replace(FAMILIES["t5"].variants["tiny"], adapter_width=4)
     shapes, rule = shapes_of(config), Adapters(4)
-    state = jax.eval_shape(rule.around(optax.scale_by_adam(), config, 9).init, shapes)
-    assert parameter_count(state) == 2 * rule.moved(shapes) + 1
+    state = jax.eval_shape(rule.wrap_optimizer(optax.scale_by_adam(), config, 9).init, shapes)
+    assert parameter_count(state) == 2 * rule.num_trainable(shapes) + 1
 
 
 def test_layers_are_freed_from_the_top_down() -> None:
     """An encoder of 2 layers and a decoder of 3 over 6 steps."""
     config = replace(FAMILIES["t5"].variants["tiny"], num_decoder_layers=3, heads=("sequence_classification",))
     ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes_of(config))
-    rule = GradualUnfreezing().around(optax.identity(), config, 6)
+    rule = GradualUnfreezing().wrap_optimizer(optax.identity(), config, 6)
     state = rule.init(ones)
     seen: dict[str, list[Any]] = {"encoder": [], "decoder": []}
     for _ in range(6):
@@ -124,9 +124,9 @@ def test_layers_are_freed_from_the_top_down() -> None:
 
 
 def test_bad_settings() -> None:
-    with pytest.raises(UserError, match=r"updates.width is 0: it must be at least 1"):
-        Adapters(0).changes(FAMILIES["t5"].variants["tiny"])
+    with pytest.raises(UserError, match=r"update_strategy.width is 0: it must be at least 1"):
+        Adapters(0).config_changes(FAMILIES["t5"].variants["tiny"])
     with pytest.raises(UserError, match="A TransformerXLConfig has no place for adapters"):
-        Adapters(3).changes(FAMILIES["transformer_xl"].variants["tiny"])
+        Adapters(3).config_changes(FAMILIES["transformer_xl"].variants["tiny"])
     with pytest.raises(UserError, match="share their parameters"):
-        GradualUnfreezing().around(optax.identity(), FAMILIES["albert"].variants["tiny"], 3)
+        GradualUnfreezing().wrap_optimizer(optax.identity(), FAMILIES["albert"].variants["tiny"], 3)

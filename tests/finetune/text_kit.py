@@ -8,11 +8,11 @@ import numpy as np
 
 import plmjax
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.finetune.backbones import reader_of
+from plmjax.finetune.backbones import backbone_of
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.network import limits_of, network_config
-from plmjax.finetune.task_models import make_way
-from plmjax.finetune.task_models.seq2seq import WritingWay
+from plmjax.finetune.task_models import make_task_model
+from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound, build
 from plmjax.tasks.seq2seq import Writing
@@ -32,12 +32,12 @@ def copying(folder: Path, count: int = 24, longest: int = 4, **fields: Any) -> W
     return Writing(train=file, validation=file, **{"metric": ("exact_match", "perplexity"), **fields})
 
 
-def writing_way(pretrained: Pretrained, task: Any, given: FineTune | None = None) -> tuple[Any, Bound]:
-    """The way of a task that is prepared, and the checkpoint's network."""
+def seq2seq_model_of(pretrained: Pretrained, task: Any, given: FineTune | None = None) -> tuple[Any, Bound]:
+    """The task model of a task that is prepared, and the checkpoint's network."""
     given = given or recipe()
-    way = make_way(task, reader_of(pretrained, task, given), limits_of(pretrained.config, given), given)
-    assert isinstance(way, WritingWay)
-    return way, Bound(build(network_config(pretrained.config, way, given)), pretrained.params)
+    task_model = make_task_model(task, backbone_of(pretrained, task, given), limits_of(pretrained.config, given), given)
+    assert isinstance(task_model, Seq2SeqModel)
+    return task_model, Bound(build(network_config(pretrained.config, task_model, given)), pretrained.params)
 
 
 def torch_network(name: str, tokenizer: Tokenizer, folder: Path) -> tuple[Any, Pretrained]:

@@ -13,7 +13,7 @@ from plmjax.interop.native import save
 from plmjax.interop.pretrained import Pretrained
 from plmjax.modules import build
 from plmjax.modules.gpt import GPTConfig
-from plmjax.train.initialize import load_native, source_params
+from plmjax.train.initialize import load_init_params, load_native
 
 CONFIG = GPTConfig(vocab_size=24, max_positions=8, num_layers=1, num_heads=1, d_model=4, d_ff=8)
 
@@ -27,7 +27,7 @@ def network() -> Pretrained:
 
 def test_reads_a_directory_of_hugging_face(network: Pretrained, tmp_path: Path) -> None:
     save_huggingface(network, tmp_path)
-    found = source_params(str(tmp_path), "whatever", load_source)  # its tokenizer is not asked for
+    found = load_init_params(str(tmp_path), "whatever", load_source)  # its tokenizer is not asked for
     jax.tree.map(np.testing.assert_array_equal, found, network.params)
 
 

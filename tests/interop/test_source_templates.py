@@ -14,7 +14,7 @@ from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.decode.respond import respond
 from plmjax.decode.text import SourceFrame, rewrite_text
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import make_reader
+from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.interop import Pretrained
@@ -92,9 +92,9 @@ def test_heads_read_the_language_too(
     kind: str, row: list[int], class_index: int, start: int, model: bytes, tmp_path: Path
 ) -> None:
     given = FineTune(writer=WriterConfig(source_language="en_XX"))
-    reader: Any = make_reader(mbart(model, tmp_path, kind), given)
-    framed = reader.frame.join([[5], [6]])
-    assert (framed.tokens.tolist(), framed.class_index, reader.start) == (row, class_index, start)
+    backbone: Any = make_backbone(mbart(model, tmp_path, kind), given)
+    framed = backbone.frame.join([[5], [6]])
+    assert (framed.tokens.tolist(), framed.class_index, backbone.start) == (row, class_index, start)
 
 
 def test_bart_reads_its_mask_between_bos_and_eos(model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

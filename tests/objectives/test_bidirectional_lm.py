@@ -20,7 +20,7 @@ from plmjax.modules.scalar_mix import ScalarMix
 from plmjax.objectives import BidirectionalLM, CausalLM
 from plmjax.objectives.base import carries_memory, start_memory
 from plmjax.train.config import OptimizerConfig
-from plmjax.train.initialize import source_params
+from plmjax.train.initialize import load_init_params
 from plmjax.train.loop import train
 from plmjax.train.step import corrupt_batch
 from tests.objectives.conftest import bound
@@ -164,7 +164,7 @@ def test_a_run_gives_vectors_that_a_task_learns_from(finished, tmp_path):
     text = [sentence[:-1].split() for sentence in sentences(60, 7)]
     vectors, _ = bilm.embed(text)
     np.testing.assert_array_equal(vectors[0], again.embed(text)[0][0])
-    jax.tree.map(np.testing.assert_array_equal, source_params(str(tmp_path), "", load_source), dict(bilm.params))
+    jax.tree.map(np.testing.assert_array_equal, load_init_params(str(tmp_path), "", load_source), dict(bilm.params))
     layers = jnp.asarray(np.concatenate([v[:, :-1] for v in vectors], 1))[:, None]
     tags = jnp.asarray([ord(word[0]) % 8 for words in text for word in words[1:]])
 

@@ -21,7 +21,7 @@ from plmjax.pipelines.predictor import Read
 from plmjax.tasks.classification import Classification
 from plmjax.tasks.multiple_choice import MultipleChoice
 from plmjax.tasks.supervised import Example
-from tests.finetune.kit import checkpoint, recipe, way_of
+from tests.finetune.kit import checkpoint, recipe, task_model_of
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def decoder(tokenizer: Tokenizer) -> Pretrained:
 
 
 def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",)) -> tuple[Pretrained, np.ndarray]:
-    """A network with fresh heads as a fine-tuned folder gives it, and its way's logits of a text."""
-    way, bound = way_of(base, task)
-    manifest = manifest_of(base, bound.module.config, recipe(), way, {})
+    """A network with fresh heads as a fine-tuned folder gives it, and its logits of a text."""
+    task_model, bound = task_model_of(base, task)
+    manifest = manifest_of(base, bound.module.config, recipe(), task_model, {})
     found = Pretrained(
         bound.module.config,
         jax.tree.map(np.asarray, bound.params),
@@ -41,9 +41,9 @@ def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",
         extras=manifest["huggingface"]["extras"],
         taught={"task": to_json(task), "recipe": to_json(recipe())},
     )
-    features = way.features([Example("", "", texts, None)], learn=False)
-    batch = make_batch(features, 1, features[0].length, way.padding)
-    forward = jax.jit(lambda params, batch: way.forward(Bound(bound.module, params), batch, train=False)[2])
+    features = task_model.features([Example("", "", texts, None)], learn=False)
+    batch = make_batch(features, 1, features[0].length, task_model.padding)
+    forward = jax.jit(lambda params, batch: task_model.forward(Bound(bound.module, params), batch, train=False)[2])
     return found, np.asarray(forward(bound.params, batch)["logits"][0])
 
 

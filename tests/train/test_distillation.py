@@ -24,7 +24,7 @@ from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.train import loop
 from plmjax.train.config import Config
 from plmjax.train.loop import Result, train
-from plmjax.train.teacher import start_student
+from plmjax.train.teacher import student_from_teacher
 from tests.train.kit import make_store, tiny_config
 
 pytestmark = pytest.mark.slow
@@ -159,7 +159,7 @@ def test_settings_of_the_start_that_cannot_be_are_refused(
 def test_a_student_that_cannot_start_from_its_teacher_is_refused(path: str, has: str) -> None:
     teacher = nest({"encoder/layers/kernel": np.zeros((4, 16, 16))})
     with pytest.raises(UserError) as caught:
-        start_student(nest({path: np.zeros((2, 16, 32))}), teacher, (0, 3))
+        student_from_teacher(nest({path: np.zeros((2, 16, 32))}), teacher, (0, 3))
     assert str(caught.value) == (
         f"The student's {path!r} is [2, 16, 32], which the teacher {has}: give the student the teacher's sizes, or set "
         "model.initialise to 'random'."

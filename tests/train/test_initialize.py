@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plmjax.errors import UserError
-from plmjax.train.initialize import fit_params, source_params
+from plmjax.train.initialize import adapt_params, load_init_params
 from plmjax.train.loop import train
 from plmjax.train.reporting import read_records
 from tests.train.kit import tiny_config
@@ -28,14 +28,14 @@ def params(rows: int = 128, width: int = 8, fill: float = 0.0, heads: bool = Tru
 
 
 def test_takes_all_that_fits() -> None:
-    found, fresh, unused = fit_params(params(fill=1.0), params(), VOCABULARY)
+    found, fresh, unused = adapt_params(params(fill=1.0), params(), VOCABULARY)
     jax.tree.map(np.testing.assert_array_equal, found, params(fill=1.0))
     assert fresh == unused == []
 
 
 @pytest.mark.parametrize("rows", [100, 256])
 def test_padding_rows_do_not_matter(rows: int) -> None:
-    found, _, _ = fit_params(params(rows, fill=1.0), params(), VOCABULARY)
+    found, _, _ = adapt_params(params(rows, fill=1.0), params(), VOCABULARY)
     table = np.asarray(found["embeddings"]["tokens"]["embedding"])
     assert table.shape == (128, 8)
     assert (table[:VOCABULARY] == 1).all()
@@ -43,10 +43,10 @@ def test_padding_rows_do_not_matter(rows: int) -> None:
 
 
 def test_heads_may_be_missing_or_superfluous() -> None:
-    found, fresh, unused = fit_params(params(fill=1.0, heads=False), params(fill=2.0), VOCABULARY)
+    found, fresh, unused = adapt_params(params(fill=1.0, heads=False), params(fill=2.0), VOCABULARY)
     assert fresh == ["pooler/kernel", "token_head/bias"]
     assert (np.asarray(found["pooler"]["kernel"]) == 2).all()
-    _, fresh, unused = fit_params(params(fill=1.0), params(heads=False), VOCABULARY)
+    _, fresh, unused = adapt_params(params(fill=1.0), params(heads=False), VOCABULARY)
     assert fresh == []
     assert unused == ["pooler/kernel", "token_head/bias"]
 
@@ -70,14 +70,14 @@ def with_more(tree: dict) -> dict:
 )
 def test_names_what_does_not_fit(source: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        fit_params(source, params(), VOCABULARY)
+        adapt_params(source, params(), VOCABULARY)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="which does not exist"):
-        source_params(str(tmp_path / "nowhere"), "")
+        load_init_params(str(tmp_path / "nowhere"), "")
     with pytest.raises(UserError, match="no complete checkpoint"):
-        source_params(str(tmp_path), "")
+        load_init_params(str(tmp_path), "")
 
 
 @pytest.mark.slow
@@ -91,4 +91,4 @@ def test_a_run_starts_from_another(tiny_store: Path, tmp_path: Path, capsys: pyt
     early, later = (next(read_records(tmp_path / name / "metrics.jsonl"))["loss"] for name in ("first", "second"))
     assert later < early - 0.3
     with pytest.raises(UserError, match="has another tokenizer"):
-        source_params(str(tmp_path / "first"), "another")
+        load_init_params(str(tmp_path / "first"), "another")

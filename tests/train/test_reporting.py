@@ -10,7 +10,7 @@ import pytest
 
 from plmjax.train import flops
 from plmjax.train.flops import forward_flops, peak_flops
-from plmjax.train.metrics import Interval
+from plmjax.train.metrics import MetricAccumulator
 from plmjax.train.reporting import Reporter, clock, parts, read_records, si, truncate
 from tests.train.kit import tiny_config
 
@@ -25,12 +25,12 @@ def report(loss: float, weight: float, skipped: int = 0) -> dict:
 
 
 def test_an_interval_is_the_mean_over_all_tokens() -> None:
-    interval = Interval()
+    interval = MetricAccumulator()
     interval.add(report(1.0, 1.0), 10.0)
     interval.add(report(np.nan, 1.0, skipped=1), 10.0)
     interval.add(report(4.0, 3.0), 10.0)
     assert interval.means({"lm": 2.0}) == {"loss": 6.5, "accuracy": 0.5, "lm": 3.25}
-    resumed = Interval(json.loads(json.dumps(interval.sums)))
+    resumed = MetricAccumulator(json.loads(json.dumps(interval.sums)))
     assert resumed.means({}) == interval.means({})
     assert interval.tokens == 30
     interval.clear()

@@ -17,7 +17,7 @@ As released, the best of the 10 epochs is kept, and gradients are not clipped.
 
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import in_windows
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.train.config import OptimizerConfig
 
 # The rates and batches of the released table, by task.
@@ -27,7 +27,7 @@ GLUE = {"mnli": (5e-6, 128), "sst2": (5e-6, 128), "mrpc": (2e-5, 64), "cola": (2
 def sized(name: str = "bart", learning_rate: float = 1e-5, batch_size: int = 32) -> FineTune:
     return FineTune(
         name=name,
-        train=TrainConfig(epochs=10.0, batch_size=batch_size, warmup_share=0.06),
+        train=FineTuneTrainConfig(epochs=10.0, batch_size=batch_size, warmup_ratio=0.06),
         optimizer=OptimizerConfig(learning_rate=learning_rate, b2=0.98, eps=1e-8, weight_decay=0.01),
         dropout=0.1,
     )

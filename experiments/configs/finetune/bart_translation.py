@@ -18,7 +18,7 @@ back-translations, without which it found the method prone to over-fit; give the
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.finetune.update_strategies import NewEncoderFirst
 from plmjax.train.config import OptimizerConfig
@@ -27,27 +27,27 @@ from plmjax.train.config import OptimizerConfig
 def paper() -> FineTune:
     return FineTune(
         name="bart_translation",
-        train=TrainConfig(steps=100_000, batch_size=128, warmup_share=0.04, eval_every=5_000),
+        train=FineTuneTrainConfig(steps=100_000, batch_size=128, warmup_ratio=0.04, eval_every=5_000),
         optimizer=OptimizerConfig(learning_rate=3e-4, b2=0.98, eps=1e-6, weight_decay=0.01, clip_norm=0.1),
-        updates=NewEncoderFirst(0.9),
+        update_strategy=NewEncoderFirst(0.9),
         dropout=0.1,
-        cut=True,
+        truncation=True,
         writer=WriterConfig(label_smoothing=0.1, beams=5, source_layers=6),
     )
 
 
 def fixed() -> FineTune:
-    return replace(paper(), name="bart_translation_fixed", updates=NewEncoderFirst(1.0))
+    return replace(paper(), name="bart_translation_fixed", update_strategy=NewEncoderFirst(1.0))
 
 
 def mini() -> FineTune:
     return FineTune(
         name="mini_translation",
-        train=TrainConfig(epochs=10.0, batch_size=32, warmup_share=0.1),
+        train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.1),
         optimizer=OptimizerConfig(learning_rate=1e-3, b2=0.98, eps=1e-6, weight_decay=0.01, clip_norm=1.0),
-        updates=NewEncoderFirst(0.5),
+        update_strategy=NewEncoderFirst(0.5),
         dropout=0.1,
-        cut=True,
+        truncation=True,
         writer=WriterConfig(label_smoothing=0.1, no_repeat_ngram=3, source_layers=2),
     )
 

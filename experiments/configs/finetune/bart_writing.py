@@ -19,7 +19,7 @@ target out. An mBART's attention weights have dropout 0.3 too, in the command 0.
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.train.config import OptimizerConfig
 
@@ -29,10 +29,10 @@ ADAM = OptimizerConfig(learning_rate=3e-5, weight_decay=0.01, clip_norm=0.1)
 def paper() -> FineTune:
     return FineTune(
         name="bart_writing",
-        train=TrainConfig(steps=20_000, batch_size=64, warmup_share=0.025),
+        train=FineTuneTrainConfig(steps=20_000, batch_size=64, warmup_ratio=0.025),
         optimizer=ADAM,
         dropout=0.1,
-        cut=True,
+        truncation=True,
         writer=WriterConfig(label_smoothing=0.1, beams=5, no_repeat_ngram=3),
     )
 
@@ -48,7 +48,7 @@ def xsum() -> FineTune:
     return replace(
         found,
         name="bart_xsum",
-        train=replace(found.train, steps=15_000, warmup_share=1 / 30),
+        train=replace(found.train, steps=15_000, warmup_ratio=1 / 30),
         writer=replace(found.writer, beams=6, min_new_tokens=10, max_new_tokens=60),
     )
 
@@ -56,10 +56,10 @@ def xsum() -> FineTune:
 def mbart() -> FineTune:
     return FineTune(
         name="mbart_writing",
-        train=TrainConfig(steps=40_000, batch_size=64, warmup_share=1 / 16, eval_every=5000),
+        train=FineTuneTrainConfig(steps=40_000, batch_size=64, warmup_ratio=1 / 16, eval_every=5000),
         optimizer=OptimizerConfig(learning_rate=3e-5, b2=0.98, eps=1e-6),
         dropout=0.3,
-        cut=True,
+        truncation=True,
         writer=WriterConfig(label_smoothing=0.2, beams=5),
     )
 
@@ -67,10 +67,10 @@ def mbart() -> FineTune:
 def mini() -> FineTune:
     return FineTune(
         name="mini_writing",
-        train=TrainConfig(epochs=10.0, batch_size=32, warmup_share=0.1, patience=3),
+        train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.1, patience=3),
         optimizer=OptimizerConfig(learning_rate=5e-4, eps=1e-6, weight_decay=0.01, clip_norm=1.0),
         dropout=0.1,
-        cut=True,
+        truncation=True,
         writer=WriterConfig(label_smoothing=0.1, no_repeat_ngram=3),
     )
 

@@ -18,14 +18,14 @@ from typing import Any
 
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import BERT_ADAM, in_windows
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.sweep import grid
 
 
 def base() -> FineTune:
     return FineTune(
         name="bert",
-        train=TrainConfig(epochs=3.0, batch_size=32, warmup_share=0.1),
+        train=FineTuneTrainConfig(epochs=3.0, batch_size=32, warmup_ratio=0.1),
         optimizer=replace(BERT_ADAM, learning_rate=3e-5),
     )
 

@@ -14,8 +14,8 @@ def in_windows(recipe: FineTune, learning_rate: float, epochs: float, batch_size
     return replace(
         recipe,
         name=f"{recipe.name}_squad",
-        length=384,
-        stride=128,
+        max_length=384,
+        doc_stride=128,
         train=replace(recipe.train, epochs=epochs, batch_size=batch_size, patience=0),
         optimizer=replace(recipe.optimizer, learning_rate=learning_rate),
     )

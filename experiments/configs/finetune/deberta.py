@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.sweep import grid
 from plmjax.train.config import OptimizerConfig
 
@@ -22,7 +22,7 @@ RATES = {"base": (1.5e-5, 2e-5, 3e-5, 4e-5), "large": (5e-6, 8e-6, 9e-6, 1e-5)}
 def sized(size: str, learning_rate: float) -> FineTune:
     return FineTune(
         name=f"deberta_{size}",
-        train=TrainConfig(epochs=10.0, batch_size=32, warmup_share=0.1, patience=3),
+        train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.1, patience=3),
         optimizer=OptimizerConfig(learning_rate=learning_rate, eps=1e-6, weight_decay=0.01, clip_norm=1.0),
     )
 

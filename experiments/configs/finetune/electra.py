@@ -16,16 +16,16 @@ from dataclasses import replace
 
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import BERT_ADAM, in_windows
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.update_strategies import LayerDecay
 
 
 def sized(size: str, learning_rate: float, decay: float) -> FineTune:
     return FineTune(
         name=f"electra_{size}",
-        train=TrainConfig(epochs=3.0, batch_size=32, warmup_share=0.1),
+        train=FineTuneTrainConfig(epochs=3.0, batch_size=32, warmup_ratio=0.1),
         optimizer=replace(BERT_ADAM, learning_rate=learning_rate, weight_decay=0.0),
-        updates=LayerDecay(decay),
+        update_strategy=LayerDecay(decay),
     )
 
 

@@ -15,17 +15,17 @@ the paper's network for named entities adds characters and word vectors of its o
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FeaturesConfig, FineTune, TrainConfig
-from plmjax.finetune.update_strategies import HeadsAlone
+from plmjax.finetune.config import FeaturesConfig, FineTune, FineTuneTrainConfig
+from plmjax.finetune.update_strategies import HeadsOnly
 from plmjax.train.config import OptimizerConfig
 
 
 def base() -> FineTune:
     return FineTune(
         name="elmo",
-        train=TrainConfig(epochs=20.0, batch_size=32, warmup_share=0.0, patience=3),
+        train=FineTuneTrainConfig(epochs=20.0, batch_size=32, warmup_ratio=0.0, patience=3),
         optimizer=OptimizerConfig(learning_rate=1e-3, schedule="constant", clip_norm=5.0),
-        updates=HeadsAlone(),
+        update_strategy=HeadsOnly(),
         features=FeaturesConfig(cells=256, l2=1e-3),
         dropout=0.5,
     )
@@ -36,7 +36,8 @@ def average() -> FineTune:
 
 
 def tags() -> FineTune:
-    return replace(base(), name="elmo_tags", way="chained_tags", features=FeaturesConfig(cells=200, l2=1e-3))
+    features = FeaturesConfig(cells=200, l2=1e-3)
+    return replace(base(), name="elmo_tags", task_model="crf_token_classification", features=features)
 
 
 def get_config(variant: str = "base") -> FineTune:

@@ -11,14 +11,14 @@
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.train.config import OptimizerConfig
 
 
 def base() -> FineTune:
     return FineTune(
         name="gpt",
-        train=TrainConfig(epochs=3.0, batch_size=32, warmup_share=0.002),
+        train=FineTuneTrainConfig(epochs=3.0, batch_size=32, warmup_ratio=0.002),
         optimizer=OptimizerConfig(learning_rate=6.25e-5, weight_decay=0.01, clip_norm=1.0),
         lm_weight=0.5,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.sweep import grid
 from plmjax.train.config import OptimizerConfig
 
@@ -19,7 +19,7 @@ from plmjax.train.config import OptimizerConfig
 def base() -> FineTune:
     return FineTune(
         name="mini",
-        train=TrainConfig(epochs=10.0, batch_size=32, warmup_share=0.1, patience=3),
+        train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.1, patience=3),
         optimizer=OptimizerConfig(learning_rate=5e-4, eps=1e-6, weight_decay=0.01, clip_norm=1.0),
         dropout=0.1,
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import in_windows
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.sweep import grid
 from plmjax.train.config import OptimizerConfig
 
@@ -21,7 +21,7 @@ from plmjax.train.config import OptimizerConfig
 def base() -> FineTune:
     return FineTune(
         name="roberta",
-        train=TrainConfig(epochs=10.0, batch_size=32, warmup_share=0.06, patience=3),
+        train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.06, patience=3),
         optimizer=OptimizerConfig(learning_rate=2e-5, b2=0.98, eps=1e-6, weight_decay=0.1),
     )
 

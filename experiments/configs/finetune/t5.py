@@ -18,7 +18,7 @@ begin with --task.name.
 from dataclasses import replace
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.train.config import OptimizerConfig
 
@@ -26,12 +26,12 @@ from plmjax.train.config import OptimizerConfig
 def base() -> FineTune:
     return FineTune(
         name="t5",
-        way="text_to_text",
-        train=TrainConfig(steps=2**18, batch_size=128, warmup_share=0.0, eval_every=5000),
+        task_model="text_to_text",
+        train=FineTuneTrainConfig(steps=2**18, batch_size=128, warmup_ratio=0.0, eval_every=5000),
         optimizer=OptimizerConfig(name="adafactor", schedule="constant", learning_rate=1e-3),
         dropout=0.1,
-        length=512,
-        cut=True,
+        max_length=512,
+        truncation=True,
         writer=WriterConfig(target_length=512, z_loss=1e-4),
     )
 
@@ -51,8 +51,8 @@ def mini() -> FineTune:
     return replace(
         found,
         name="t5_mini",
-        train=TrainConfig(epochs=10.0, batch_size=32, warmup_share=0.0, patience=3),
-        length=0,
+        train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.0, patience=3),
+        max_length=0,
         writer=replace(found.writer, target_length=128),
     )
 

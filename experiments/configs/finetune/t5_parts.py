@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from experiments.configs.common import pick
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.update_strategies import Adapters, AllParameters, GradualUnfreezing
 from plmjax.train.config import OptimizerConfig
 
@@ -29,9 +29,9 @@ WIDTHS = (32, 128, 512, 2048)
 def moving(name: str, updates: Any) -> FineTune:
     return FineTune(
         name=f"t5_{name}",
-        train=TrainConfig(steps=2**18, batch_size=128, warmup_share=0.0, eval_every=5_000),
+        train=FineTuneTrainConfig(steps=2**18, batch_size=128, warmup_ratio=0.0, eval_every=5_000),
         optimizer=OptimizerConfig(name="adafactor", learning_rate=0.001, schedule="constant"),
-        updates=updates,
+        update_strategy=updates,
         dropout=0.1,
     )
 

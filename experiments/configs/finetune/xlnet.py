@@ -20,31 +20,31 @@ from dataclasses import replace
 
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import BERT_ADAM
-from plmjax.finetune.config import FineTune, TrainConfig
+from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.update_strategies import LayerDecay
 
 
 def recipe(name: str, length: int, learning_rate: float, steps: int, warmup: int, batch_size: int = 32) -> FineTune:
     return FineTune(
         name=f"xlnet_{name}",
-        train=TrainConfig(steps=steps, batch_size=batch_size, warmup_share=warmup / steps),
+        train=FineTuneTrainConfig(steps=steps, batch_size=batch_size, warmup_ratio=warmup / steps),
         optimizer=replace(BERT_ADAM, learning_rate=learning_rate, weight_decay=0.0),
-        length=length,
-        cut=True,
+        max_length=length,
+        truncation=True,
     )
 
 
 def ends(name: str = "ends", learning_rate: float = 3e-5, steps: int = 8_000, batch_size: int = 48) -> FineTune:
     found = recipe(name, 512, learning_rate, steps, 1_000, batch_size)
-    return replace(found, stride=128, cut=False, most_answer=64, updates=LayerDecay(0.75))
+    return replace(found, doc_stride=128, truncation=False, max_answer_length=64, update_strategy=LayerDecay(0.75))
 
 
 def squad() -> FineTune:
-    return replace(ends("squad"), way="spans_by_beam")
+    return replace(ends("squad"), task_model="beam_question_answering")
 
 
 def squad_base() -> FineTune:
-    return replace(ends("squad_base", 2e-5, 12_000, 24), way="spans_by_beam")
+    return replace(ends("squad_base", 2e-5, 12_000, 24), task_model="beam_question_answering")
 
 
 def get_config(variant: str = "stsb") -> FineTune:

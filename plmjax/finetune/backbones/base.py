@@ -20,8 +20,8 @@ from plmjax.losses.weighted import Weighted
 
 
 @dataclass(frozen=True)
-class Reader:
-    """The base of every reader.
+class Backbone:
+    """The base of every backbone.
 
     Attributes:
         config: the network's.
@@ -34,7 +34,7 @@ class Reader:
     frame: Frame
 
     both_orders: ClassVar[bool] = False  # whether two texts whose order means nothing are read both ways
-    every_token: ClassVar[bool] = True  # whether each token's state has seen the whole row
+    bidirectional: ClassVar[bool] = True  # whether each token's state has seen the whole row
 
     @property
     def new_names(self) -> tuple[str, ...]:
@@ -46,12 +46,12 @@ class Reader:
         """How many they are."""
         return len(self.new_names)
 
-    def beside(self) -> Any:
-        """Arrays that the rows so far are read by, for a program that is to read more rows than it was traced with."""
+    def lookup_table(self) -> Any:
+        """Arrays that rows are looked up in, for a program that reads rows made after it was traced; () for most."""
         return ()
 
-    def reading_by(self, beside: Any) -> Reader:
-        """This reader, which reads by what `beside` gave."""
+    def with_table(self, table: Any) -> Backbone:
+        """This backbone, which looks tokens up in a table that `lookup_table` gave."""
         return self
 
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:

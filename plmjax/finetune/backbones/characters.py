@@ -22,7 +22,7 @@ from plmjax.data.tokenizers.characters import SENTENCE_BEGIN, SENTENCE_END, spel
 from plmjax.data.tokenizers.vocabulary import Vocabulary, make_vocabulary
 from plmjax.data.tokenizers.words import WordTokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.base import Reader, tokenizer_of
+from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.losses.weighted import Weighted
 
@@ -68,7 +68,7 @@ class TaskWords(Tokenizer):
 
 
 @dataclass(frozen=True)
-class CharacterReader(Reader):
+class CharacterBackbone(Backbone):
     """A biLM under a task's network.
 
     Attributes:
@@ -79,20 +79,20 @@ class CharacterReader(Reader):
     l2: float = 0.0
     table_VC: Any = None
 
-    def beside(self) -> np.ndarray:
+    def lookup_table(self) -> np.ndarray:
         """The characters of the words so far, with rows of zeros up to a power of two."""
         spelled = self.tokenizer.spelled(self.config.characters)  # type: ignore[attr-defined]
         return np.pad(spelled, ((0, (1 << (len(spelled) - 1).bit_length()) - len(spelled)), (0, 0)))
 
-    def reading_by(self, beside: Any) -> CharacterReader:
-        return replace(self, table_VC=beside)
+    def with_table(self, table: Any) -> CharacterBackbone:
+        return replace(self, table_VC=table)
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
         """Each word as it is."""
         return [[self.tokenizer.number(word.strip())] for word in words]  # type: ignore[attr-defined]
 
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
-        table_VC = jnp.asarray(self.beside() if self.table_VC is None else self.table_VC)
+        table_VC = jnp.asarray(self.lookup_table() if self.table_VC is None else self.table_VC)
         return network.states(jnp.where(segments_BL[..., None] > 0, table_VC[tokens_BL], 0))
 
     def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
@@ -109,11 +109,11 @@ class CharacterReader(Reader):
         return {"mix": self.l2}
 
 
-def character_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+def character_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of an ELMo; UserError for settings out of range."""
     if recipe.features.l2 < 0 or recipe.features.cells < 1:
         raise UserError("features.l2 must be at least 0, and features.cells at least 1.")
     splitter = tokenizer_of(pretrained)
     assert isinstance(splitter, WordTokenizer)
     frame = Frame((BEGIN,), (END, BEGIN), (END,))
-    return CharacterReader(pretrained.config, TaskWords(splitter), frame, recipe.features.l2)
+    return CharacterBackbone(pretrained.config, TaskWords(splitter), frame, recipe.features.l2)

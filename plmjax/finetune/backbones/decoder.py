@@ -16,20 +16,20 @@ import jax.numpy as jnp
 
 from plmjax.data.templates import Frame
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.base import Reader, tokenizer_of
+from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.losses.weighted import Weighted
 
 
 @dataclass(frozen=True)
-class DecoderReader(Reader):
+class DecoderBackbone(Backbone):
     """A decoder with a class head; `lm_weight` is the language-model loss's factor, the paper's lambda."""
 
     lm_weight: float = 0.5
 
     both_orders: ClassVar[bool] = True
-    every_token: ClassVar[bool] = False
+    bidirectional: ClassVar[bool] = False
 
     @property
     def new_names(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class DecoderReader(Reader):
         return {"lm": self.lm_weight}
 
 
-def decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+def decoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of a decoder that has a class head; UserError for one that has none."""
     config = pretrained.config
     if not hasattr(config, "num_labels"):
@@ -65,4 +65,4 @@ def decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
         raise UserError(f"lm_weight is {recipe.lm_weight}: it must be at least 0.")
     start = config.vocab_size
     frame = Frame((start,), (start + 1,), (start + 2,), class_last=True)
-    return DecoderReader(config, tokenizer_of(pretrained), frame, recipe.lm_weight)
+    return DecoderBackbone(config, tokenizer_of(pretrained), frame, recipe.lm_weight)

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 
 from plmjax.data.templates import encoder_frame, two_stream_frame
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.base import Reader, tokenizer_of
+from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
 
 
 @dataclass(frozen=True)
-class EncoderReader(Reader):
+class EncoderBackbone(Backbone):
     """Token types as the frame has them; in a network that has a table of languages, all of one language."""
 
     language: int = 0
@@ -30,7 +30,7 @@ class EncoderReader(Reader):
         return network.encode(tokens_BL, types, None, segments_BL)
 
 
-def encoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+def encoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of BERT and its like; UserError for a language that the network does not have."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     languages = getattr(config, "num_languages", 0)
@@ -38,10 +38,10 @@ def encoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
         raise UserError(
             f"language is {recipe.language}, and the network has {languages}: give one from 0 to {languages - 1}."
         )
-    return EncoderReader(config, tokenizer, encoder_frame(config, tokenizer.vocabulary), recipe.language)
+    return EncoderBackbone(config, tokenizer, encoder_frame(config, tokenizer.vocabulary), recipe.language)
 
 
-def two_stream_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+def two_stream_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of XLNet."""
     tokenizer = tokenizer_of(pretrained)
-    return EncoderReader(pretrained.config, tokenizer, two_stream_frame(tokenizer.vocabulary))
+    return EncoderBackbone(pretrained.config, tokenizer, two_stream_frame(tokenizer.vocabulary))

@@ -17,7 +17,7 @@ import jax
 
 from plmjax.data.templates import Frame
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.base import Reader, tokenizer_of
+from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.interop.source_templates import source_frame
 from plmjax.modules import family_of
@@ -27,7 +27,7 @@ FRAMED = ("bart", "mbart", "marian", "t5")
 
 
 @dataclass(frozen=True)
-class EncoderDecoderReader(Reader):
+class EncoderDecoderBackbone(Backbone):
     """BART and its like; `start` is the decoder's first token."""
 
     start: int = 0
@@ -40,7 +40,7 @@ class EncoderDecoderReader(Reader):
 
 
 @dataclass(frozen=True)
-class T5Reader(EncoderDecoderReader):
+class T5Backbone(EncoderDecoderBackbone):
     """T5, whose tags need no decoder."""
 
     def tag_states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
@@ -48,7 +48,7 @@ class T5Reader(EncoderDecoderReader):
         return network.encode(tokens_BL, None, segments_BL)
 
 
-def encoder_decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
+def encoder_decoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of BART, mBART, Marian and T5; UserError for another network, or where a token or a language is missing."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     family = family_of(config)
@@ -56,7 +56,7 @@ def encoder_decoder_reader(pretrained: Pretrained, recipe: Any) -> Reader:
         raise UserError(
             f"A network of the family {family!r} has no heads to fine-tune here: use one of {', '.join(FRAMED)}."
         )
-    kind = T5Reader if family == "t5" else EncoderDecoderReader
+    kind = T5Backbone if family == "t5" else EncoderDecoderBackbone
     if family == "mbart":
         return kind(config, tokenizer, *_frame_of_language(pretrained, recipe.writer.source_language))
     start, ending = _special(pretrained, "decoder_start_token_id"), _special(pretrained, "eos_token_id")

@@ -15,15 +15,15 @@ from typing import Any
 from plmjax.data.templates import Frame
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.base import Reader, tokenizer_of
+from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.interop.source_templates import source_frame
 
-TEXT_TO_TEXT = "text_to_text"  # the way of a recipe that has every task done by writing, in T5's words
+TEXT_TO_TEXT = "text_to_text"  # a recipe's task_model: every task is done by writing, in T5's words
 
 
 @dataclass(frozen=True)
-class TextReader(Reader):
+class Seq2SeqBackbone(Backbone):
     """A decoder or an encoder-decoder; the frame is that of what it reads.
 
     Attributes:
@@ -66,7 +66,7 @@ class TextReader(Reader):
         return [*(() if self.first is None else (self.first,)), *text, *self.last]
 
 
-def text_reader(pretrained: Pretrained, recipe: Any) -> TextReader:
+def seq2seq_backbone(pretrained: Pretrained, recipe: Any) -> Seq2SeqBackbone:
     """Of a network that writes; UserError for one that does not, or a checkpoint without a tokenizer."""
     tokenizer_of(pretrained)
     config, kind = pretrained.config, pretrained.module.kind
@@ -85,7 +85,7 @@ def text_reader(pretrained: Pretrained, recipe: Any) -> TextReader:
     return _of_decoder(pretrained)
 
 
-def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> TextReader:
+def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> Seq2SeqBackbone:
     family = pretrained.family.model_type
     frame = source_frame(pretrained, writer.source_language or None, writer.target_language or None)
     first, last = frame.first, frame.after[:1] if frame.end is None else (frame.end,)
@@ -94,7 +94,7 @@ def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> TextReader:
     elif family == "mbart" and first is None:  # `text </s> de_DE`, of which the decoder reads the language first
         last = (*last, frame.start)
     opened = Frame(tuple(token for token in frame.before if token is not None), (), frame.after)
-    return TextReader(
+    return Seq2SeqBackbone(
         pretrained.config,
         tokenizer_of(pretrained),
         opened,
@@ -106,11 +106,12 @@ def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> TextReader:
     )
 
 
-def _of_decoder(pretrained: Pretrained) -> TextReader:
+def _of_decoder(pretrained: Pretrained) -> Seq2SeqBackbone:
     vocabulary = pretrained.tokenizer.vocabulary
     known = pretrained.special.get("eos_token_id", vocabulary.eos)
     token = known if known is not None else vocabulary.sep
     new = ("delimiter",) if token is None else ()
     delimiter = pretrained.config.vocab_size if token is None else token
     frame = Frame((), (), (delimiter,))
-    return TextReader(pretrained.config, pretrained.tokenizer, frame, "decoder", delimiter, None, (delimiter,), new)
+    config = pretrained.config
+    return Seq2SeqBackbone(config, pretrained.tokenizer, frame, "decoder", delimiter, None, (delimiter,), new)

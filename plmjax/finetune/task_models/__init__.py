@@ -1,4 +1,4 @@
-"""The ways: one line for each kind of task, and for each that a recipe may name instead."""
+"""The task models: one line for each kind of task, and for each that a recipe may name instead."""
 
 from __future__ import annotations
 
@@ -6,47 +6,53 @@ from collections.abc import Collection
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.finetune.backbones import Reader
+from plmjax.finetune.backbones import Backbone
 from plmjax.finetune.backbones.text import TEXT_TO_TEXT
-from plmjax.finetune.task_models.base import Limits, Way
-from plmjax.finetune.task_models.multiple_choice import ChoicesWay
-from plmjax.finetune.task_models.question_answering import SpansWay
-from plmjax.finetune.task_models.question_answering_beam import BeamSpansWay
-from plmjax.finetune.task_models.seq2seq import WritingWay
-from plmjax.finetune.task_models.sequence_classification import NumbersWay, TextsWay
-from plmjax.finetune.task_models.text_to_text import TextToTextWay
-from plmjax.finetune.task_models.token_classification import ChainedTagsWay, TagsWay
+from plmjax.finetune.task_models.base import LengthLimits, TaskModel
+from plmjax.finetune.task_models.multiple_choice import MultipleChoiceModel
+from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel
+from plmjax.finetune.task_models.question_answering_beam import BeamQuestionAnsweringModel
+from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
+from plmjax.finetune.task_models.sequence_classification import RegressionModel, SequenceClassificationModel
+from plmjax.finetune.task_models.text_to_text import TextToTextModel
+from plmjax.finetune.task_models.token_classification import CrfTokenClassificationModel, TokenClassificationModel
+from plmjax.renames import new_value
 from plmjax.tasks.verbalizers import FORMS
 
-__all__ = ["OTHERS", "WAYS", "Limits", "Way", "make_way"]
+__all__ = ["ALTERNATIVES", "TASK_MODELS", "LengthLimits", "TaskModel", "make_task_model"]
 
-WAYS: dict[str, type[Way]] = {
-    "classification": TextsWay,
-    "regression": NumbersWay,
-    "tagging": TagsWay,
-    "spans": SpansWay,
-    "multiple_choice": ChoicesWay,
-    "writing": WritingWay,
+TASK_MODELS: dict[str, type[TaskModel]] = {
+    "classification": SequenceClassificationModel,
+    "regression": RegressionModel,
+    "tagging": TokenClassificationModel,
+    "spans": QuestionAnsweringModel,
+    "multiple_choice": MultipleChoiceModel,
+    "writing": Seq2SeqModel,
 }
 
-# name in a recipe's `way` -> (the kinds of tasks that it does, the way)
-OTHERS: dict[str, tuple[Collection[str], type[Way]]] = {
-    "spans_by_beam": (("spans",), BeamSpansWay),
-    "chained_tags": (("tagging",), ChainedTagsWay),
-    TEXT_TO_TEXT: (FORMS, TextToTextWay),
+# name in a recipe's `task_model` -> (the kinds of tasks that it does, the class)
+ALTERNATIVES: dict[str, tuple[Collection[str], type[TaskModel]]] = {
+    "beam_question_answering": (("spans",), BeamQuestionAnsweringModel),
+    "crf_token_classification": (("tagging",), CrfTokenClassificationModel),
+    TEXT_TO_TEXT: (FORMS, TextToTextModel),
 }
 
 
-def make_way(task: Any, reader: Reader, limits: Limits, recipe: Any) -> Way:
-    """The way that the recipe names, else that of the task's kind; UserError where there is none."""
-    if recipe.way:
-        if recipe.way not in OTHERS:
-            raise UserError(f"way is {recipe.way!r}: it must be empty or one of {', '.join(OTHERS)}.")
-        kinds, way = OTHERS[recipe.way]
+def make_task_model(task: Any, backbone: Backbone, limits: LengthLimits, recipe: Any) -> TaskModel:
+    """The task model that the recipe names, else that of the task's kind; UserError where there is none."""
+    if recipe.task_model:
+        if renamed := new_value("FineTune", "task_model", recipe.task_model):
+            raise UserError(f"The task_model {recipe.task_model!r} is now called {renamed!r}: give it by that name.")
+        if recipe.task_model not in ALTERNATIVES:
+            known = ", ".join(ALTERNATIVES)
+            raise UserError(f"task_model is {recipe.task_model!r}: it must be empty or one of {known}.")
+        kinds, task_model = ALTERNATIVES[recipe.task_model]
         if task.kind not in kinds:
             known = ", ".join(kinds)
-            raise UserError(f"The way {recipe.way!r} does tasks of kind {known}, and this one is {task.kind!r}.")
-        return way(task, reader, limits, recipe)
-    if task.kind not in WAYS:
-        raise UserError(f"Nothing here does tasks of kind {task.kind!r}: it must be one of {', '.join(WAYS)}.")
-    return WAYS[task.kind](task, reader, limits, recipe)
+            raise UserError(
+                f"The task_model {recipe.task_model!r} does tasks of kind {known}, and this one is {task.kind!r}."
+            )
+        return task_model(task, backbone, limits, recipe)
+    if task.kind not in TASK_MODELS:
+        raise UserError(f"Nothing here does tasks of kind {task.kind!r}: it must be one of {', '.join(TASK_MODELS)}.")
+    return TASK_MODELS[task.kind](task, backbone, limits, recipe)

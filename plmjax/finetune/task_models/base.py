@@ -1,4 +1,4 @@
-"""A way: how a network does a kind of task. To train/step.py it is an objective without noise.
+"""Task models: how a network does a kind of task. To train/step.py a task model is an objective without noise.
 
 Legend: B batch, L length, R rows of an example, D model width.
 """
@@ -14,19 +14,19 @@ import numpy as np
 
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.base import Reader
+from plmjax.finetune.backbones.base import Backbone
 from plmjax.finetune.features import Feature
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.supervised import Example, Split
 
 Outputs = dict[str, jax.Array]
-Row = Mapping[str, np.ndarray]
-Found = tuple[dict[str, Weighted], dict[str, Weighted], Outputs]
+RowOutput = Mapping[str, np.ndarray]
+ForwardOutput = tuple[dict[str, Weighted], dict[str, Weighted], Outputs]
 """(losses, metrics, outputs), each by name; outputs have the batch's rows as their first axis."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class LengthLimits:
     """How long a row may be.
 
     Attributes:
@@ -38,21 +38,21 @@ class Limits:
     cut: bool
 
 
-class Way:
-    """The base of every way.
+class TaskModel:
+    """The base of every task model.
 
     Args:
         task: of plmjax.tasks.
-        reader: of the network.
+        backbone: of the network.
         limits: of a row's length.
-        recipe: the FineTune, for settings that only one way reads.
+        recipe: the FineTune, for settings that only one task model reads.
     """
 
     static: ClassVar[bool] = True  # there is no noise
     heads: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, task: Any, reader: Reader, limits: Limits, recipe: Any) -> None:
-        self.task, self.reader, self.limits, self.recipe = task, reader, limits, recipe
+    def __init__(self, task: Any, backbone: Backbone, limits: LengthLimits, recipe: Any) -> None:
+        self.task, self.backbone, self.limits, self.recipe = task, backbone, limits, recipe
         self.cut_rows = 0  # how many rows were cut to fit
 
     def prepare(self, splits: Split) -> None:
@@ -61,7 +61,7 @@ class Way:
     @property
     def padding(self) -> dict[str, int]:
         """What sequences are filled up with, by field."""
-        return {"tokens": self.reader.tokenizer.vocabulary.padding}
+        return {"tokens": self.backbone.tokenizer.vocabulary.padding}
 
     @property
     def num_outputs(self) -> int:
@@ -72,12 +72,12 @@ class Way:
         """The rows of examples, those of one example one after the other; `learn`: to train on."""
         raise NotImplementedError
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         """Losses, metrics and outputs of a batch on a `Bound` network."""
         raise NotImplementedError
 
     def predictions(
-        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
         """A prediction, of the task's kind, of each example from the outputs of each feature."""
         raise NotImplementedError
@@ -86,7 +86,7 @@ class Way:
         """The loss and the task's metrics of labelled examples."""
         return {"loss": loss} | self.task.measure(examples, predictions)
 
-    def readable(self, example: Example, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    def readable(self, example: Example, prediction: Any, rows: Sequence[RowOutput]) -> dict[str, Any]:
         """A prediction as JSON; `rows` are the outputs that it was made of."""
         return self.task.readable(prediction)
 
@@ -116,12 +116,12 @@ class Way:
 
     def losses(self, network: Any, batch: dict[str, jax.Array], vocabulary: Vocabulary, train: bool) -> Any:
         """As an objective's; what the recipe does not move gets no gradient."""
-        held = network.with_params(self.recipe.updates.held(network.params))
+        held = network.with_params(self.recipe.update_strategy.frozen(network.params))
         return self.forward(held, batch, train)[:2]
 
     def coefficients(self) -> dict[str, float]:
         """As an objective's."""
-        return self.reader.coefficients()
+        return self.backbone.coefficients()
 
     def fitted(self, example: Example, texts: Sequence[Sequence[int]]) -> list[list[int]]:
         """Texts that fit into a row beside the special tokens, the longer one cut first (BERT's released code).
@@ -130,7 +130,7 @@ class Way:
             UserError: they do not fit, and are not to be cut.
         """
         fitted = [list(text) for text in texts]
-        added = self.reader.frame.added(len(texts))
+        added = self.backbone.frame.added(len(texts))
         total = sum(map(len, fitted)) + added
         if self.limits.length is None or total <= self.limits.length:
             return fitted
@@ -145,8 +145,8 @@ class Way:
 def too_long(example: Example, tokens: int, length: int) -> UserError:
     """An example has more tokens than a row may have."""
     return UserError(
-        f"{example.place} has {tokens} tokens with the special ones, and a row has {length}: shorten it, raise "
-        "--config.length as far as the network has positions, or cut what is too long with --config.cut=True."
+        f"{example.place} has {tokens} tokens including the special ones, but a row holds {length}: shorten it, raise "
+        "--config.max_length up to the network's positions, or set --config.truncation=True to cut it."
     )
 
 

@@ -9,20 +9,20 @@ from collections.abc import Sequence
 
 import jax
 
-from plmjax.finetune.task_models.base import Found
-from plmjax.finetune.task_models.sequence_classification import RowsWay
+from plmjax.finetune.task_models.base import ForwardOutput
+from plmjax.finetune.task_models.sequence_classification import SequenceTaskModel
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 
 
-class ChoicesWay(RowsWay):
+class MultipleChoiceModel(SequenceTaskModel):
     """The right one of several texts."""
 
     def rows(self, texts: Sequence[list[int]]) -> list[list[list[int]]]:
         context, *choices = texts
         return [[context, choice] for choice in choices]
 
-    def forward(self, network: object, batch: dict[str, jax.Array], train: bool) -> Found:
+    def forward(self, network: object, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         states_BR1D, losses = self.read(network, batch)
         rows = states_BR1D.shape[:2]
         logits_BR = network.class_logits(states_BR1D.reshape(-1, *states_BR1D.shape[2:])).reshape(rows)  # type: ignore[attr-defined]

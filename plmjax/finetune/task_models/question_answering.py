@@ -19,7 +19,7 @@ import numpy as np
 from plmjax.data.tokenizers.base import Encoding
 from plmjax.errors import UserError
 from plmjax.finetune.features import Feature
-from plmjax.finetune.task_models.base import Found, Row, Way, arrays_of
+from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, arrays_of
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.modules.masks import MASK_VALUE
@@ -87,31 +87,32 @@ def most_central(cuts: Sequence[tuple[int, int]], length: int) -> list[np.ndarra
     return [owner[first:last] == number for number, (first, last) in enumerate(cuts)]
 
 
-class SpansWay(Way):
+class QuestionAnsweringModel(TaskModel):
     """Both ends of the answer by one linear map of each state."""
 
     heads: ClassVar[tuple[str, ...]] = ("question_answering",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if not self.reader.every_token:
+        if not self.backbone.bidirectional:
             raise UserError("A decoder's states have not seen what follows: find answers with an encoder.")
-        for name in ("stride", "most_question", "most_answer"):
+        for name in ("doc_stride", "max_query_length", "max_answer_length"):
             if getattr(self.recipe, name) < 1:
                 raise UserError(f"{name} is {getattr(self.recipe, name)}: it must be at least 1.")
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
-        tokenizer = self.reader.tokenizer
+        tokenizer = self.backbone.tokenizer
         questions = tokenizer.encode_batch([example.texts[0] for example in examples])
         contexts = {example.texts[1]: None for example in examples}
         encodings = dict(zip(contexts, tokenizer.encode_with_offsets(list(contexts)), strict=True))
         features: list[Feature] = []
         for number, (example, question) in enumerate(zip(examples, questions, strict=True)):
-            features += self._rows(number, example, question[: self.recipe.most_question], encodings[example.texts[1]])
+            question = question[: self.recipe.max_query_length]
+            features += self._rows(number, example, question, encodings[example.texts[1]])
         return features
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
-        x_BLD = self.reader.states(network, batch["tokens"], batch["token_types"], batch["segments"])
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+        x_BLD = self.backbone.states(network, batch["tokens"], batch["token_types"], batch["segments"])
         logits_BL2 = jnp.where(batch["allowed"][..., None] > 0, network.question_answering_logits(x_BLD), MASK_VALUE)
         weights_B = batch["row_weights"]
         start, end = (
@@ -126,7 +127,7 @@ class SpansWay(Way):
         return {"task": loss}, metrics, {"start": logits_BL2[..., 0], "end": logits_BL2[..., 1]}
 
     def predictions(
-        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
         spans = [(-np.inf, Answer("", 0.0)) for _ in examples]
         silence = [np.inf for _ in examples]
@@ -143,13 +144,13 @@ class SpansWay(Way):
         return [best._replace(no_answer=none - score) for (score, best), none in zip(spans, silence, strict=True)]
 
     def _rows(self, number: int, example: Example, question: list[int], context: Encoding) -> list[Feature]:
-        frame, most = self.reader.frame, self.limits.length
+        frame, most = self.backbone.frame, self.limits.length
         tokens = len(context.ids)
         room = tokens if most is None else most - frame.added(2) - len(question)
         if room < 1:
             raise UserError(
                 f"{example.place} has a question of {len(question)} tokens, which leaves no room for its context in a "
-                f"row of {most}: lower --config.most_question."
+                f"row of {most}: lower --config.max_query_length."
             )
         if not tokens:
             raise UserError(f"{example.place} has a context of which the tokenizer takes everything for nothing.")
@@ -159,7 +160,7 @@ class SpansWay(Way):
             answer = answer_tokens(context, start, start + len(text))
             if answer is None:
                 raise UserError(f"{example.place} has the answer {text!r:.60}, of which the tokenizer keeps nothing.")
-        cuts = windows(tokens, room, self.recipe.stride)
+        cuts = windows(tokens, room, self.recipe.doc_stride)
         central = most_central(cuts, tokens)
         return [
             self._row(number, question, context, cut, mine, answer) for cut, mine in zip(cuts, central, strict=True)
@@ -175,9 +176,9 @@ class SpansWay(Way):
         answer: tuple[int, int] | None,
     ) -> Feature:
         first, last = cut
-        order = 0 if self.reader.frame.context_first else 1
+        order = 0 if self.backbone.frame.context_first else 1
         texts = [question, context.ids[first:last]][:: 1 if order else -1]
-        framed = self.reader.frame.join(texts)
+        framed = self.backbone.frame.join(texts)
         offset = framed.starts[order]
         allowed = np.zeros(len(framed.tokens), np.int32)
         allowed[offset : offset + last - first] = 1
@@ -189,7 +190,7 @@ class SpansWay(Way):
         values = {"answer_start": np.int32(ends[0]), "answer_end": np.int32(ends[1])}
         return Feature(number, len(framed.tokens), arrays_of(framed) | {"allowed": allowed}, values, window)
 
-    def _best_span(self, window: Window, row: Row) -> tuple[float, tuple[int, int] | None]:
+    def _best_span(self, window: Window, row: RowOutput) -> tuple[float, tuple[int, int] | None]:
         """The score and the characters of the likeliest span whose start this window shows best."""
         count = len(window.starts)
         starts, ends = (row[name][window.first : window.first + count] for name in ("start", "end"))
@@ -197,7 +198,7 @@ class SpansWay(Way):
         first, last = (np.argsort(-scores, kind="stable")[:BEST] for scores in (starts, ends))
         length = last[None, :] - first[:, None] + 1
         scores = starts[first][:, None] + ends[last][None, :]
-        scores = np.where((length >= 1) & (length <= self.recipe.most_answer), scores, -np.inf)
+        scores = np.where((length >= 1) & (length <= self.recipe.max_answer_length), scores, -np.inf)
         best = int(scores.argmax())
         i, j = divmod(best, scores.shape[1])
         if not np.isfinite(scores[i, j]):

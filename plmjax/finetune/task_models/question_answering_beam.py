@@ -1,7 +1,7 @@
 """Answers by a small beam: the start, the end given the start, and whether there is an answer (Yang et al. 2019).
 
 As released for SQuAD 2.0: learned with the true start; told from the likeliest starts, each with its likeliest ends.
-Rows are those of SpansWay.
+Rows are those of QuestionAnsweringModel.
 
 Legend: B batch, L length, S starts, E ends of a start.
 """
@@ -19,8 +19,8 @@ import optax
 
 from plmjax.errors import UserError
 from plmjax.finetune.features import Feature
-from plmjax.finetune.task_models.base import Found, Row
-from plmjax.finetune.task_models.question_answering import SpansWay, Window, trimmed
+from plmjax.finetune.task_models.base import ForwardOutput, RowOutput
+from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel, Window, trimmed
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.spans import Answer
@@ -29,16 +29,18 @@ from plmjax.tasks.supervised import Example
 NO_ANSWER = 0.5  # the released factor of its loss
 
 
-class BeamSpansWay(SpansWay):
+class BeamQuestionAnsweringModel(QuestionAnsweringModel):
     """XLNet's and XLM's head for answers."""
 
     heads: ClassVar[tuple[str, ...]] = ("beam_question_answering",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if not hasattr(self.reader.config, "start_beams"):
-            name = type(self.reader.config).__name__
-            raise UserError(f"A {name} has no head that answers by a beam: use an XLNet or an XLM, or leave way empty.")
+        if not hasattr(self.backbone.config, "start_beams"):
+            name = type(self.backbone.config).__name__
+            raise UserError(
+                f"A {name} has no head that answers by a beam: use an XLNet or an XLM, or leave task_model empty."
+            )
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
         return [with_class_index(feature) for feature in super().features(examples, learn=learn)]
@@ -46,8 +48,8 @@ class BeamSpansWay(SpansWay):
     def coefficients(self) -> dict[str, float]:
         return super().coefficients() | {"no_answer": NO_ANSWER}
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
-        x_BLD = self.reader.states(network, batch["tokens"], batch["token_types"], batch["segments"])
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+        x_BLD = self.backbone.states(network, batch["tokens"], batch["token_types"], batch["segments"])
         hidden_BL, class_B, weights_B = batch["allowed"] == 0, batch["class_index"], batch["row_weights"]
         logits = network.answer_logits_of_start(x_BLD, batch["answer_start"], hidden_BL, class_B)
         start = softmax_cross_entropy(logits.start, batch["answer_start"], weights_B)
@@ -74,7 +76,7 @@ class BeamSpansWay(SpansWay):
         return losses, metrics, outputs
 
     def predictions(
-        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
         """The likeliest span of all windows; and of them the least score that there is none."""
         spans = [(-np.inf, Answer("", 0.0)) for _ in examples]
@@ -89,14 +91,14 @@ class BeamSpansWay(SpansWay):
                 spans[number] = score, Answer(context[start:end], 0.0, float(np.exp(score)), start, end)
         return [best._replace(no_answer=none) for (_, best), none in zip(spans, silence, strict=True)]
 
-    def _best_span(self, window: Window, row: Row) -> tuple[float, tuple[int, int] | None]:
+    def _best_span(self, window: Window, row: RowOutput) -> tuple[float, tuple[int, int] | None]:
         """The log probability and the characters of the beam's likeliest span whose start this window shows best."""
         count = len(window.starts)
         first_1S, last_ES = row["starts"][None] - window.first, row["ends"] - window.first
         with np.errstate(divide="ignore"):  # what is hidden has no probability
             scores_ES = np.log(row["start_probabilities"])[None] + np.log(row["end_probabilities"])
         inside = (first_1S >= 0) & (first_1S < count) & (last_ES >= first_1S) & (last_ES < count)
-        inside &= last_ES - first_1S < self.recipe.most_answer
+        inside &= last_ES - first_1S < self.recipe.max_answer_length
         inside &= window.central[np.clip(first_1S, 0, count - 1)]
         scores_ES = np.where(inside, scores_ES, -np.inf)
         end, start = np.unravel_index(int(scores_ES.argmax()), scores_ES.shape)

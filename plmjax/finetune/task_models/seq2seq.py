@@ -24,11 +24,11 @@ from plmjax.decode.logits_processors import make_rules
 from plmjax.decode.sampling import allowed_tokens
 from plmjax.decode.sampling_loop import Limits as Most
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.text import TextReader
+from plmjax.finetune.backbones.text import Seq2SeqBackbone
 from plmjax.finetune.buckets import MULTIPLE
 from plmjax.finetune.features import Feature
 from plmjax.finetune.generation_config import check_writer
-from plmjax.finetune.task_models.base import Found, Row, Way, too_long
+from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, too_long
 from plmjax.interop.generation import LENGTHS
 from plmjax.interop.source_templates import DELIMITER
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
@@ -38,22 +38,22 @@ from plmjax.tasks.seq2seq import PERPLEXITY
 from plmjax.tasks.supervised import Example, Split
 
 
-class WritingWay(Way):
+class Seq2SeqModel(TaskModel):
     """A text for a text. Subclasses say what is read and written where the task is of another kind."""
 
     heads: ClassVar[tuple[str, ...]] = ("token",)
-    reader: TextReader
+    backbone: Seq2SeqBackbone
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.positions = getattr(self.reader.config, "max_positions", None)
+        self.positions = getattr(self.backbone.config, "max_positions", None)
         self._prepared = False
-        check_writer(self.recipe.writer, self.reader.size)
+        check_writer(self.recipe.writer, self.backbone.size)
 
     @property
     def padding(self) -> dict[str, int]:
         """Of what is read; targets have no padding but that of their places."""
-        return {"tokens": self.reader.reads.vocabulary.padding}
+        return {"tokens": self.backbone.reads.vocabulary.padding}
 
     @property
     def num_outputs(self) -> int:
@@ -92,14 +92,14 @@ class WritingWay(Way):
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
         if not self._prepared:
             self.prepare({"": list(examples)})
-        sources = self.reader.reads.encode_batch([self.source(example) for example in examples])
+        sources = self.backbone.reads.encode_batch([self.source(example) for example in examples])
         known = [self.target(example) for example in examples]
         targets = self._encoded([text or "" for text in known])
         places = self.recipe.writer.target_length
         features = []
         for number, (example, source, target) in enumerate(zip(examples, sources, targets, strict=True)):
             (text,) = self.fitted(example, [source])
-            tokens = self.reader.frame.join([text]).tokens
+            tokens = self.backbone.frame.join([text]).tokens
             learned = [] if known[number] is None else self._cut(example, target)
             values = {
                 "targets": np.array(learned + [0] * (places - len(learned)), np.int32),
@@ -109,23 +109,23 @@ class WritingWay(Way):
             features.append(Feature(number, len(tokens), sequences, values))
         return features
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         loss, weights_BT = self._loss(network, batch, train)
         metrics = {"accuracy": Weighted.of(loss.correct, weights_BT)}
         return {"task": loss.total}, metrics, {} if train else self._written(network, batch)
 
     def predictions(
-        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
         texts = [self.text(row) for row in outputs]
         return [self.read_off(example, text) for example, text in zip(examples, texts, strict=True)]
 
-    def text(self, row: Row) -> str:
+    def text(self, row: RowOutput) -> str:
         """What was written in a row."""
         tokens = row["written"][: int(row["written_count"])].tolist()
-        end = self.reader.end
+        end = self.backbone.end
         kept = tokens[: tokens.index(end)] if end in tokens else tokens
-        return self.reader.tokenizer.decode(kept).strip()
+        return self.backbone.tokenizer.decode(kept).strip()
 
     def measure(self, loss: float, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         found = super().measure(loss, examples, predictions)
@@ -136,7 +136,7 @@ class WritingWay(Way):
     @property
     def extras(self) -> dict[str, Any]:
         """A decoder's has the delimiter, by which experiments.generate knows that it rewrites texts."""
-        return super().extras | ({DELIMITER: self.reader.start} if self.reader.kind == "decoder" else {})
+        return super().extras | ({DELIMITER: self.backbone.start} if self.backbone.kind == "decoder" else {})
 
     def generation(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """As in evaluation."""
@@ -151,12 +151,12 @@ class WritingWay(Way):
         }
         if writer.min_new_tokens:
             found["min_new_tokens"] = writer.min_new_tokens
-        if self.reader.first is not None:
-            found["forced_bos_token_id"] = self.reader.first
+        if self.backbone.first is not None:
+            found["forced_bos_token_id"] = self.backbone.first
         return found
 
     def _encoded(self, texts: list[str]) -> list[list[int]]:
-        return [self.reader.framed_target(text) for text in self.reader.tokenizer.encode_targets(texts)]
+        return [self.backbone.framed_target(text) for text in self.backbone.tokenizer.encode_targets(texts)]
 
     def _places(self, longest: int) -> int:
         """The next multiple of 8, as far as there are positions; more where nothing is to be cut, which is refused."""
@@ -174,17 +174,17 @@ class WritingWay(Way):
             raise UserError(
                 f"{example.place} has a target of {len(target)} tokens with the special ones, for which there are "
                 f"{places} places: raise --config.writer.target_length as far as the network has positions, or cut "
-                "what is too long with --config.cut=True."
+                "what is too long with --config.truncation=True."
             )
         self.cut_rows += 1
-        last = self.reader.last
+        last = self.backbone.last
         return target[: places - len(last)] + list(last)
 
     def fitted(self, example: Example, texts: Sequence[Sequence[int]]) -> list[list[int]]:
         """As the base's; in a decoder's row the target needs its places too."""
-        if self.reader.kind == "decoder" and self.limits.length is not None:
+        if self.backbone.kind == "decoder" and self.limits.length is not None:
             (text,) = texts
-            writer, added = self.recipe.writer, self.reader.frame.added(1)
+            writer, added = self.recipe.writer, self.backbone.frame.added(1)
             room = self.limits.length - added - max(writer.target_length, writer.max_new_tokens)
             if len(text) <= room:
                 return [list(text)]
@@ -196,19 +196,19 @@ class WritingWay(Way):
 
     def _check_room(self, places: int) -> None:
         """UserError where the network can't write so many tokens."""
-        needed = places + 1 if self.reader.kind == "decoder" else places
-        most = self.limits.length if self.reader.kind == "decoder" else self.positions
+        needed = places + 1 if self.backbone.kind == "decoder" else places
+        most = self.limits.length if self.backbone.kind == "decoder" else self.positions
         if most is not None and needed > most:
             raise UserError(
                 f"Targets of {places} tokens do not fit into {most}: lower --config.writer.target_length and "
-                "max_new_tokens, with --config.cut=True where targets are longer."
+                "max_new_tokens, with --config.truncation=True where targets are longer."
             )
 
     def _loss(self, network: Any, batch: dict[str, jax.Array], train: bool) -> tuple[TokenLoss, jax.Array]:
         """The loss of the targets' tokens, and their weights [B, T]."""
         writer, targets_BT = self.recipe.writer, batch["targets"]
         is_real_BT = jnp.arange(targets_BT.shape[1])[None] < batch["target_count"][:, None]
-        start_B1 = jnp.full((targets_BT.shape[0], 1), self.reader.start, jnp.int32)
+        start_B1 = jnp.full((targets_BT.shape[0], 1), self.backbone.start, jnp.int32)
         rows = {
             "tokens": batch["tokens"],
             "positions": None,
@@ -217,34 +217,36 @@ class WritingWay(Way):
             "decoder_tokens": jnp.concatenate([start_B1, targets_BT[:, :-1]], axis=1),
             "decoder_segments": is_real_BT.astype(jnp.int32),
         }
-        if self.reader.kind == "decoder":
+        if self.backbone.kind == "decoder":
             places = batch["tokens"].shape[1] + targets_BT.shape[1]
             x_BTD = states_in_one_row(network, rows, min(places, self.positions) if self.positions else places)
         else:
             x_BTD = states_in_two(network, rows)
         head, weights_BT = network.token_head(x_BTD), is_real_BT.astype(jnp.float32)
         smoothing = {"label_smoothing": writer.label_smoothing, "z_loss": writer.z_loss} if train else {}
-        size = self.reader.size
+        size = self.backbone.size
         return cross_entropy(head.h, head.table, head.bias, targets_BT, weights_BT, size=size, **smoothing), weights_BT
 
     def _written(self, network: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """`written` int32 [B, N] and `written_count` int32 [B]. Rows that only fill up repeat the first."""
-        writer, reader = self.recipe.writer, self.reader
+        writer, backbone = self.recipe.writer, self.backbone
         is_real_B1 = batch["row_weights"][:, None] > 0
         tokens_BL, segments_BL = (
             jnp.where(is_real_B1, batch[name], batch[name][:1]) for name in ("tokens", "segments")
         )
-        vocabulary = reader.tokenizer.vocabulary
-        special = np.flatnonzero(vocabulary.is_special[: reader.size])
-        forbidden = [*special, *range(vocabulary.size, reader.size)]
-        allowed_V = allowed_tokens(reader.size, reader.size, [token for token in forbidden if token != reader.end])
-        limits = Most(writer.max_new_tokens, reader.end, vocabulary.padding, allowed_V)
+        vocabulary = backbone.tokenizer.vocabulary
+        size = backbone.size
+        forbidden = [*np.flatnonzero(vocabulary.is_special[:size]), *range(vocabulary.size, size)]
+        allowed_V = allowed_tokens(size, size, [token for token in forbidden if token != backbone.end])
+        limits = Most(writer.max_new_tokens, backbone.end, vocabulary.padding, allowed_V)
         beams = Beams(writer.beams, writer.length_penalty, writer.early_stopping) if writer.beams > 1 else None
         rules = make_rules(
             no_repeat_ngram_size=writer.no_repeat_ngram,
             min_new_tokens=writer.min_new_tokens,
-            forced_bos_token_id=reader.first,
-            eos_token_id=reader.end,
+            forced_bos_token_id=backbone.first,
+            eos_token_id=backbone.end,
         )
-        found = write_tokens(network, tokens_BL, segments_BL, reader.start, limits, writer.max_new_tokens, beams, rules)
+        found = write_tokens(
+            network, tokens_BL, segments_BL, backbone.start, limits, writer.max_new_tokens, beams, rules
+        )
         return {"written": found.tokens, "written_count": found.lengths}

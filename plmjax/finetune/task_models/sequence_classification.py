@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.finetune.features import Feature
-from plmjax.finetune.task_models.base import Found, Row, Way, arrays_of
+from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, arrays_of
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.supervised import Example
 
 
-class RowsWay(Way):
+class SequenceTaskModel(TaskModel):
     """What reads R rows of each example and has the states of their class tokens; `rows` says which texts they are."""
 
     heads: ClassVar[tuple[str, ...]] = ("sequence_classification",)
@@ -33,11 +33,11 @@ class RowsWay(Way):
         return np.int32(0 if example.target is None else example.target)
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
-        encoded = iter(self.reader.tokenizer.encode_batch([text for example in examples for text in example.texts]))
+        encoded = iter(self.backbone.tokenizer.encode_batch([text for example in examples for text in example.texts]))
         features = []
         for number, example in enumerate(examples):
             rows = self.rows([next(encoded) for _ in example.texts])
-            framed = [self.reader.frame.join(self.fitted(example, row)) for row in rows]
+            framed = [self.backbone.frame.join(self.fitted(example, row)) for row in rows]
             longest = max(len(row.tokens) for row in framed)
             fields = [arrays_of(row) for row in framed]
             padding = self.padding
@@ -54,32 +54,32 @@ class RowsWay(Way):
         return features
 
     def read(self, network: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Weighted]]:
-        """The states of the class tokens [B, R, 1, D], and the reader's losses."""
+        """The states of the class tokens [B, R, 1, D], and the backbone's losses."""
         rows = {name: _flat(batch[name]) for name in ("tokens", "token_types", "segments")}
-        x_BLD = self.reader.states(network, rows["tokens"], rows["token_types"], rows["segments"])
-        states = self.reader.class_states(network, x_BLD, batch["class_index"].reshape(-1), rows["segments"])
-        losses = self.reader.losses(network, x_BLD, rows["tokens"], rows["segments"])
+        x_BLD = self.backbone.states(network, rows["tokens"], rows["token_types"], rows["segments"])
+        states = self.backbone.class_states(network, x_BLD, batch["class_index"].reshape(-1), rows["segments"])
+        losses = self.backbone.losses(network, x_BLD, rows["tokens"], rows["segments"])
         return states.reshape(*batch["class_index"].shape, 1, -1), losses
 
     def predictions(
-        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
         return [row["logits"] for row in outputs]
 
 
-class TextsWay(RowsWay):
+class SequenceClassificationModel(SequenceTaskModel):
     """One label of one text or two."""
 
     def rows(self, texts: Sequence[list[int]]) -> list[list[list[int]]]:
-        both = self.reader.both_orders and self.task.symmetric and len(texts) == 2
+        both = self.backbone.both_orders and self.task.symmetric and len(texts) == 2
         return [list(texts), list(reversed(texts))] if both else [list(texts)]
 
     def logits(self, network: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Weighted]]:
-        """float32 [B, C] of the states of both orders, added, and the reader's losses."""
+        """float32 [B, C] of the states of both orders, added, and the backbone's losses."""
         states_BR1D, losses = self.read(network, batch)
         return network.class_logits(jnp.sum(states_BR1D, axis=1)), losses
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         logits_BC, losses = self.logits(network, batch)
         weights_B = batch["row_weights"] * batch["target_weight"]
         loss = softmax_cross_entropy(logits_BC, batch["target"], weights_B)
@@ -87,13 +87,13 @@ class TextsWay(RowsWay):
         return found, {"accuracy": Weighted.of(loss.correct, weights_B)}, {"logits": logits_BC}
 
 
-class NumbersWay(TextsWay):
+class RegressionModel(SequenceClassificationModel):
     """A number of one text or two: the squared error of the one output."""
 
     def target(self, example: Example) -> Any:
         return np.float32(0.0 if example.target is None else example.target)
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         logits_BC, losses = self.logits(network, batch)
         error_B = jnp.square(logits_BC[:, 0] - batch["target"])
         loss = Weighted.of(error_B, batch["row_weights"] * batch["target_weight"])

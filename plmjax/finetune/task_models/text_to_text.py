@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plmjax.finetune.task_models.base import Row
-from plmjax.finetune.task_models.seq2seq import WritingWay
+from plmjax.finetune.task_models.base import RowOutput
+from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.tasks.supervised import Example
 from plmjax.tasks.verbalizers import form_of
 
 INVALID = "invalid_answers"  # texts that are no answer
 
 
-class TextToTextWay(WritingWay):
+class TextToTextModel(Seq2SeqModel):
     """Any task that has a form in words."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        tokenizer = self.reader.tokenizer
+        tokenizer = self.backbone.tokenizer
         self.form = form_of(self.task, lambda text: tokenizer.decode(tokenizer.encode_targets([text])[0]).strip())
 
     def source(self, example: Example) -> str:
@@ -35,6 +35,6 @@ class TextToTextWay(WritingWay):
         none = sum(map(self.form.is_none, examples, predictions))
         return super().measure(loss, examples, predictions) | {INVALID: float(none)}
 
-    def readable(self, example: Example, prediction: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    def readable(self, example: Example, prediction: Any, rows: Sequence[RowOutput]) -> dict[str, Any]:
         """The answer, None where it is none, and what was written."""
         return {"prediction": self.form.shown(example, prediction), "written": self.text(rows[0])}

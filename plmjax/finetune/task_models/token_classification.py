@@ -15,23 +15,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.finetune.backbones.characters import CharacterReader
+from plmjax.finetune.backbones.characters import CharacterBackbone
 from plmjax.finetune.features import Feature
-from plmjax.finetune.task_models.base import Found, Row, Way, arrays_of, too_long
+from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, arrays_of, too_long
 from plmjax.losses.chain import Chain, likeliest, log_likelihood, marginals
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.tasks.supervised import Example
 
 
-class TagsWay(Way):
+class TokenClassificationModel(TaskModel):
     """A tag for each word of one text."""
 
     heads: ClassVar[tuple[str, ...]] = ("token_classification",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if not self.reader.every_token:
+        if not self.backbone.bidirectional:
             raise UserError("A decoder's states have not seen what follows: tag with an encoder.")
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
@@ -41,7 +41,7 @@ class TagsWay(Way):
         for number, example in enumerate(examples):
             words = [next(pieces) for _ in example.texts]
             kept = self._kept(example, [len(word) for word in words])
-            framed = self.reader.frame.join([[token for word in words[:kept] for token in word]])
+            framed = self.backbone.frame.join([[token for word in words[:kept] for token in word]])
             firsts = framed.starts[0] + np.cumsum([0, *map(len, words[: kept - 1])])
             tags, weights = np.zeros(len(framed.tokens), np.int32), np.zeros(len(framed.tokens), np.float32)
             tags[firsts] = [numbers[tag] for tag in example.target[:kept]]
@@ -50,16 +50,16 @@ class TagsWay(Way):
             features.append(Feature(number, len(framed.tokens), sequences, {}, firsts))
         return features
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> Found:
-        x_BLD = self.reader.tag_states(network, batch["tokens"], batch["token_types"], batch["segments"])
+    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+        x_BLD = self.backbone.tag_states(network, batch["tokens"], batch["token_types"], batch["segments"])
         loss, tags_BL, shares_BLC = self._read(network, network.token_classification_logits(x_BLD), batch)
         metrics = {"accuracy": Weighted.of(tags_BL == batch["tags"], batch["tag_weights"])}
-        beside = self.reader.losses(network, x_BLD, batch["tokens"], batch["segments"])
+        beside = self.backbone.losses(network, x_BLD, batch["tokens"], batch["segments"])
         shares_BL = jnp.take_along_axis(shares_BLC, tags_BL[..., None], axis=-1)[..., 0]
         return {"task": loss} | beside, metrics, {"tags": tags_BL, "probabilities": shares_BL}
 
     def predictions(
-        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[Row]
+        self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
         """The tags of each word; of words that were cut "O", or the first tag where there is no "O"."""
         labels = self.task.labels
@@ -82,10 +82,10 @@ class TagsWay(Way):
 
         A word after another is encoded as in running text.
         """
-        tokenizer = self.reader.tokenizer
+        tokenizer = self.backbone.tokenizer
         before = tokenizer.sentence_prefix
         words = [before * (index > 0) + word for example in examples for index, word in enumerate(example.texts)]
-        pieces = self.reader.encode_words(words)
+        pieces = self.backbone.encode_words(words)
         unknown = tokenizer.vocabulary.unk
         if unknown is None and not all(pieces):
             raise UserError(f"The tokenizer takes the word {words[pieces.index([])]!r} for nothing: leave it out.")
@@ -93,7 +93,7 @@ class TagsWay(Way):
 
     def _kept(self, example: Example, lengths: Sequence[int]) -> int:
         """How many words fit."""
-        added = self.reader.frame.added(1)
+        added = self.backbone.frame.added(1)
         if self.limits.length is None or sum(lengths) + added <= self.limits.length:
             return len(lengths)
         if not self.limits.cut:
@@ -102,16 +102,16 @@ class TagsWay(Way):
         return max(1, sum(total + added <= self.limits.length for total in accumulate(lengths)))
 
 
-class ChainedTagsWay(TagsWay):
+class CrfTokenClassificationModel(TokenClassificationModel):
     """Tags whose order counts: a row's loss is that of all its tags at once, and the likeliest row is told."""
 
     heads: ClassVar[tuple[str, ...]] = ("token_classification", "crf")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if not isinstance(self.reader, CharacterReader):
-            name = type(self.reader.config).__name__
-            raise UserError(f"A {name} has no head that chains tags: use an ELMo, or leave way empty.")
+        if not isinstance(self.backbone, CharacterBackbone):
+            name = type(self.backbone.config).__name__
+            raise UserError(f"A {name} has no CRF head: use an ELMo, or leave task_model empty.")
 
     def _read(
         self, network: Any, logits_BLC: jax.Array, batch: dict[str, jax.Array]
