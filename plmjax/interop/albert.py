@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.bert import IGNORED, INPUTS, bare, bert_states, masked_lm
+from plmjax.interop.bert import IGNORED, INPUTS, base_model, bert_states, masked_lm
 from plmjax.interop.bert import read_config as read_bert_config
 from plmjax.interop.bert import write_config as write_bert_config
 from plmjax.interop.family import JSON, Family, Outputs
@@ -28,7 +28,7 @@ def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -
     """ALBERT's names."""
     heads, groups = config.num_heads, _groups(config)
     width = config.d_model // heads
-    ours, theirs = "encoder/layers", "albert.encoder.albert_layer_groups.{}.albert_layers.0"
+    native, hf = "encoder/layers", "albert.encoder.albert_layer_groups.{}.albert_layers.0"
     entries = [Entry(("embeddings/tokens/embedding",), "albert.embeddings.word_embeddings.weight", SAME)]
     for name, table in (("positions", "position_embeddings"), ("token_types", "token_type_embeddings")):
         entries.append(Entry((f"embeddings/{name}/embedding",), f"albert.embeddings.{table}.weight", SAME))
@@ -36,15 +36,15 @@ def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -
     if config.embedding_width:
         entries += dense("embeddings/projection", MAP, LINEAR)
     entries += [
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.attention.LayerNorm", groups),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.full_layer_layer_norm", groups),
-        *dense(f"{ours}/attention/out", f"{theirs}.attention.dense", heads_in(heads, width), groups),
-        *dense(f"{ours}/mlp/up", f"{theirs}.ffn", LINEAR, groups),
-        *dense(f"{ours}/mlp/down", f"{theirs}.ffn_output", LINEAR, groups),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.attention.LayerNorm", groups),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.full_layer_layer_norm", groups),
+        *dense(f"{native}/attention/out", f"{hf}.attention.dense", heads_in(heads, width), groups),
+        *dense(f"{native}/mlp/up", f"{hf}.ffn", LINEAR, groups),
+        *dense(f"{native}/mlp/down", f"{hf}.ffn_output", LINEAR, groups),
     ]
     for name in ("query", "key", "value"):
         kernel, bias = heads_out(heads, width), heads_bias(heads, width)
-        entries += dense(f"{ours}/attention/{name}", f"{theirs}.attention.{name}", kernel, groups, bias)
+        entries += dense(f"{native}/attention/{name}", f"{hf}.attention.{name}", kernel, groups, bias)
     if build(config).has_pooler:
         entries += dense("pooler", "albert.pooler", LINEAR)
     if "token" in config.heads:
@@ -58,7 +58,7 @@ def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -
 
 
 def _groups(config: AlbertConfig) -> int:
-    """How many layers their class stores; UserError for sharing that it does not know."""
+    """How many layers Hugging Face's class stores; UserError for sharing that it does not know."""
     if config.sharing == "none":
         return config.num_layers
     if config.sharing != "all":
@@ -70,7 +70,7 @@ def _groups(config: AlbertConfig) -> int:
 
 
 def read_config(given: JSON, names: set[str]) -> AlbertConfig:
-    """Our config; its heads are those whose tensors are there."""
+    """The config of plmjax; its heads are those whose tensors are there."""
     given = DEFAULTS | given
     if given["inner_group_num"] != 1:
         raise UserError(
@@ -89,7 +89,7 @@ def read_config(given: JSON, names: set[str]) -> AlbertConfig:
 
 
 def write_config(config: AlbertConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config."""
+    """The fields of config.json."""
     return write_bert_config(config, special, roberta=False) | {
         "embedding_size": config.embedding_width or config.d_model,
         "num_hidden_groups": _groups(config),
@@ -99,7 +99,7 @@ def write_config(config: AlbertConfig, special: Mapping[str, int]) -> JSON:
 
 
 def constants(config: AlbertConfig, architecture: str) -> dict[str, np.ndarray]:
-    """Their map from the embeddings is always there: the identity where we have none."""
+    """Hugging Face's map from the embeddings is always there: the identity where plmjax has none."""
     if config.embedding_width:
         return {}
     eye = np.eye(config.d_model, dtype=np.float32)
@@ -122,7 +122,7 @@ def choose(names: set[str], stated: str | None) -> str:
 
 
 def architecture(config: AlbertConfig) -> str | None:
-    """The class that holds the heads of one of our configs."""
+    """The class that holds the heads of a config."""
     if "next_sentence" in config.heads:
         return "AlbertForPreTraining"
     if "token" in config.heads:
@@ -133,9 +133,9 @@ def architecture(config: AlbertConfig) -> str | None:
 ALBERT = Family(
     model_type="albert",
     prefix="albert.",
-    bare="AlbertModel",
+    base_model="AlbertModel",
     forward={
-        "AlbertModel": bare,
+        "AlbertModel": base_model,
         "AlbertForMaskedLM": masked_lm,
         "AlbertForPreTraining": pretraining,
         **fine_tuned("Albert", bert_states),
@@ -147,7 +147,7 @@ ALBERT = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
-    ours=(AlbertConfig,),
+    config_classes=(AlbertConfig,),
     architecture=architecture,
     constants=constants,
 )

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
+from plmjax.interop.family import JSON, Family, activation, hf_activation, refuse
 from plmjax.interop.gpt import causal_lm
 from plmjax.interop.heads import ANSWER, CLASS, label_fields, num_labels
 from plmjax.interop.seq2seq import (
@@ -56,24 +56,24 @@ ALONE_CONFIGS: dict[type[BartConfig], type[BartConfig]] = {
     MBartConfig: MBartDecoderConfig,
     MarianConfig: MarianDecoderConfig,
 }
-ROW: Transform = Transform(lambda x: [x.reshape(-1)], lambda ours: ours[0].reshape(1, -1))
+ROW: Transform = Transform(lambda x: [x.reshape(-1)], lambda native: native[0].reshape(1, -1))
 
 
 def stack(config: BartConfig, name: str) -> list[Entry]:
     """One stack and what comes before it."""
     is_decoder = name == "decoder"
     layers = config.num_decoder_layers if is_decoder else config.num_layers
-    ours, theirs = f"{name}/layers", f"model.{name}.layers.{{}}"
+    native, hf = f"{name}/layers", f"model.{name}.layers.{{}}"
     entries = [
-        *_attention(config, f"{ours}/attention", f"{theirs}.self_attn", layers),
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.self_attn_layer_norm", layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.fc1", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.fc2", LINEAR, layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.final_layer_norm", layers),
+        *_attention(config, f"{native}/attention", f"{hf}.self_attn", layers),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.self_attn_layer_norm", layers),
+        *dense(f"{native}/mlp/up", f"{hf}.fc1", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.fc2", LINEAR, layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.final_layer_norm", layers),
     ]
     if is_decoder:
-        entries += _attention(config, f"{ours}/cross_attention", f"{theirs}.encoder_attn", layers)
-        entries += layer_norm(f"{ours}/cross_norm", f"{theirs}.encoder_attn_layer_norm", layers)
+        entries += _attention(config, f"{native}/cross_attention", f"{hf}.encoder_attn", layers)
+        entries += layer_norm(f"{native}/cross_norm", f"{hf}.encoder_attn_layer_norm", layers)
     if not isinstance(config, MarianConfig):
         positions = f"{name}_embeddings/positions/embedding"
         entries.append(Entry((positions,), f"model.{name}.embed_positions.weight", SAME))
@@ -88,19 +88,19 @@ def _attention(config: BartConfig, path: str, name: str, layers: int) -> list[En
     width = config.d_model // heads
     out, bias = heads_out(heads, width), heads_bias(heads, width)
     split = (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"))
-    entries = [e for ours, theirs in split for e in dense(f"{path}/{ours}", f"{name}.{theirs}", out, layers, bias)]
+    entries = [e for native, hf in split for e in dense(f"{path}/{native}", f"{name}.{hf}", out, layers, bias)]
     return [*entries, *dense(f"{path}/out", f"{name}.out_proj", heads_in(heads, width), layers)]
 
 
 def table(config: BartConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
-    """Their names."""
-    ours = "embeddings/tokens/embedding"
+    """Hugging Face's names."""
+    native = "embeddings/tokens/embedding"
     if is_alone(config):
-        tokens = Entry((ours,), "model.decoder.embed_tokens.weight", SAME, aliases=("lm_head.weight",))
+        tokens = Entry((native,), "model.decoder.embed_tokens.weight", SAME, aliases=("lm_head.weight",))
         return [tokens, *stack(config, "decoder")]
     aliases = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
     entries = [
-        Entry((ours,), "model.shared.weight", SAME, aliases=aliases),
+        Entry((native,), "model.shared.weight", SAME, aliases=aliases),
         *stack(config, "encoder"),
         *stack(config, "decoder"),
         *head_entries(config.heads),
@@ -116,7 +116,7 @@ def is_alone(config: BartConfig) -> bool:
 
 
 def read_config(given: JSON, names: set[str], *, config: type[BartConfig], defaults: JSON) -> BartConfig:
-    """Our config."""
+    """The config of plmjax."""
     c = defaults | given
     alone = given["architectures"][0].endswith(ALONE)
     refuse(given, "is_decoder", alone)
@@ -145,7 +145,7 @@ def read_config(given: JSON, names: set[str], *, config: type[BartConfig], defau
 
 
 def write_config(config: BartConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config; UserError for what their classes can't have."""
+    """The fields of config.json; UserError for what Hugging Face's classes can't have."""
     if config.norm_eps != 1e-5:
         raise UserError(
             f"Hugging Face's BART has norm_eps 1e-5 alone, this network has {config.norm_eps}: it can't be exported."
@@ -161,7 +161,7 @@ def write_config(config: BartConfig, special: Mapping[str, int]) -> JSON:
         "encoder_ffn_dim": config.d_ff,
         "decoder_ffn_dim": config.d_ff,
         "d_model": config.d_model,
-        "activation_function": their_activation(config.activation),
+        "activation_function": hf_activation(config.activation),
         "scale_embedding": config.scale_embeddings,
         "dropout": config.dropout,
         "attention_dropout": config.attention_dropout,
@@ -192,7 +192,7 @@ def choose(names: set[str], stated: str | None, *, name: str, classes: Mapping[s
 
 
 def architecture_of(config: BartConfig, *, name: str, classes: Mapping[str, str]) -> str:
-    """The class of a network of ours; the bare one where its heads have none."""
+    """The class of a network; the base model's where no class has its heads."""
     return name + ALONE if is_alone(config) else class_of_heads(config.heads, classes, f"{name}Model")
 
 
@@ -206,12 +206,12 @@ def _family(
     shift: Shift,
     ending: int,
 ) -> Family:
-    bare, writer = f"{name}Model", name + head
+    base_model, writer = f"{name}Model", name + head
     # Marian's classes end here; BART and mBART have some for fine-tuning too.
     tuned = {"sequence_classification": name + CLASS, "question_answering": name + ANSWER}
     classes = {"token": writer} | ({} if config is MarianConfig else tuned)
-    known = (bare, *classes.values())
-    forward = {key: one for key, one in forwards(bare, writer, name, shift).items() if key in known}
+    known = (base_model, *classes.values())
+    forward = {key: one for key, one in forwards(base_model, writer, name, shift).items() if key in known}
 
     def inputs_of(architecture: str) -> tuple[str, ...]:
         if architecture == name + ALONE:
@@ -221,7 +221,7 @@ def _family(
     return Family(
         model_type=model_type,
         prefix="model.",
-        bare=bare,
+        base_model=base_model,
         forward=forward | {name + ALONE: causal_lm},
         inputs=inputs_of,
         ignored=r"((en|de)coder\.)?embed_positions\.weight" if config is MarianConfig else r"(?!)",
@@ -230,7 +230,7 @@ def _family(
         table=table,
         choose=partial(choose, name=name, classes=classes),
         special=special,
-        ours=(config, ALONE_CONFIGS[config]),
+        config_classes=(config, ALONE_CONFIGS[config]),
         architecture=partial(architecture_of, name=name, classes=classes),
         constants=constants,
         optional=lambda architecture: () if config is MarianConfig else DECODER_INPUTS,

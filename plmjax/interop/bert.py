@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import (
     architecture_of_heads,
     chosen,
@@ -41,7 +41,7 @@ ROBERTA_DEFAULTS: JSON = BERT_DEFAULTS | {"vocab_size": 50265, "pad_token_id": 1
 BERT_TOKEN_HEAD = "cls.predictions"
 ROBERTA_TOKEN_HEAD = "lm_head"
 SENTENCE_HEAD = "cls.seq_relationship"
-# SpanBERT's second head, which no class of theirs has: it is written beside the others, and they leave it unread.
+# SpanBERT's second head, which no class of Hugging Face has: it is written beside the others and left unread there.
 SPAN_HEAD = "cls.sbo"
 
 
@@ -51,24 +51,24 @@ def has_pooler(config: BertConfig) -> bool:
 
 
 def trunk(config: BertConfig, prefix: str, position_row: int) -> list[Entry]:
-    """Embeddings, layers and pooler; `position_row`: of position 0 in their table."""
+    """Embeddings, layers and pooler; `position_row`: of position 0 in Hugging Face's table."""
     heads, layers = config.num_heads, config.num_layers
     width = config.d_model // heads
-    ours, theirs = "encoder/layers", f"{prefix}encoder.layer.{{}}"
+    native, hf = "encoder/layers", f"{prefix}encoder.layer.{{}}"
     positions = rows_from(config.position_offset, position_row)
     entries = [
         Entry(("embeddings/tokens/embedding",), f"{prefix}embeddings.word_embeddings.weight", SAME),
         Entry(("embeddings/positions/embedding",), f"{prefix}embeddings.position_embeddings.weight", positions),
         *layer_norm("embeddings/norm", f"{prefix}embeddings.LayerNorm"),
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.attention.output.LayerNorm", layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.output.LayerNorm", layers),
-        *dense(f"{ours}/attention/out", f"{theirs}.attention.output.dense", heads_in(heads, width), layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.intermediate.dense", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.output.dense", LINEAR, layers),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.attention.output.LayerNorm", layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.output.LayerNorm", layers),
+        *dense(f"{native}/attention/out", f"{hf}.attention.output.dense", heads_in(heads, width), layers),
+        *dense(f"{native}/mlp/up", f"{hf}.intermediate.dense", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.output.dense", LINEAR, layers),
     ]
     for name in ("query", "key", "value"):
         kernel, bias = heads_out(heads, width), heads_bias(heads, width)
-        entries += dense(f"{ours}/attention/{name}", f"{theirs}.attention.self.{name}", kernel, layers, bias)
+        entries += dense(f"{native}/attention/{name}", f"{hf}.attention.self.{name}", kernel, layers, bias)
     if config.token_type_vocab:
         entries.append(
             Entry(("embeddings/token_types/embedding",), f"{prefix}embeddings.token_type_embeddings.weight", SAME)
@@ -122,7 +122,7 @@ def _tied_head(entries: list[Entry], head: str) -> list[Entry]:
 
 
 def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
-    """Our config; its heads are those whose tensors are there."""
+    """The config of plmjax; its heads are those whose tensors are there."""
     refuse(given, "position_embedding_type", "absolute")
     refuse(given, "is_decoder", False)
     refuse(given, "add_cross_attention", False)
@@ -159,14 +159,14 @@ def read_config(given: JSON, names: set[str], *, roberta: bool) -> BertConfig:
 
 
 def write_config(config: BertConfig, special: Mapping[str, int], *, roberta: bool) -> JSON:
-    """config.json of our config."""
+    """The fields of config.json."""
     return {
         "vocab_size": config.vocab_size,
         "hidden_size": config.d_model,
         "num_hidden_layers": config.num_layers,
         "num_attention_heads": config.num_heads,
         "intermediate_size": config.d_ff,
-        "hidden_act": their_activation(config.activation),
+        "hidden_act": hf_activation(config.activation),
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.attention_dropout,
         "max_position_embeddings": config.max_positions + (special["pad_token_id"] + 1 if roberta else 0),
@@ -179,7 +179,7 @@ def write_config(config: BertConfig, special: Mapping[str, int], *, roberta: boo
 
 
 def missing_types(config: BertConfig, architecture: str, *, prefix: str) -> dict[str, np.ndarray]:
-    """Their classes have a table of token types always: a row of zeros where we have none."""
+    """Hugging Face's classes always have a table of token types: a row of zeros where plmjax has none."""
     if config.token_type_vocab:
         return {}
     return {f"{prefix}embeddings.token_type_embeddings.weight": np.zeros((1, config.d_model), np.float32)}
@@ -198,7 +198,7 @@ def bert_states(network: Bound, inputs: dict[str, Array], special: Mapping[str, 
     return network.encode(tokens_BL, inputs.get("token_type_ids"), positions_BL, inputs.get("attention_mask"))
 
 
-def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+def base_model(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """The states, pooled too when there is a pooler."""
     x_BLD = bert_states(network, inputs, special)
     pooled = {"pooler_output": network.pool(x_BLD)} if has_pooler(network.config) else {}
@@ -240,9 +240,9 @@ def choose_roberta(names: set[str], stated: str | None) -> str:
 
 
 def bert_architecture(config: BertConfig) -> str | None:
-    """The class that holds all heads of one of our configs; RoBERTa's too where a sentence's label is among them.
+    """The class that holds all heads of a config; RoBERTa's too where a sentence's label is among them.
 
-    RoBERTa's classes have no such head: BERT's hold it, their position table without our offset.
+    RoBERTa's classes have no such head: BERT's hold it, its position table without the offset.
     """
     heads = config.heads
     if "next_sentence" in heads:
@@ -269,9 +269,9 @@ IGNORED = r".*embeddings\.(position_ids|token_type_ids)"
 BERT = Family(
     model_type="bert",
     prefix="bert.",
-    bare="BertModel",
+    base_model="BertModel",
     forward={
-        "BertModel": bare,
+        "BertModel": base_model,
         "BertForMaskedLM": masked_lm,
         "BertLMHeadModel": masked_lm,  # with is_decoder false, which read_config demands, it is the same network
         "BertForNextSentencePrediction": next_sentence,
@@ -285,15 +285,15 @@ BERT = Family(
     table=bert_table,
     choose=choose_bert,
     special={"pad_token_id": 0},
-    ours=(BertConfig,),
+    config_classes=(BertConfig,),
     architecture=bert_architecture,
     constants=partial(missing_types, prefix="bert."),
 )
 ROBERTA = Family(
     model_type="roberta",
     prefix="roberta.",
-    bare="RobertaModel",
-    forward={"RobertaModel": bare, "RobertaForMaskedLM": masked_lm, **fine_tuned("Roberta", bert_states)},
+    base_model="RobertaModel",
+    forward={"RobertaModel": base_model, "RobertaForMaskedLM": masked_lm, **fine_tuned("Roberta", bert_states)},
     inputs=lambda architecture: INPUTS,
     ignored=IGNORED,
     read_config=partial(read_config, roberta=True),
@@ -301,7 +301,7 @@ ROBERTA = Family(
     table=roberta_table,
     choose=choose_roberta,
     special={"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
-    ours=(BertConfig,),
+    config_classes=(BertConfig,),
     architecture=roberta_architecture,
     constants=partial(missing_types, prefix="roberta."),
 )

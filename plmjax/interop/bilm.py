@@ -163,37 +163,37 @@ def read_weights(config: ElmoConfig, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         with _h5py().File(path, "r") as file:
-            for ours, name, layer in names(config):
+            for native, name, layer in names(config):
                 if name not in file:
                     raise UserError(f"{path} lacks the array {name!r}, which its options.json asks for.")
                 value = np.asarray(file[name], np.float32)
                 value = value[0] if "W_cnn" in name else value
-                wanted = shapes[ours].shape if layer is None else shapes[ours].shape[1:]
+                wanted = shapes[native].shape if layer is None else shapes[native].shape[1:]
                 if value.shape != wanted:
                     raise UserError(
                         f"The array {name!r} in {path} is {list(value.shape)}, but its options.json asks for "
                         f"{list(wanted)}."
                     )
-                found.setdefault(ours, []).append(value)
+                found.setdefault(native, []).append(value)
     except OSError as error:
         raise UserError(f"{path} can't be read as an HDF5 file ({error}).") from error
-    stacked = {ours: np.stack(parts) if "/layers/" in ours else parts[0] for ours, parts in found.items()}
+    stacked = {native: np.stack(parts) if "/layers/" in native else parts[0] for native, parts in found.items()}
     return nest(stacked)
 
 
 def names(config: ElmoConfig) -> list[tuple[str, str, int | None]]:
-    """(our path, the array's name in the file, the layer of ours that it is) of every array."""
+    """(plmjax's path, the array's name in the file, the layer that it is) of every array."""
     table: list[tuple[str, str, int | None]] = [("embeddings/characters", "char_embed", None)]
     for number in range(len(config.filters)):
         table.append((f"embeddings/filters_{number}/kernel", f"CNN/W_cnn_{number}", None))
         table.append((f"embeddings/filters_{number}/bias", f"CNN/b_cnn_{number}", None))
     for number in range(config.num_highway):
-        ours, theirs = f"embeddings/highway_{number}", f"CNN_high_{number}"
+        native, hf = f"embeddings/highway_{number}", f"CNN_high_{number}"
         table += [
-            (f"{ours}/carry/kernel", f"{theirs}/W_carry", None),
-            (f"{ours}/carry_bias", f"{theirs}/b_carry", None),
-            (f"{ours}/transform/kernel", f"{theirs}/W_transform", None),
-            (f"{ours}/transform/bias", f"{theirs}/b_transform", None),
+            (f"{native}/carry/kernel", f"{hf}/W_carry", None),
+            (f"{native}/carry_bias", f"{hf}/b_carry", None),
+            (f"{native}/transform/kernel", f"{hf}/W_transform", None),
+            (f"{native}/transform/bias", f"{hf}/b_transform", None),
         ]
     if sum(count for _, count in config.filters) != config.d_model:
         table += [("embeddings/projection/kernel", "CNN_proj/W_proj", None)]
@@ -202,7 +202,7 @@ def names(config: ElmoConfig) -> list[tuple[str, str, int | None]]:
     for direction, way in enumerate(("forward", "backward")):
         for layer in range(config.num_layers):
             cell = f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
-            table += [(f"encoder/{way}/layers/{ours}", f"{cell}/{theirs}", layer) for ours, theirs in parts.items()]
+            table += [(f"encoder/{way}/layers/{native}", f"{cell}/{hf}", layer) for native, hf in parts.items()]
     return table
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family
-from plmjax.interop.gpt import INPUTS, bare, causal_lm, classify
+from plmjax.interop.gpt import INPUTS, base_model, causal_lm, classify
 from plmjax.interop.heads import classifier_fields, label_fields
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules.ctrl import CTRLConfig
@@ -19,19 +19,19 @@ def table(config: CTRLConfig, architecture: str, special: Mapping[str, int]) -> 
     """CTRL's names."""
     heads, layers = config.num_heads, config.num_layers
     width = config.d_model // heads
-    ours, theirs = "decoder/layers", "transformer.h.{}"
-    attention = f"{theirs}.multi_head_attention"
+    native, hf = "decoder/layers", "transformer.h.{}"
+    attention = f"{hf}.multi_head_attention"
     kernel, bias = heads_out(heads, width), heads_bias(heads, width)
     entries = [
         Entry(("embeddings/tokens/embedding",), "transformer.w.weight", SAME, aliases=("lm_head.weight",)),
-        *dense(f"{ours}/attention/query", f"{attention}.Wq", kernel, layers, bias),
-        *dense(f"{ours}/attention/key", f"{attention}.Wk", kernel, layers, bias),
-        *dense(f"{ours}/attention/value", f"{attention}.Wv", kernel, layers, bias),
-        *dense(f"{ours}/attention/out", f"{attention}.dense", heads_in(heads, width), layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.ffn.0", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.ffn.2", LINEAR, layers),
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.layernorm1", layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.layernorm2", layers),
+        *dense(f"{native}/attention/query", f"{attention}.Wq", kernel, layers, bias),
+        *dense(f"{native}/attention/key", f"{attention}.Wk", kernel, layers, bias),
+        *dense(f"{native}/attention/value", f"{attention}.Wv", kernel, layers, bias),
+        *dense(f"{native}/attention/out", f"{attention}.dense", heads_in(heads, width), layers),
+        *dense(f"{native}/mlp/up", f"{hf}.ffn.0", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.ffn.2", LINEAR, layers),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.layernorm1", layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.layernorm2", layers),
         *layer_norm("decoder/final_norm", "transformer.layernorm"),
     ]
     if "sequence_classification" in config.heads:
@@ -42,7 +42,7 @@ def table(config: CTRLConfig, architecture: str, special: Mapping[str, int]) -> 
 
 
 def read_config(given: JSON, names: set[str]) -> CTRLConfig:
-    """Our config."""
+    """The config of plmjax."""
     c = DEFAULTS | given
     return CTRLConfig(
         vocab_size=c["vocab_size"],
@@ -59,7 +59,7 @@ def read_config(given: JSON, names: set[str]) -> CTRLConfig:
 
 
 def write_config(config: CTRLConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config; UserError for what their class can't have."""
+    """The fields of config.json; UserError for what Hugging Face's class can't have."""
     for name, only in (("activation", "relu"), ("norm", "pre"), ("attention_dropout", 0.0)):
         if getattr(config, name) != only:
             raise UserError(
@@ -90,8 +90,8 @@ def choose(names: set[str], stated: str | None) -> str:
 CTRL = Family(
     model_type="ctrl",
     prefix="transformer.",
-    bare="CTRLModel",
-    forward={"CTRLModel": bare, "CTRLLMHeadModel": causal_lm, "CTRLForSequenceClassification": classify},
+    base_model="CTRLModel",
+    forward={"CTRLModel": base_model, "CTRLLMHeadModel": causal_lm, "CTRLForSequenceClassification": classify},
     inputs=lambda architecture: INPUTS,
     ignored=r"pos_encoding",
     read_config=read_config,
@@ -99,7 +99,7 @@ CTRL = Family(
     table=table,
     choose=choose,
     special={},
-    ours=(CTRLConfig,),
+    config_classes=(CTRLConfig,),
     architecture=lambda config: (
         "CTRLForSequenceClassification" if "sequence_classification" in config.heads else "CTRLLMHeadModel"
     ),

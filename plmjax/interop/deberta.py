@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import (
     architecture_of_heads,
     chosen,
@@ -46,27 +46,29 @@ V2_DEFAULTS: JSON = DEFAULTS | {
 }  # fmt: skip
 # The head of a masked LM, as older checkpoints name it and as newer ones do; written as the former.
 TOKEN_HEAD, NEW_TOKEN_HEAD = "cls.predictions", "lm_predictions.lm_head"
-# Version 3's discriminator, which no class of theirs has; they leave it unread.
+# Version 3's discriminator, which no class of Hugging Face has; they leave it unread.
 DETECTION_HEAD = "mask_predictions"
 
 
 def fused_by_head(heads: int, width: int) -> Transform:
-    """Query, key and value of one head after the other: theirs [H * 3 * K, D], ours three [D, H, K]."""
+    """Query, key and value of one head after the other: Hugging Face's [H * 3 * K, D], plmjax's three [D, H, K]."""
     return Transform(
         lambda x: [part.transpose(2, 0, 1) for part in np.moveaxis(x.reshape(heads, 3, width, -1), 1, 0)],
-        lambda ours: np.stack([part.transpose(1, 2, 0) for part in ours], axis=1).reshape(
-            heads * 3 * width, ours[0].shape[0]
+        lambda native: np.stack([part.transpose(1, 2, 0) for part in native], axis=1).reshape(
+            heads * 3 * width, native[0].shape[0]
         ),
     )
 
 
-CONVOLUTION = Transform(lambda x: [x.transpose(2, 1, 0)], lambda ours: ours[0].transpose(2, 1, 0))  # [out, in, width]
+CONVOLUTION = Transform(
+    lambda x: [x.transpose(2, 1, 0)], lambda native: native[0].transpose(2, 1, 0)
+)  # [out, in, width]
 
 
 def table(config: DebertaConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """The names of both versions."""
     layers = config.num_layers
-    ours, theirs = "encoder/layers", "deberta.encoder.layer.{}"
+    native, hf = "encoder/layers", "deberta.encoder.layer.{}"
     entries = [Entry(("embeddings/tokens/embedding",), "deberta.embeddings.word_embeddings.weight", SAME)]
     for name, there, has in (
         ("positions", "position_embeddings", config.absolute_input),
@@ -79,11 +81,11 @@ def table(config: DebertaConfig, architecture: str, special: Mapping[str, int]) 
     entries += [
         *layer_norm("embeddings/norm", "deberta.embeddings.LayerNorm"),
         Entry(("encoder/relative/embedding",), "deberta.encoder.rel_embeddings.weight", SAME),
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.attention.output.LayerNorm", layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.output.LayerNorm", layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.intermediate.dense", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.output.dense", LINEAR, layers),
-        *_attention(config, f"{ours}/attention", f"{theirs}.attention"),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.attention.output.LayerNorm", layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.output.LayerNorm", layers),
+        *dense(f"{native}/mlp/up", f"{hf}.intermediate.dense", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.output.dense", LINEAR, layers),
+        *_attention(config, f"{native}/attention", f"{hf}.attention"),
     ]
     if config.relative_norm:
         entries += layer_norm("encoder/relative_norm", "deberta.encoder.LayerNorm")
@@ -93,24 +95,24 @@ def table(config: DebertaConfig, architecture: str, special: Mapping[str, int]) 
     return entries + _heads(config, entries)
 
 
-def _attention(config: DebertaConfig, ours: str, theirs: str) -> list[Entry]:
+def _attention(config: DebertaConfig, native: str, hf: str) -> list[Entry]:
     heads, layers = config.num_heads, config.num_layers
     width = config.d_model // heads
     kernel, bias = heads_out(heads, width), heads_bias(heads, width)
-    entries = dense(f"{ours}/out", f"{theirs}.output.dense", heads_in(heads, width), layers)
+    entries = dense(f"{native}/out", f"{hf}.output.dense", heads_in(heads, width), layers)
     if config.key_bias:  # versions 2 and 3
         for name in ("query", "key", "value"):
-            entries += dense(f"{ours}/{name}", f"{theirs}.self.{name}_proj", kernel, layers, bias)
+            entries += dense(f"{native}/{name}", f"{hf}.self.{name}_proj", kernel, layers, bias)
         positions = {"c2p": ("position_key", "pos_key_proj"), "p2c": ("position_query", "pos_query_proj")}
     else:
-        paths = tuple(f"{ours}/{name}/kernel" for name in ("query", "key", "value"))
-        entries.append(Entry(paths, f"{theirs}.self.in_proj.weight", fused_by_head(heads, width), layers))
+        paths = tuple(f"{native}/{name}/kernel" for name in ("query", "key", "value"))
+        entries.append(Entry(paths, f"{hf}.self.in_proj.weight", fused_by_head(heads, width), layers))
         for name in ("query", "value"):
-            entries.append(Entry((f"{ours}/{name}/bias",), f"{theirs}.self.{name[0]}_bias", bias, layers))
+            entries.append(Entry((f"{native}/{name}/bias",), f"{hf}.self.{name[0]}_bias", bias, layers))
         positions = {"c2p": ("position_key", "pos_proj"), "p2c": ("position_query", "pos_q_proj")}
     for term in () if config.share_key else config.position_terms:
         path, name = positions[term]
-        both = dense(f"{ours}/{path}", f"{theirs}.self.{name}", kernel, layers, bias)
+        both = dense(f"{native}/{path}", f"{hf}.self.{name}", kernel, layers, bias)
         entries += both if config.key_bias or term == "p2c" else both[:1]
     return entries
 
@@ -135,7 +137,10 @@ def _heads(config: DebertaConfig, trunk: list[Entry]) -> list[Entry]:
 
 
 def read_config(given: JSON, names: set[str], *, later: bool) -> DebertaConfig:
-    """Our config; its heads are those whose tensors are there, and it has no enhanced mask decoder, as theirs."""
+    """The config of plmjax.
+
+    Its heads are those whose tensors are there; it has no enhanced mask decoder, which Hugging Face's classes lack.
+    """
     refuse(given, "relative_attention", True)
     refuse(given, "conv_groups", 1)
     refuse(given, "talking_head", False)
@@ -184,7 +189,7 @@ def read_config(given: JSON, names: set[str], *, later: bool) -> DebertaConfig:
 
 
 def write_config(config: DebertaConfig, special: Mapping[str, int], *, later: bool) -> JSON:
-    """config.json of our config; UserError where their version can't have what it has."""
+    """The fields of config.json; UserError for what Hugging Face's class of its version can't have."""
     if later != config.key_bias:
         raise UserError("This DeBERTa's attention is of another version than the class that it is to be written as.")
     written = {
@@ -194,7 +199,7 @@ def write_config(config: DebertaConfig, special: Mapping[str, int], *, later: bo
         "num_hidden_layers": config.num_layers,
         "num_attention_heads": config.num_heads,
         "intermediate_size": config.d_ff,
-        "hidden_act": their_activation(config.activation),
+        "hidden_act": hf_activation(config.activation),
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.attention_dropout,
         "max_position_embeddings": config.max_positions,
@@ -227,7 +232,7 @@ def states(network: Bound, inputs: dict[str, Array], special: Mapping[str, int])
     return network.encode(inputs["input_ids"], *arrays)
 
 
-def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+def base_model(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """The states."""
     return {"last_hidden_state": states(network, inputs, special)}
 
@@ -245,9 +250,9 @@ def choose(names: set[str], stated: str | None, *, name: str) -> str:
 
 
 def architecture(config: DebertaConfig, *, name: str, later: bool) -> str | None:
-    """The class that holds the heads of one of our configs, None for one of the other version.
+    """The class that holds the heads of a config, None for one of the other version.
 
-    Theirs have no enhanced mask decoder: a network with one goes without its token head, which reads it.
+    Hugging Face's have no enhanced mask decoder: a network with one goes without its token head, which reads it.
     """
     if config.key_bias != later:
         return None
@@ -260,8 +265,8 @@ def _family(model_type: str, name: str, later: bool) -> Family:
     return Family(
         model_type=model_type,
         prefix="deberta.",
-        bare=f"{name}Model",
-        forward={f"{name}Model": bare, f"{name}ForMaskedLM": masked_lm, **fine_tuned(name, states)},
+        base_model=f"{name}Model",
+        forward={f"{name}Model": base_model, f"{name}ForMaskedLM": masked_lm, **fine_tuned(name, states)},
         inputs=lambda architecture: ("input_ids", "attention_mask", "token_type_ids", "position_ids"),
         # Checkpoints for pre-training carry positions that only the enhanced mask decoder read.
         ignored=r".*embeddings\.position_(ids|embeddings\.weight)",
@@ -270,7 +275,7 @@ def _family(model_type: str, name: str, later: bool) -> Family:
         table=table,
         choose=partial(choose, name=name),
         special={"pad_token_id": 0},
-        ours=(DebertaConfig,),
+        config_classes=(DebertaConfig,),
         architecture=partial(architecture, name=name, later=later),
     )
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from plmjax.interop.bert import INPUTS, bare, bert_states, masked_lm
-from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
+from plmjax.interop.bert import INPUTS, base_model, bert_states, masked_lm
+from plmjax.interop.family import JSON, Family, activation, hf_activation, refuse
 from plmjax.interop.heads import (
     architecture_of_heads,
     chosen,
@@ -20,7 +20,7 @@ DEFAULTS: JSON = {
     "vocab_size": 30522, "max_position_embeddings": 512, "n_layers": 6, "n_heads": 12, "dim": 768, "hidden_dim": 3072,
     "dropout": 0.1, "attention_dropout": 0.1, "activation": "gelu", "initializer_range": 0.02,
 }  # fmt: skip
-NORM_EPS = 1e-12  # written in their code
+NORM_EPS = 1e-12  # written in Hugging Face's code
 TOKEN_HEAD = "vocab_transform"
 
 
@@ -28,20 +28,20 @@ def table(config: DistilBertConfig, architecture: str, special: Mapping[str, int
     """DistilBERT's names."""
     heads, layers = config.num_heads, config.num_layers
     width = config.d_model // heads
-    ours, theirs = "encoder/layers", "distilbert.transformer.layer.{}"
+    native, hf = "encoder/layers", "distilbert.transformer.layer.{}"
     entries = [
         Entry(("embeddings/tokens/embedding",), "distilbert.embeddings.word_embeddings.weight", SAME),
         Entry(("embeddings/positions/embedding",), "distilbert.embeddings.position_embeddings.weight", SAME),
         *layer_norm("embeddings/norm", "distilbert.embeddings.LayerNorm"),
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.sa_layer_norm", layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.output_layer_norm", layers),
-        *dense(f"{ours}/attention/out", f"{theirs}.attention.out_lin", heads_in(heads, width), layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.ffn.lin1", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.ffn.lin2", LINEAR, layers),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.sa_layer_norm", layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.output_layer_norm", layers),
+        *dense(f"{native}/attention/out", f"{hf}.attention.out_lin", heads_in(heads, width), layers),
+        *dense(f"{native}/mlp/up", f"{hf}.ffn.lin1", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.ffn.lin2", LINEAR, layers),
     ]
     for name in ("query", "key", "value"):
         kernel, bias = heads_out(heads, width), heads_bias(heads, width)
-        entries += dense(f"{ours}/attention/{name}", f"{theirs}.attention.{name[0]}_lin", kernel, layers, bias)
+        entries += dense(f"{native}/attention/{name}", f"{hf}.attention.{name[0]}_lin", kernel, layers, bias)
     if "token" in config.heads:
         entries[0] = entries[0]._replace(aliases=("vocab_projector.weight",))
         entries += dense("token_head/dense", TOKEN_HEAD, LINEAR)
@@ -52,7 +52,7 @@ def table(config: DistilBertConfig, architecture: str, special: Mapping[str, int
 
 
 def read_config(given: JSON, names: set[str]) -> DistilBertConfig:
-    """Our config; its heads are those whose tensors are there. Sinusoidal positions are stored as a table."""
+    """The config of plmjax; its heads are those whose tensors are there. Sinusoidal positions are stored as a table."""
     refuse(given, "sinusoidal_pos_embds", False, True)
     c = DEFAULTS | given
     heads = ["token"] if any(name.startswith(f"{TOKEN_HEAD}.") for name in names) else []
@@ -75,7 +75,7 @@ def read_config(given: JSON, names: set[str]) -> DistilBertConfig:
 
 
 def write_config(config: DistilBertConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config."""
+    """The fields of config.json."""
     return {
         "vocab_size": config.vocab_size,
         "max_position_embeddings": config.max_positions,
@@ -83,7 +83,7 @@ def write_config(config: DistilBertConfig, special: Mapping[str, int]) -> JSON:
         "n_heads": config.num_heads,
         "dim": config.d_model,
         "hidden_dim": config.d_ff,
-        "activation": their_activation(config.activation),
+        "activation": hf_activation(config.activation),
         "dropout": config.dropout,
         "attention_dropout": config.attention_dropout,
         "initializer_range": config.init_std,
@@ -100,7 +100,7 @@ def choose(names: set[str], stated: str | None) -> str:
 
 
 def architecture(config: DistilBertConfig) -> str | None:
-    """The class that holds the heads of one of our configs."""
+    """The class that holds the heads of a config."""
     if "token" in config.heads:
         return "DistilBertForMaskedLM"
     return architecture_of_heads("DistilBert", config.heads) or "DistilBertModel"
@@ -109,9 +109,9 @@ def architecture(config: DistilBertConfig) -> str | None:
 DISTILBERT = Family(
     model_type="distilbert",
     prefix="distilbert.",
-    bare="DistilBertModel",
+    base_model="DistilBertModel",
     forward={
-        "DistilBertModel": bare,
+        "DistilBertModel": base_model,
         "DistilBertForMaskedLM": masked_lm,
         **fine_tuned("DistilBert", bert_states),
     },
@@ -122,6 +122,6 @@ DISTILBERT = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 0},
-    ours=(DistilBertConfig,),
+    config_classes=(DistilBertConfig,),
     architecture=architecture,
 )

@@ -35,7 +35,7 @@ def electra_table(config: ElectraConfig, architecture: str, special: Mapping[str
 
 
 def read_config(given: JSON, names: set[str]) -> ElectraConfig:
-    """Our config; its heads are those whose tensors are there."""
+    """The config of plmjax; its heads are those whose tensors are there."""
     given = {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024, "embedding_size": 128} | given
     bert = read_bert_config(given, names, roberta=False)
     fields = {name: getattr(bert, name) for name in type(bert).__slots__}
@@ -48,12 +48,12 @@ def read_config(given: JSON, names: set[str]) -> ElectraConfig:
 
 
 def write_config(config: ElectraConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config."""
+    """The fields of config.json."""
     width = config.embedding_width or config.d_model
     return write_bert_config(config, special, roberta=False) | {"embedding_size": width}
 
 
-def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+def base_model(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """The states."""
     return {"last_hidden_state": bert_states(network, inputs, special)}
 
@@ -78,7 +78,7 @@ def choose(names: set[str], stated: str | None) -> str:
 
 
 def architecture(config: ElectraConfig) -> str | None:
-    """The class that holds the heads of one of our configs."""
+    """The class that holds the heads of a config."""
     heads: tuple[str, ...] = config.heads
     if "replaced_token_detection" in heads:
         return "ElectraForPreTraining"
@@ -88,9 +88,9 @@ def architecture(config: ElectraConfig) -> str | None:
 ELECTRA = Family(
     model_type="electra",
     prefix="electra.",
-    bare="ElectraModel",
+    base_model="ElectraModel",
     forward={
-        "ElectraModel": bare,
+        "ElectraModel": base_model,
         "ElectraForMaskedLM": generator,
         "ElectraForPreTraining": discriminator,
         **fine_tuned("Electra", bert_states),
@@ -102,6 +102,6 @@ ELECTRA = Family(
     table=electra_table,
     choose=choose,
     special={"pad_token_id": 0},
-    ours=(ElectraConfig,),
+    config_classes=(ElectraConfig,),
     architecture=architecture,
 )

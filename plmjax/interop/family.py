@@ -13,7 +13,7 @@ from plmjax.modules import Bound
 JSON = dict[str, Any]
 Outputs = dict[str, Any]
 
-# Theirs -> ours. "gelu_new" and its like are the tanh form.
+# Hugging Face's -> plmjax's. "gelu_new" and its like are the tanh form.
 ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -23,7 +23,7 @@ ACTIVATIONS = {
     "swish": "swish",
     "silu": "swish",
 }
-THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "swish": "swish"}
+HF_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "swish": "swish"}
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Family:
 
     Attributes:
         model_type: as in config.json.
-        prefix: before the trunk's names in every class but the bare model.
-        bare: the bare model's class.
-        forward: for each class, (network, inputs under their names, special ids) -> outputs under their names.
+        prefix: before the trunk's names in every class but the base model.
+        base_model: the class without a head.
+        forward: for each class, (network, inputs, special ids) -> outputs, both under Hugging Face's names.
         inputs: class -> the names that it takes.
         ignored: pattern of tensors that hold nothing learned.
-        read_config: (config.json, names of the tensors) -> our config.
-        write_config: (our config, special ids) -> the fields of config.json.
-        table: (our config, class, special ids) -> its name table, the trunk's names with the prefix.
+        read_config: (config.json, names of the tensors) -> the config.
+        write_config: (config, special ids) -> the fields of config.json.
+        table: (config, class, special ids) -> its name table, the trunk's names with the prefix.
         choose: (names of the tensors, the class in config.json or None) -> the class that they make up.
         special: the special ids that config.json may leave out.
-        ours: the classes of our configs that it holds.
-        architecture: our config -> the class that holds all that such a network has, or None where another family does.
-        constants: (our config, class) -> tensors that the class stores and our config does without.
+        config_classes: of plmjax's configs, those that it holds.
+        architecture: config -> the class that holds all that such a network has, or None where another family does.
+        constants: (config, class) -> tensors that the class stores and the network does without.
         optional: class -> those of the tokens that it takes which may be left out.
         check: (class, inputs, special ids) raises a UserError for inputs that mean nothing to the class.
         generation: what the configuration's class has for settings of generation where no file says anything.
@@ -52,7 +52,7 @@ class Family:
 
     model_type: str
     prefix: str
-    bare: str
+    base_model: str
     forward: Mapping[str, Callable[[Bound, dict[str, Any], Mapping[str, int]], Outputs]]
     inputs: Callable[[str], tuple[str, ...]]
     ignored: str
@@ -61,7 +61,7 @@ class Family:
     table: Callable[[Any, str, Mapping[str, int]], list[Entry]]
     choose: Callable[[set[str], str | None], str]
     special: Mapping[str, int]
-    ours: tuple[type, ...]
+    config_classes: tuple[type, ...]
     architecture: Callable[[Any], str | None]
     constants: Callable[[Any, str], dict[str, np.ndarray]] = field(default=lambda config, architecture: {})
     optional: Callable[[str], tuple[str, ...]] = field(default=lambda architecture: ())
@@ -80,17 +80,17 @@ def refuse(given: JSON, field_name: str, *accepted: Any) -> None:
 
 
 def activation(name: str, field_name: str) -> str:
-    """Our name of their activation; UserError for one that we lack."""
+    """plmjax's name of an activation of config.json; UserError for one that plmjax lacks."""
     if name not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise UserError(f"config.json has {field_name} = {name!r}, an activation that plmjax lacks: it knows {known}.")
     return ACTIVATIONS[name]
 
 
-def their_activation(name: str) -> str:
-    """Their name of our activation; UserError for one that they lack."""
-    if name not in THEIR_ACTIVATIONS:
+def hf_activation(name: str) -> str:
+    """Hugging Face's name of an activation; UserError for one that it lacks."""
+    if name not in HF_ACTIVATIONS:
         raise UserError(
             f"The network's activation {name!r} has no name in Hugging Face's configurations: it can't be exported."
         )
-    return THEIR_ACTIVATIONS[name]
+    return HF_ACTIVATIONS[name]

@@ -1,4 +1,4 @@
-"""GPT-1 (openai-gpt) and GPT-2. Their dense kernels are Conv1D's, [in, out].
+"""GPT-1 (openai-gpt) and GPT-2. Hugging Face's dense kernels are Conv1D's, [in, out].
 
 Legend: H heads, K head width, N layers.
 """
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import classifier_fields, label_fields
 from plmjax.interop.weight_map import (
     LINEAR,
@@ -40,17 +40,17 @@ def layers_of(config: GPTConfig) -> list[Entry]:
     """The blocks: the same names in both."""
     heads, layers = config.num_heads, config.num_layers
     width = config.d_model // heads
-    ours, theirs = "decoder/layers", "transformer.h.{}"
-    fused = [f"{ours}/attention/{name}" for name in ("query", "key", "value")]
+    native, hf = "decoder/layers", "transformer.h.{}"
+    fused = [f"{native}/attention/{name}" for name in ("query", "key", "value")]
     kernels, biases = (tuple(f"{path}/{leaf}" for path in fused) for leaf in ("kernel", "bias"))
     return [
-        Entry(kernels, f"{theirs}.attn.c_attn.weight", fused_heads_out(heads, width), layers),
-        Entry(biases, f"{theirs}.attn.c_attn.bias", fused_heads_bias(heads, width), layers),
-        *dense(f"{ours}/attention/out", f"{theirs}.attn.c_proj", conv_heads_in(heads, width), layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.mlp.c_fc", SAME, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.mlp.c_proj", SAME, layers),
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.ln_1", layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.ln_2", layers),
+        Entry(kernels, f"{hf}.attn.c_attn.weight", fused_heads_out(heads, width), layers),
+        Entry(biases, f"{hf}.attn.c_attn.bias", fused_heads_bias(heads, width), layers),
+        *dense(f"{native}/attention/out", f"{hf}.attn.c_proj", conv_heads_in(heads, width), layers),
+        *dense(f"{native}/mlp/up", f"{hf}.mlp.c_fc", SAME, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.mlp.c_proj", SAME, layers),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.ln_1", layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.ln_2", layers),
     ]
 
 
@@ -112,7 +112,7 @@ def _write(config: GPTConfig) -> JSON:
 
 
 def read_gpt2_config(given: JSON, names: set[str]) -> GPTConfig:
-    """Our config."""
+    """The config of plmjax."""
     refuse(given, "add_cross_attention", False)
     refuse(given, "scale_attn_weights", True)
     refuse(given, "scale_attn_by_inverse_layer_idx", False)
@@ -122,12 +122,12 @@ def read_gpt2_config(given: JSON, names: set[str]) -> GPTConfig:
 
 
 def write_gpt2_config(config: GPTConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config."""
-    return _write(config) | {"n_inner": config.d_ff, "activation_function": their_activation(config.activation)}
+    """The fields of config.json."""
+    return _write(config) | {"n_inner": config.d_ff, "activation_function": hf_activation(config.activation)}
 
 
 def read_gpt1_config(given: JSON, names: set[str]) -> GPTConfig:
-    """Our config."""
+    """The config of plmjax."""
     refuse(given, "afn", *GPT1_ACTIVATIONS)
     c = GPT1_DEFAULTS | given
     return _read(
@@ -137,13 +137,13 @@ def read_gpt1_config(given: JSON, names: set[str]) -> GPTConfig:
 
 
 def write_gpt1_config(config: GPTConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config; UserError for sizes that GPT-1's class can't have."""
+    """The fields of config.json; UserError for sizes that GPT-1's class can't have."""
     if config.d_ff != 4 * config.d_model:
         raise UserError(
             f"Hugging Face's GPT-1 has a feed-forward width of 4 * {config.d_model}, this network has {config.d_ff}: "
             "it can't be exported."
         )
-    names = {ours: theirs for theirs, ours in GPT1_ACTIVATIONS.items()}
+    names = {native: hf for hf, native in GPT1_ACTIVATIONS.items()}
     if config.activation not in names:
         raise UserError(f"Hugging Face's GPT-1 has no activation {config.activation!r}: the network can't be exported.")
     return _write(config) | {"afn": names[config.activation]}
@@ -154,7 +154,7 @@ def states(network: Bound, inputs: dict[str, Array]) -> Array:
     return network.decode(inputs["input_ids"], inputs.get("position_ids"), inputs.get("attention_mask"))
 
 
-def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+def base_model(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """The states."""
     return {"last_hidden_state": states(network, inputs)}
 
@@ -177,7 +177,7 @@ def classify(network: Bound, inputs: dict[str, Array], special: Mapping[str, int
 
 
 def choose(names: set[str], stated: str | None, *, head: str, classifier: str = "") -> str:
-    """The class with the head unless the bare model is stated: the head is the token table, which is always there."""
+    """The class with the head unless the base model is stated: the head is the token table, which is always there."""
     if classifier and "score.weight" in names:
         return classifier
     return stated if stated and "lm_head.weight" not in names else head
@@ -192,8 +192,8 @@ INPUTS = ("input_ids", "attention_mask", "position_ids")
 GPT2 = Family(
     model_type="gpt2",
     prefix="transformer.",
-    bare="GPT2Model",
-    forward={"GPT2Model": bare, "GPT2LMHeadModel": causal_lm, "GPT2ForSequenceClassification": classify},
+    base_model="GPT2Model",
+    forward={"GPT2Model": base_model, "GPT2LMHeadModel": causal_lm, "GPT2ForSequenceClassification": classify},
     inputs=lambda architecture: INPUTS,
     ignored=r"h\.\d+\.attn\.(bias|masked_bias)",
     read_config=read_gpt2_config,
@@ -201,14 +201,18 @@ GPT2 = Family(
     table=gpt2_table,
     choose=partial(choose, head="GPT2LMHeadModel", classifier="GPT2ForSequenceClassification"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
-    ours=(GPTConfig,),
+    config_classes=(GPTConfig,),
     architecture=lambda config: _class("GPT2", config) if config.norm == "pre" else None,
 )
 GPT1 = Family(
     model_type="openai-gpt",
     prefix="transformer.",
-    bare="OpenAIGPTModel",
-    forward={"OpenAIGPTModel": bare, "OpenAIGPTLMHeadModel": causal_lm, "OpenAIGPTForSequenceClassification": classify},
+    base_model="OpenAIGPTModel",
+    forward={
+        "OpenAIGPTModel": base_model,
+        "OpenAIGPTLMHeadModel": causal_lm,
+        "OpenAIGPTForSequenceClassification": classify,
+    },
     inputs=lambda architecture: INPUTS,
     ignored=r"(h\.\d+\.attn\.bias|position_ids)",
     read_config=read_gpt1_config,
@@ -216,6 +220,6 @@ GPT1 = Family(
     table=gpt1_table,
     choose=partial(choose, head="OpenAIGPTLMHeadModel", classifier="OpenAIGPTForSequenceClassification"),
     special={},
-    ours=(GPTConfig,),
+    config_classes=(GPTConfig,),
     architecture=lambda config: _class("OpenAIGPT", config) if config.norm == "post" else None,
 )

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, activation, refuse, their_activation
-from plmjax.interop.gpt import INPUTS, bare, causal_lm, choose, class_entries, classify
+from plmjax.interop.family import JSON, Family, activation, hf_activation, refuse
+from plmjax.interop.gpt import INPUTS, base_model, causal_lm, choose, class_entries, classify
 from plmjax.interop.heads import classifier_fields, label_fields
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_in, heads_out, layer_norm
 from plmjax.modules.gpt3 import GPTNeoConfig
@@ -22,31 +22,31 @@ def table(config: GPTNeoConfig, architecture: str, special: Mapping[str, int]) -
     """GPT-Neo's names."""
     heads, layers = config.num_heads, config.num_layers
     width = config.d_model // heads
-    ours, theirs = "decoder/layers", "transformer.h.{}"
-    attention = f"{theirs}.attn.attention"
+    native, hf = "decoder/layers", "transformer.h.{}"
+    attention = f"{hf}.attn.attention"
     return [
         Entry(("embeddings/tokens/embedding",), "transformer.wte.weight", SAME, aliases=("lm_head.weight",)),
         Entry(("embeddings/positions/embedding",), "transformer.wpe.weight", SAME),
         *(
-            Entry((f"{ours}/attention/{name}/kernel",), f"{attention}.{letter}_proj.weight", kernel, layers)
+            Entry((f"{native}/attention/{name}/kernel",), f"{attention}.{letter}_proj.weight", kernel, layers)
             for name, letter, kernel in (
                 ("query", "q", heads_out(heads, width)),
                 ("key", "k", heads_out(heads, width)),
                 ("value", "v", heads_out(heads, width)),
             )
         ),
-        *dense(f"{ours}/attention/out", f"{attention}.out_proj", heads_in(heads, width), layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.mlp.c_fc", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.mlp.c_proj", LINEAR, layers),
-        *layer_norm(f"{ours}/attention_norm", f"{theirs}.ln_1", layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.ln_2", layers),
+        *dense(f"{native}/attention/out", f"{attention}.out_proj", heads_in(heads, width), layers),
+        *dense(f"{native}/mlp/up", f"{hf}.mlp.c_fc", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.mlp.c_proj", LINEAR, layers),
+        *layer_norm(f"{native}/attention_norm", f"{hf}.ln_1", layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.ln_2", layers),
         *layer_norm("decoder/final_norm", "transformer.ln_f"),
         *class_entries(config),
     ]
 
 
 def read_config(given: JSON, names: set[str]) -> GPTNeoConfig:
-    """Our config; UserError for layers that are neither global nor local, or not as many as `num_layers`."""
+    """The config of plmjax; UserError for layers that are neither global nor local, or not as many as `num_layers`."""
     c = DEFAULTS | given
     refuse(given, "embed_dropout", c["resid_dropout"])
     kinds = [kind for pattern, times in c["attention_types"] for _ in range(times) for kind in pattern]
@@ -79,7 +79,7 @@ def shortest_turn(bands: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config; UserError for bands of several widths, which their class can't have."""
+    """The fields of config.json; UserError for bands of several widths, which Hugging Face's class can't have."""
     widths = {band for band in config.bands if band}
     if len(widths) > 1:
         raise UserError(
@@ -98,7 +98,7 @@ def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
         "attention_types": [[turn, times]],
         "attention_layers": turn * times,
         "window_size": max(widths, default=256),
-        "activation_function": their_activation(config.activation),
+        "activation_function": hf_activation(config.activation),
         "layer_norm_epsilon": config.norm_eps,
         "resid_dropout": config.dropout,
         "embed_dropout": config.dropout,
@@ -110,8 +110,8 @@ def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
 GPT_NEO = Family(
     model_type="gpt_neo",
     prefix="transformer.",
-    bare="GPTNeoModel",
-    forward={"GPTNeoModel": bare, "GPTNeoForCausalLM": causal_lm, "GPTNeoForSequenceClassification": classify},
+    base_model="GPTNeoModel",
+    forward={"GPTNeoModel": base_model, "GPTNeoForCausalLM": causal_lm, "GPTNeoForSequenceClassification": classify},
     inputs=lambda architecture: INPUTS,
     ignored=r"h\.\d+\.attn\.attention\.(bias|masked_bias)",
     read_config=read_config,
@@ -119,7 +119,7 @@ GPT_NEO = Family(
     table=table,
     choose=partial(choose, head="GPTNeoForCausalLM", classifier="GPTNeoForSequenceClassification"),
     special={"bos_token_id": 50256, "eos_token_id": 50256},
-    ours=(GPTNeoConfig,),
+    config_classes=(GPTNeoConfig,),
     architecture=lambda config: (
         "GPTNeoForSequenceClassification" if "sequence_classification" in config.heads else "GPTNeoForCausalLM"
     ),

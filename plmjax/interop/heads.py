@@ -13,7 +13,7 @@ from plmjax.interop.weight_map import LINEAR, Entry, dense
 from plmjax.modules import Bound
 
 States = Callable[[Bound, dict[str, Array], Mapping[str, int]], Array]
-"""(network, inputs under their names, special ids) -> [B, L, D]."""
+"""(network, inputs under Hugging Face's names, special ids) -> [B, L, D]."""
 Forward = Callable[[Bound, dict[str, Array], Mapping[str, int]], Outputs]
 
 TAG = "ForTokenClassification"
@@ -72,7 +72,7 @@ def chosen(name: str, names: set[str], classifier: str = "classifier") -> str | 
 
 
 def architecture_of_heads(name: str, heads: tuple[str, ...]) -> str | None:
-    """The class `<name>For...` of a network of ours with such a head, None where it has none."""
+    """The class `<name>For...` of a network with such a head, None where it has none."""
     for head, suffix in (
         ("sequence_classification", CLASS),
         ("token_classification", TAG),

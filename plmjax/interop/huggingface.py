@@ -32,7 +32,7 @@ WRITTEN = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_
 def load_huggingface(directory: str | Path) -> Pretrained:
     """Loads a directory of `transformers` of one of the model types in interop/families.py.
 
-    The class is the one that config.json names. Where it names none, or the bare model though the tensors of a head are
+    The class is the one that config.json names. Where it names none, or the base model though the tensors of a head are
     there, it is the class that holds all heads there are, and a warning says so. Numbers come as float32. The embedding
     table keeps the rows that it has.
 
@@ -78,7 +78,7 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     config = family.write_config(pretrained.config, special)
     tensors = export_params(family.table(pretrained.config, pretrained.architecture, special), pretrained.params)
     tensors |= family.constants(pretrained.config, pretrained.architecture)
-    if pretrained.architecture == family.bare:
+    if pretrained.architecture == family.base_model:
         tensors = {_trunk_name(name, family): value for name, value in tensors.items()}
     # null where there is no such token: the class's default may lie outside the vocabulary.
     ids = {
@@ -128,10 +128,10 @@ def special_of(tokenizer: Tokenizer | None, family: Family) -> Mapping[str, int]
 
 def _architecture(given: JSON, family: Family, names: set[str], directory: Path) -> str:
     stated: str | None = next(iter(given.get("architectures") or []), None)
-    if stated is not None and stated in family.forward and stated != family.bare:
+    if stated is not None and stated in family.forward and stated != family.base_model:
         return stated
-    chosen = family.choose(names, stated if stated == family.bare else None)
-    if stated not in (None, family.bare):
+    chosen = family.choose(names, stated if stated == family.base_model else None)
+    if stated not in (None, family.base_model):
         log.warning("%s is of the class %s, which plmjax lacks; it is read as %s.", directory, stated, chosen)
     elif chosen != stated:
         log.warning("%s names %s; by its tensors it is read as %s.", directory, stated or "no class", chosen)

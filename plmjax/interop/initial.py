@@ -4,10 +4,10 @@ from pathlib import Path
 
 from plmjax.interop.bilm import is_released, load_bilm
 from plmjax.interop.huggingface import CONFIG, load_huggingface
-from plmjax.train.initialize import Source, load_native
+from plmjax.train.initialize import InitialNetwork, load_native
 
 
-def load_source(source: str, named_by: str) -> Source:
+def load_source(source: str, named_by: str) -> InitialNetwork:
     """The `plmjax.train.initialize.Loader` that reads every checkpoint.
 
     Args:
@@ -22,8 +22,8 @@ def load_source(source: str, named_by: str) -> Source:
     if (path / CONFIG).is_file() and not (path / "checkpoints").exists():
         found = load_huggingface(path)
         fingerprint = "" if found.tokenizer is None else found.tokenizer.fingerprint
-        return Source(found.config, found.params, fingerprint, native=False)
+        return InitialNetwork(found.config, found.params, fingerprint, native=False)
     if path.is_dir() and is_released(path):
         bilm = load_bilm(path)
-        return Source(bilm.config, bilm.params, "", native=False)
+        return InitialNetwork(bilm.config, bilm.params, "", native=False)
     return load_native(source, named_by)

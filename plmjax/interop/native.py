@@ -27,7 +27,7 @@ from plmjax.modules.elmo_task import task_config
 
 TOKENIZER = "tokenizer"
 SOURCE_TOKENIZER = "source_tokenizer"  # of what an encoder reads that has a vocabulary of its own
-TAUGHT = ("task", "recipe")  # of a manifest's config, where plmjax has fine-tuned the network
+TASK_METADATA = ("task", "recipe")  # of a manifest's config, where plmjax has fine-tuned the network
 VOCABULARY_PATHS = ("embeddings/tokens/embedding", "token_head/embedding", "token_head/bias")
 
 
@@ -54,8 +54,8 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     params, manifest = load_params(path)
     config, params = one_network(from_json(manifest["config"]["model"]), params, part, path)
     tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
-    taught = {name: manifest["config"][name] for name in TAUGHT if name in manifest["config"]}
-    if reads_characters(config) and not taught:
+    metadata = {name: manifest["config"][name] for name in TASK_METADATA if name in manifest["config"]}
+    if reads_characters(config) and not metadata:
         raise UserError(f"The checkpoint in {path} is of an ELMo, which reads sentences: use plmjax.load_bilm.")
     converted = manifest.get("huggingface", {})
     if tokenizer is not None and not converted:  # what came from Hugging Face goes back as it was
@@ -64,7 +64,7 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     special = converted.get("special") or special_of(tokenizer, BY_CLASS[architecture])
     extras, generation = converted.get("extras", {}), converted.get("generation", {})
     source = _find_tokenizer(Path(str(find(path).path)), manifest, SOURCE_TOKENIZER)
-    return Pretrained(config, params, architecture, tokenizer, special, extras, generation, taught, source)
+    return Pretrained(config, params, architecture, tokenizer, special, extras, generation, metadata, source)
 
 
 def load_for_task(directory: str | Path, part: str | None = None) -> Pretrained:
@@ -96,7 +96,7 @@ def save(pretrained: Pretrained, directory: str | Path) -> None:
     directory = Path(directory).expanduser()
     save_tokenizers(pretrained, directory)
     manifest = {
-        "config": {"model": to_json(pretrained.config), **pretrained.taught},
+        "config": {"model": to_json(pretrained.config), **pretrained.task_metadata},
         "store": "",  # made from no store: a run does not go on from here, it starts from here
         **fingerprints_of(pretrained),
         "revision": git_revision(),

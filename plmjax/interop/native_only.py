@@ -31,7 +31,8 @@ def _no_tokens(*_: Any) -> NoReturn:
 
 
 REFUSED: dict[str, Any] = {
-    "prefix": "", "bare": "", "ignored": r"(?!)", "read_config": _refuse, "write_config": _refuse, "table": _refuse,
+    "prefix": "", "base_model": "", "ignored": r"(?!)", "read_config": _refuse, "write_config": _refuse,
+    "table": _refuse,
 }  # fmt: skip
 
 UNNAMED = Family(
@@ -40,7 +41,7 @@ UNNAMED = Family(
     inputs=lambda architecture: INPUTS,
     choose=lambda names, stated: CLASS,
     special={},
-    ours=(object,),
+    config_classes=(object,),
     architecture=lambda config: CLASS,
     **REFUSED,
 )
@@ -51,7 +52,7 @@ BART_TRANSLATION = Family(
     inputs=lambda architecture: (*ENCODER_INPUTS, *DECODER_INPUTS, *LABELS),
     choose=lambda names, stated: TRANSLATION,
     special={},
-    ours=(BartTranslationConfig,),
+    config_classes=(BartTranslationConfig,),
     architecture=lambda config: TRANSLATION,
     **REFUSED,
 )
@@ -62,7 +63,7 @@ ELMO_TASK = Family(
     inputs=_no_tokens,
     choose=lambda names, stated: ELMO,
     special={},
-    ours=(ElmoTaskConfig,),
+    config_classes=(ElmoTaskConfig,),
     architecture=lambda config: ELMO,
     **REFUSED,
 )

@@ -31,7 +31,7 @@ class Pretrained:
         special: the special ids under Hugging Face's names ("pad_token_id", "decoder_start_token_id", ...).
         extras: fields of a config.json that mean nothing here and are written back by `save_huggingface`.
         generation: settings of a generation_config.json, the defaults of `generate`; see interop/generation.py.
-        taught: "task" and "recipe" of a network that plmjax has fine-tuned, as JSON.
+        task_metadata: "task" and "recipe" of a network that plmjax has fine-tuned, as JSON.
         source_tokenizer: of what the encoder reads, where that has a vocabulary of its own.
     """
 
@@ -42,7 +42,7 @@ class Pretrained:
     special: Mapping[str, int] = field(default_factory=dict)
     extras: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
-    taught: Mapping[str, Any] = field(default_factory=dict)
+    task_metadata: Mapping[str, Any] = field(default_factory=dict)
     source_tokenizer: Tokenizer | None = None
 
     @property

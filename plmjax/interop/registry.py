@@ -1,4 +1,4 @@
-"""The registry: one line a family of Hugging Face's models. Where several hold one of our configs, the first counts."""
+"""The registry: one line a family of Hugging Face's models. Where several hold a config, the first counts."""
 
 from typing import Any
 
@@ -59,9 +59,9 @@ def family_named(model_type: Any, where: Any) -> Family:
 
 
 def architecture_of(config: Any) -> str:
-    """The class of `transformers` that holds everything a network of ours has; some have no name there."""
+    """The class of `transformers` that holds everything that a network has; some have no name there."""
     for family in (*FAMILIES.values(), native_only.BART_TRANSLATION, native_only.ELMO_TASK):
-        if type(config) in family.ours and (architecture := family.architecture(config)):
+        if type(config) in family.config_classes and (architecture := family.architecture(config)):
             return architecture
     if build(config).kind == "decoder":
         return native_only.CLASS

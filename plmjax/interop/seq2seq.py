@@ -57,7 +57,7 @@ def states(network: Bound, inputs: Inputs, special: Mapping[str, int], shift: Sh
     return x_BLD, memory_BSD
 
 
-def bare(network: Bound, inputs: Inputs, special: Mapping[str, int], *, shift: Shift) -> Outputs:
+def base_model(network: Bound, inputs: Inputs, special: Mapping[str, int], *, shift: Shift) -> Outputs:
     """The states of both stacks."""
     x_BLD, memory_BSD = states(network, inputs, special, shift)
     return {"last_hidden_state": x_BLD, "encoder_last_hidden_state": memory_BSD}
@@ -98,10 +98,10 @@ def answer(network: Bound, inputs: Inputs, special: Mapping[str, int], *, shift:
     }
 
 
-def forwards(bare_class: str, writing_class: str, name: str, shift: Shift) -> dict[str, Forward]:
+def forwards(base_class: str, writing_class: str, name: str, shift: Shift) -> dict[str, Forward]:
     """{class: forward} of the four classes that are an encoder-decoder whole."""
     return {
-        bare_class: partial(bare, shift=shift),
+        base_class: partial(base_model, shift=shift),
         writing_class: partial(conditional_generation, shift=shift),
         name + CLASS: partial(classify, shift=shift),
         name + ANSWER: partial(answer, shift=shift),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import ANSWER, CLASS, TAG, label_fields, num_labels
 from plmjax.interop.seq2seq import (
     DECODER_INPUTS,
@@ -30,7 +30,7 @@ DEFAULTS: JSON = {
 PREFIX = "transformer."  # before the trunk's names in two of the classes
 ENCODER_ONLY = "T5EncoderModel"
 WRITER, CLASSIFIER, TAGGER = "T5ForConditionalGeneration", "T5" + CLASS, "T5" + TAG
-# The classes of our heads, the first whose head is there.
+# The classes of the heads, the first whose head is there.
 CLASSES = {
     "token": WRITER,
     "sequence_classification": CLASSIFIER,
@@ -43,31 +43,31 @@ def stack(config: T5Config, name: str) -> list[Entry]:
     """One stack; the relative biases are stored in its first block."""
     decoder = name == "decoder"
     layers = config.num_decoder_layers if decoder else config.num_layers
-    ours, theirs = f"{name}/layers", f"{name}.block.{{}}.layer"
+    native, hf = f"{name}/layers", f"{name}.block.{{}}.layer"
     first = f"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     entries = [
         Entry((f"{name}/relative_bias/embedding",), first, SAME),
         Entry((f"{name}/final_norm/scale",), f"{name}.final_layer_norm.weight", SAME),
-        *_attention(config, f"{ours}/attention", f"{theirs}.0.SelfAttention", layers),
-        Entry((f"{ours}/attention_norm/scale",), f"{theirs}.0.layer_norm.weight", SAME, layers),
+        *_attention(config, f"{native}/attention", f"{hf}.0.SelfAttention", layers),
+        Entry((f"{native}/attention_norm/scale",), f"{hf}.0.layer_norm.weight", SAME, layers),
     ]
     if decoder:
-        entries += _attention(config, f"{ours}/cross_attention", f"{theirs}.1.EncDecAttention", layers)
-        entries.append(Entry((f"{ours}/cross_norm/scale",), f"{theirs}.1.layer_norm.weight", SAME, layers))
-    last = f"{theirs}.{2 if decoder else 1}"
-    # Their wi_0 goes through the activation: our gate.
+        entries += _attention(config, f"{native}/cross_attention", f"{hf}.1.EncDecAttention", layers)
+        entries.append(Entry((f"{native}/cross_norm/scale",), f"{hf}.1.layer_norm.weight", SAME, layers))
+    last = f"{hf}.{2 if decoder else 1}"
+    # Hugging Face's wi_0 goes through the activation: it is plmjax's gate.
     inward = {"gate": "wi_0", "up": "wi_1"} if config.gated else {"up": "wi"}
     entries += [
-        _kernel(f"{ours}/mlp/{path}", f"{last}.DenseReluDense.{theirs_}", LINEAR, layers)
+        _kernel(f"{native}/mlp/{path}", f"{last}.DenseReluDense.{theirs_}", LINEAR, layers)
         for path, theirs_ in (inward | {"down": "wo"}).items()
     ]
-    return [*entries, Entry((f"{ours}/mlp_norm/scale",), f"{last}.layer_norm.weight", SAME, layers)]
+    return [*entries, Entry((f"{native}/mlp_norm/scale",), f"{last}.layer_norm.weight", SAME, layers)]
 
 
 def _attention(config: T5Config, path: str, name: str, layers: int) -> list[Entry]:
     heads, width = config.num_heads, config.d_kv
     split = [("query", "q"), ("key", "k"), ("value", "v")]
-    entries = [_kernel(f"{path}/{ours}", f"{name}.{theirs}", heads_out(heads, width), layers) for ours, theirs in split]
+    entries = [_kernel(f"{path}/{native}", f"{name}.{hf}", heads_out(heads, width), layers) for native, hf in split]
     return [*entries, _kernel(f"{path}/out", f"{name}.o", heads_in(heads, width), layers)]
 
 
@@ -95,18 +95,18 @@ def table(config: T5Config, architecture: str, special: Mapping[str, int]) -> li
 
 
 def under(prefix: str, entry: Entry) -> Entry:
-    """The line with a word before their names."""
+    """The entry with a word before Hugging Face's names."""
     return entry._replace(name=prefix + entry.name, aliases=tuple(prefix + alias for alias in entry.aliases))
 
 
 def read_config(given: JSON, names: set[str]) -> T5Config:
-    """Our config; the token head is there where its class is, for a tied one has no tensors of its own."""
+    """The config of plmjax; the token head is there where its class is, for a tied one has no tensors of its own."""
     refuse(given, "is_decoder", False)
     c = DEFAULTS | given
     writes = given["architectures"][0] == WRITER or "lm_head.weight" in names
     projection = c["feed_forward_proj"]
     gated = projection.startswith("gated-")
-    # Theirs takes "gated-gelu" for the tanh form, as the 1.1 checkpoints were trained.
+    # Hugging Face's takes "gated-gelu" for the tanh form, as the 1.1 checkpoints were trained.
     act = (
         "gelu_tanh"
         if projection == "gated-gelu"
@@ -133,8 +133,8 @@ def read_config(given: JSON, names: set[str]) -> T5Config:
 
 
 def write_config(config: T5Config, special: Mapping[str, int]) -> JSON:
-    """config.json of our config."""
-    projection = their_activation(config.activation)
+    """The fields of config.json."""
+    projection = hf_activation(config.activation)
     if config.gated:
         if projection == "gelu":
             raise UserError(
@@ -194,7 +194,7 @@ def choose(names: set[str], stated: str | None) -> str:
 T5 = Family(
     model_type="t5",
     prefix=PREFIX,
-    bare="T5Model",
+    base_model="T5Model",
     forward=forwards("T5Model", WRITER, "T5", shift_right) | {ENCODER_ONLY: encoder, TAGGER: tag},
     inputs=inputs_of,
     # Early checkpoints carry relative biases of the cross-attention, which nothing reads.
@@ -204,7 +204,7 @@ T5 = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0},
-    ours=(T5Config,),
+    config_classes=(T5Config,),
     architecture=lambda config: class_of_heads(config.heads, CLASSES, "T5Model"),
     optional=optional,
     check=check_ends,

@@ -26,51 +26,51 @@ DEFAULTS: JSON = {
 
 
 def fused(heads: int, width: int) -> Transform:
-    """Query, key and value in one linear map: theirs [3 * H * K, D], ours three [D, H, K]."""
+    """Query, key and value in one linear map: Hugging Face's [3 * H * K, D], plmjax's three [D, H, K]."""
     return Transform(
         lambda x: [part.T.reshape(-1, heads, width) for part in np.split(x, 3)],
-        lambda ours: np.concatenate([part.reshape(-1, heads * width).T for part in ours]),
+        lambda native: np.concatenate([part.reshape(-1, heads * width).T for part in native]),
     )
 
 
 def table(config: TransformerXLConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """Transformer-XL's names."""
     heads, width, layers = config.num_heads, config.head_width, config.num_layers
-    ours, theirs = "decoder/layers", "transformer.layers.{}"
-    attention = f"{theirs}.dec_attn"
-    query_key_value = tuple(f"{ours}/attention/{name}/kernel" for name in ("query", "key", "value"))
+    native, hf = "decoder/layers", "transformer.layers.{}"
+    attention = f"{hf}.dec_attn"
+    query_key_value = tuple(f"{native}/attention/{name}/kernel" for name in ("query", "key", "value"))
     entries = [
         Entry(query_key_value, f"{attention}.qkv_net.weight", fused(heads, width), layers),
-        Entry((f"{ours}/attention/position/kernel",), f"{attention}.r_net.weight", heads_out(heads, width), layers),
-        Entry((f"{ours}/attention/out/kernel",), f"{attention}.o_net.weight", heads_in(heads, width), layers),
-        *layer_norm(f"{ours}/attention_norm", f"{attention}.layer_norm", layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.pos_ff.CoreNet.0", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.pos_ff.CoreNet.3", LINEAR, layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.pos_ff.layer_norm", layers),
+        Entry((f"{native}/attention/position/kernel",), f"{attention}.r_net.weight", heads_out(heads, width), layers),
+        Entry((f"{native}/attention/out/kernel",), f"{attention}.o_net.weight", heads_in(heads, width), layers),
+        *layer_norm(f"{native}/attention_norm", f"{attention}.layer_norm", layers),
+        *dense(f"{native}/mlp/up", f"{hf}.pos_ff.CoreNet.0", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.pos_ff.CoreNet.3", LINEAR, layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.pos_ff.layer_norm", layers),
     ]
     for path, name in (("content_bias", "r_w_bias"), ("position_bias", "r_r_bias")):
         if config.tie_biases:
-            # Their class names what all layers share once more in each of them, and wants to read it there too.
+            # Hugging Face's class names what all layers share once more in each layer, and wants to read it there too.
             names = [f"transformer.{name}", *(f"transformer.layers.{i}.dec_attn.{name}" for i in range(layers))]
             entries += [Entry((f"decoder/biases/{path}",), one, SAME) for one in names]
         else:
-            entries.append(Entry((f"{ours}/attention/biases/{path}",), f"{attention}.{name}", SAME, layers))
+            entries.append(Entry((f"{native}/attention/biases/{path}",), f"{attention}.{name}", SAME, layers))
     return entries + _embeddings(config) + (_head(config) if "token" in config.heads else [])
 
 
 def _embeddings(config: TransformerXLConfig) -> list[Entry]:
-    clusters, theirs = config.clusters(), "transformer.word_emb"
+    clusters, hf = config.clusters(), "transformer.word_emb"
     entries = []
     for number in range(len(clusters.widths())):
-        ours = "embeddings/tokens" + (f"_{number}" if clusters.divisor > 1 else "")
+        native = "embeddings/tokens" + (f"_{number}" if clusters.divisor > 1 else "")
         alias = (f"crit.out_layers.{number}.weight",)
-        entries.append(Entry((f"{ours}/embedding",), f"{theirs}.emb_layers.{number}.weight", SAME, 0, alias))
+        entries.append(Entry((f"{native}/embedding",), f"{hf}.emb_layers.{number}.weight", SAME, 0, alias))
         if clusters.projects(config.d_model):
             after_first = range(1, len(config.cutoffs) + 1)
             alike = [other for other in after_first if clusters.divisor == 1 or other == number]
             tied = tuple(f"crit.out_projs.{other}" for other in alike) if config.tie_projections else ()
             path = f"embeddings/projection_{number}/kernel"
-            entries.append(Entry((path,), f"{theirs}.emb_projs.{number}", LINEAR, 0, tied))
+            entries.append(Entry((path,), f"{hf}.emb_projs.{number}", LINEAR, 0, tied))
     return entries
 
 
@@ -78,8 +78,8 @@ def _head(config: TransformerXLConfig) -> list[Entry]:
     clusters = config.clusters()
     entries = []
     for number in range(len(clusters.widths())):
-        ours = "token_head/bias" + (f"_{number}" if clusters.divisor > 1 else "")
-        entries.append(Entry((ours,), f"crit.out_layers.{number}.bias", SAME))
+        native = "token_head/bias" + (f"_{number}" if clusters.divisor > 1 else "")
+        entries.append(Entry((native,), f"crit.out_layers.{number}.bias", SAME))
     if clusters.projects(config.d_model):
         own = range(1 if config.tie_projections else len(config.cutoffs) + 1)
         entries += [Entry((f"token_head/projection_{n}/kernel",), f"crit.out_projs.{n}", SAME) for n in own]
@@ -90,11 +90,11 @@ def _head(config: TransformerXLConfig) -> list[Entry]:
 
 
 def read_config(given: JSON, names: set[str]) -> TransformerXLConfig:
-    """Our config; it has the token head where its tensors are there."""
+    """The config of plmjax; it has the token head where its tensors are there."""
     refuse(given, "attn_type", 0)
     refuse(given, "tie_word_embeddings", True)
     c = DEFAULTS | given
-    # What they keep of proj_share_all_but_first in the file is which clusters' projections it tied.
+    # What Hugging Face keeps of proj_share_all_but_first in the file is which clusters' projections it tied.
     tied = set(given["tie_projs"][1:]) if len(given.get("tie_projs", ())) > 1 else {c["proj_share_all_but_first"]}
     if len(tied) > 1 or given.get("tie_projs", [False])[0]:
         raise UserError(
@@ -127,7 +127,7 @@ def read_config(given: JSON, names: set[str]) -> TransformerXLConfig:
 
 
 def write_config(config: TransformerXLConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config."""
+    """The fields of config.json."""
     if config.activation != "relu":
         raise UserError(
             f"Hugging Face's Transformer-XL has the activation 'relu': one with {config.activation!r} can't be "
@@ -159,7 +159,7 @@ def write_config(config: TransformerXLConfig, special: Mapping[str, int]) -> JSO
 
 
 def segment(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Outputs]:
-    """States of a segment and the output `mems` [N, T, B, D]. Without `mems` it follows states of zeros, as theirs."""
+    """States of a segment and the output `mems` [N, T, B, D]. Without `mems` it follows states of zeros."""
     rows, memory_NTBD = len(inputs["input_ids"]), inputs.get("mems")
     memory: Memory = network.module.init_memory(rows, network.config.memory_length)
     if memory_NTBD is not None:
@@ -169,14 +169,14 @@ def segment(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Outputs]:
     return x_BLD, {"mems": jnp.moveaxis(after.states, 0, 2)} if network.config.memory_length else {}
 
 
-def bare(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
+def base_model(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
     """The last layer's states."""
     x_BLD, mems = segment(network, inputs)
     return {"last_hidden_state": x_BLD} | mems
 
 
 def language_model(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """What they call prediction scores: log probabilities."""
+    """Hugging Face's prediction scores: log probabilities."""
     x_BLD, mems = segment(network, inputs)
     return {"prediction_scores": jax.nn.log_softmax(network.token_logits(x_BLD))} | mems
 
@@ -187,7 +187,7 @@ def choose(names: set[str], stated: str | None) -> str:
 
 
 def frequencies(config: TransformerXLConfig, architecture: str) -> dict[str, np.ndarray]:
-    """The frequencies of the sinusoids, which their class keeps among its tensors."""
+    """The frequencies of the sinusoids, which Hugging Face's class keeps among its tensors."""
     rising = np.arange(0, config.d_model, 2, dtype=np.float32) / np.float32(config.d_model)
     return {"transformer.pos_emb.inv_freq": (1 / np.float32(10000) ** rising).astype(np.float32)}
 
@@ -195,8 +195,8 @@ def frequencies(config: TransformerXLConfig, architecture: str) -> dict[str, np.
 TRANSFO_XL = Family(
     model_type="transfo-xl",
     prefix="transformer.",
-    bare="TransfoXLModel",
-    forward={"TransfoXLModel": bare, "TransfoXLLMHeadModel": language_model},
+    base_model="TransfoXLModel",
+    forward={"TransfoXLModel": base_model, "TransfoXLLMHeadModel": language_model},
     inputs=lambda architecture: ("input_ids", "mems"),
     ignored=r"(transformer\.)?pos_emb\.inv_freq",
     read_config=read_config,
@@ -204,7 +204,7 @@ TRANSFO_XL = Family(
     table=table,
     choose=choose,
     special={"eos_token_id": 0},
-    ours=(TransformerXLConfig,),
+    config_classes=(TransformerXLConfig,),
     architecture=lambda config: "TransfoXLLMHeadModel" if "token" in config.heads else "TransfoXLModel",
     constants=frequencies,
 )

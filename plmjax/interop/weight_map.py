@@ -1,4 +1,4 @@
-"""Name tables: which tensor of Hugging Face is which of our parameters, read in both directions.
+"""Weight maps: which tensor of Hugging Face is which parameter of plmjax, read in both directions.
 
 Legend: D model width, H heads, K head width, N layers.
 """
@@ -15,18 +15,18 @@ Arrays = list[np.ndarray]
 
 
 class Transform(NamedTuple):
-    """How one tensor is stored on either side; `back(into(x))` is x to the bit."""
+    """How one tensor is stored on either side; `to_hf(from_hf(x))` is x to the bit."""
 
-    into: Callable[[np.ndarray], Arrays]  # one tensor of theirs -> ours, several where theirs is fused
-    back: Callable[[Arrays], np.ndarray]
+    from_hf: Callable[[np.ndarray], Arrays]  # one tensor -> the parameters, several where it is fused
+    to_hf: Callable[[Arrays], np.ndarray]
 
 
 class Entry(NamedTuple):
     """One line of a table.
 
     Attributes:
-        paths: ours, several where their tensor holds several of ours.
-        name: theirs; "{}" stands for the layer, along which ours are stacked.
+        paths: plmjax's, several where one tensor of Hugging Face holds several.
+        name: Hugging Face's; "{}" stands for the layer, along which plmjax's are stacked.
         transform: between the two.
         layers: N where the name has a layer in it, else 0.
         aliases: further names under which the same numbers may be stored (tied tables).
@@ -39,61 +39,61 @@ class Entry(NamedTuple):
     aliases: tuple[str, ...] = ()
 
 
-SAME = Transform(lambda x: [x], lambda ours: ours[0])
-LINEAR = Transform(lambda x: [x.T], lambda ours: ours[0].T)  # theirs [out, in]
+SAME = Transform(lambda x: [x], lambda native: native[0])
+LINEAR = Transform(lambda x: [x.T], lambda native: native[0].T)  # Hugging Face's [out, in]
 
 
 def heads_out(heads: int, width: int) -> Transform:
-    """A query, key or value kernel: theirs [H * K, D], ours [D, H, K]."""
-    return Transform(lambda x: [x.T.reshape(-1, heads, width)], lambda ours: ours[0].reshape(-1, heads * width).T)
+    """A query, key or value kernel: Hugging Face's [H * K, D], plmjax's [D, H, K]."""
+    return Transform(lambda x: [x.T.reshape(-1, heads, width)], lambda native: native[0].reshape(-1, heads * width).T)
 
 
 def heads_bias(heads: int, width: int) -> Transform:
-    """Their [H * K], our [H, K]."""
-    return Transform(lambda x: [x.reshape(heads, width)], lambda ours: ours[0].reshape(heads * width))
+    """Hugging Face's [H * K], plmjax's [H, K]."""
+    return Transform(lambda x: [x.reshape(heads, width)], lambda native: native[0].reshape(heads * width))
 
 
 def heads_in(heads: int, width: int) -> Transform:
-    """An output kernel: theirs [D, H * K], ours [H, K, D]."""
-    return Transform(lambda x: [x.T.reshape(heads, width, -1)], lambda ours: ours[0].reshape(heads * width, -1).T)
+    """An output kernel: Hugging Face's [D, H * K], plmjax's [H, K, D]."""
+    return Transform(lambda x: [x.T.reshape(heads, width, -1)], lambda native: native[0].reshape(heads * width, -1).T)
 
 
 def fused_heads_out(heads: int, width: int) -> Transform:
-    """Query, key and value side by side in a Conv1D kernel: theirs [D, 3 * H * K], ours three [D, H, K]."""
+    """Query, key and value side by side in a Conv1D kernel: Hugging Face's [D, 3 * H * K], plmjax's three [D, H, K]."""
     return Transform(
         lambda x: [part.reshape(-1, heads, width) for part in np.split(x, 3, axis=1)],
-        lambda ours: np.concatenate([part.reshape(-1, heads * width) for part in ours], axis=1),
+        lambda native: np.concatenate([part.reshape(-1, heads * width) for part in native], axis=1),
     )
 
 
 def fused_heads_bias(heads: int, width: int) -> Transform:
-    """Their [3 * H * K], our three [H, K]."""
+    """Hugging Face's [3 * H * K], plmjax's three [H, K]."""
     return Transform(
         lambda x: [part.reshape(heads, width) for part in np.split(x, 3)],
-        lambda ours: np.concatenate([part.reshape(heads * width) for part in ours]),
+        lambda native: np.concatenate([part.reshape(heads * width) for part in native]),
     )
 
 
 def conv_heads_in(heads: int, width: int) -> Transform:
-    """An output kernel as Conv1D: theirs [H * K, D], ours [H, K, D]."""
+    """An output kernel as Conv1D: Hugging Face's [H * K, D], plmjax's [H, K, D]."""
     return Transform(
-        lambda x: [x.reshape(heads, width, -1)], lambda ours: ours[0].reshape(heads * width, ours[0].shape[-1])
+        lambda x: [x.reshape(heads, width, -1)], lambda native: native[0].reshape(heads * width, native[0].shape[-1])
     )
 
 
-def rows_from(ours: int, theirs: int) -> Transform:
-    """A position table whose position 0 has the row `ours` here and the row `theirs` there.
+def rows_from(native: int, hf: int) -> Transform:
+    """A position table whose position 0 has the row `native` in plmjax and the row `hf` in Hugging Face's.
 
     Rows before it that the other side has no place for are dropped, those that it lacks are zeros; nothing but padding
-    reads them. Import has ours == theirs.
+    reads them. Import has native == hf.
     """
 
     def shift(x: np.ndarray, rows: int) -> np.ndarray:
         return x[-rows:] if rows < 0 else np.concatenate([np.zeros((rows, x.shape[1]), x.dtype), x])
 
-    if ours == theirs:
+    if native == hf:
         return SAME
-    return Transform(lambda x: [shift(x, ours - theirs)], lambda parts: shift(parts[0], theirs - ours))
+    return Transform(lambda x: [shift(x, native - hf)], lambda parts: shift(parts[0], hf - native))
 
 
 def dense(path: str, name: str, kernel: Transform, layers: int = 0, bias: Transform = SAME) -> list[Entry]:
@@ -115,12 +115,12 @@ def layer_norm(path: str, name: str, layers: int = 0) -> list[Entry]:
 def import_params(
     table: Sequence[Entry], tensors: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], ignored: str, where: str
 ) -> dict[str, Any]:
-    """Our parameters, a nested dict of float32 numpy arrays, from their tensors.
+    """The parameters, a nested dict of float32 numpy arrays, from Hugging Face's tensors.
 
     Args:
-        table: the names of both sides, theirs as `tensors` spells them.
-        tensors: theirs.
-        shapes: the shape that the network gives each of our paths, layers included.
+        table: the names of both sides, Hugging Face's as `tensors` spells them.
+        tensors: Hugging Face's, by name.
+        shapes: the shape that the network gives each path, layers included.
         ignored: pattern of the names that hold nothing learned.
         where: the directory, for messages.
 
@@ -158,13 +158,13 @@ def import_params(
 
 
 def export_params(table: Sequence[Entry], params: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Their tensors from our parameters; KeyError when one of ours is missing."""
+    """Hugging Face's tensors from the parameters; KeyError when one of them is missing."""
     flat = flatten(params)
     tensors: dict[str, np.ndarray] = {}
     for entry in table:
-        ours = [np.asarray(flat[path]) for path in entry.paths]
+        native = [np.asarray(flat[path]) for path in entry.paths]
         for layer, (name, *_) in enumerate(_spelled(entry)):
-            tensors[name] = entry.transform.back([value[layer] for value in ours] if entry.layers else ours)
+            tensors[name] = entry.transform.to_hf([value[layer] for value in native] if entry.layers else native)
     return tensors
 
 
@@ -195,14 +195,14 @@ def _spelled(entry: Entry) -> Iterable[tuple[str, ...]]:
 
 
 def _converted(entry: Entry, name: str, tensor: np.ndarray, shapes: dict[str, tuple[int, ...]], where: str) -> Arrays:
-    """Ours of one of their tensors, whose shape must be the one that goes back from ours."""
+    """The parameters of one tensor, whose shape must be the one that the parameters' shapes give."""
     wanted = [shapes[path][1 if entry.layers else 0 :] for path in entry.paths]
-    needed = entry.transform.back([np.broadcast_to(np.float32(0), shape) for shape in wanted]).shape
+    needed = entry.transform.to_hf([np.broadcast_to(np.float32(0), shape) for shape in wanted]).shape
     if tensor.shape != needed:
         raise UserError(
             f"The tensor {name} in {where} is {list(tensor.shape)}, but its config.json asks for {list(needed)}."
         )
-    return entry.transform.into(tensor)
+    return entry.transform.from_hf(tensor)
 
 
 def _listed(names: list[str]) -> str:

@@ -34,21 +34,21 @@ CLASSES = {
 
 def table(config: XLMConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """XLM's names."""
-    layers, heads, ours = config.num_layers, config.num_heads, "encoder/layers"
+    layers, heads, native = config.num_layers, config.num_heads, "encoder/layers"
     width = config.d_model // heads
     attention = "transformer.attentions.{}"
     entries = [
         Entry(("embeddings/tokens/embedding",), "transformer.embeddings.weight", SAME, 0, (f"{HEAD}.weight",)),
         *layer_norm("embeddings/norm", "transformer.layer_norm_emb"),
-        *layer_norm(f"{ours}/attention_norm", "transformer.layer_norm1.{}", layers),
-        *layer_norm(f"{ours}/mlp_norm", "transformer.layer_norm2.{}", layers),
-        *dense(f"{ours}/attention/out", f"{attention}.out_lin", heads_in(heads, width), layers),
-        *dense(f"{ours}/mlp/up", "transformer.ffns.{}.lin1", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", "transformer.ffns.{}.lin2", LINEAR, layers),
+        *layer_norm(f"{native}/attention_norm", "transformer.layer_norm1.{}", layers),
+        *layer_norm(f"{native}/mlp_norm", "transformer.layer_norm2.{}", layers),
+        *dense(f"{native}/attention/out", f"{attention}.out_lin", heads_in(heads, width), layers),
+        *dense(f"{native}/mlp/up", "transformer.ffns.{}.lin1", LINEAR, layers),
+        *dense(f"{native}/mlp/down", "transformer.ffns.{}.lin2", LINEAR, layers),
     ]
     for name in ("query", "key", "value"):
         kernel, bias = heads_out(heads, width), heads_bias(heads, width)
-        entries += dense(f"{ours}/attention/{name}", f"{attention}.{name[0]}_lin", kernel, layers, bias)
+        entries += dense(f"{native}/attention/{name}", f"{attention}.{name[0]}_lin", kernel, layers, bias)
     if config.positions == "learned":
         entries.append(Entry(("embeddings/positions/embedding",), "transformer.position_embeddings.weight", SAME))
     if config.num_languages > 1:
@@ -69,14 +69,14 @@ def _head_table(head: str) -> list[Entry]:
         case "question_answering":
             return dense("answer_head", "qa_outputs", LINEAR)
         case "beam_question_answering":
-            ours, theirs = "beam_answer_head", "qa_outputs"
+            native, hf = "beam_answer_head", "qa_outputs"
             return [
-                *dense(f"{ours}/start", f"{theirs}.start_logits.dense", LINEAR),
-                *dense(f"{ours}/end_dense", f"{theirs}.end_logits.dense_0", LINEAR),
-                *layer_norm(f"{ours}/end_norm", f"{theirs}.end_logits.LayerNorm"),
-                *dense(f"{ours}/end_out", f"{theirs}.end_logits.dense_1", LINEAR),
-                *dense(f"{ours}/class_dense", f"{theirs}.answer_class.dense_0", LINEAR),
-                Entry((f"{ours}/class_out/kernel",), f"{theirs}.answer_class.dense_1.weight", LINEAR),
+                *dense(f"{native}/start", f"{hf}.start_logits.dense", LINEAR),
+                *dense(f"{native}/end_dense", f"{hf}.end_logits.dense_0", LINEAR),
+                *layer_norm(f"{native}/end_norm", f"{hf}.end_logits.LayerNorm"),
+                *dense(f"{native}/end_out", f"{hf}.end_logits.dense_1", LINEAR),
+                *dense(f"{native}/class_dense", f"{hf}.answer_class.dense_0", LINEAR),
+                Entry((f"{native}/class_out/kernel",), f"{hf}.answer_class.dense_1.weight", LINEAR),
             ]
     raise UserError(f"The head {head!r} has no place in Hugging Face's XLM: it can't be exported.")
 
@@ -90,7 +90,7 @@ def found(names: set[str]) -> list[str]:
 
 
 def read_config(given: JSON, names: set[str]) -> XLMConfig:
-    """Our config; its heads are those whose tensors are there."""
+    """The config of plmjax; its heads are those whose tensors are there."""
     refuse(given, "asm", False)
     refuse(given, "is_encoder", True)
     refuse(given, "pruned_heads", {})
@@ -125,7 +125,7 @@ def read_config(given: JSON, names: set[str]) -> XLMConfig:
 
 
 def write_config(config: XLMConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config; their feed-forward width is four times the model's, and GELU the exact one."""
+    """The fields of config.json; UserError for a width or activation that Hugging Face's class can't have."""
     if config.d_ff != 4 * config.d_model:
         raise UserError(
             f"Hugging Face's XLM has feed-forward layers of 4 * d_model = {4 * config.d_model} units: one with d_ff="
@@ -151,13 +151,15 @@ def write_config(config: XLMConfig, special: Mapping[str, int]) -> JSON:
         "init_std": config.init_std,
         "start_n_top": config.start_beams,
         "end_n_top": config.end_beams,
-        "pad_index": special.get("pad_token_id", 2),  # what they take for padding where no mask is given
+        "pad_index": special.get(
+            "pad_token_id", 2
+        ),  # what Hugging Face's class takes for padding where no mask is given
         **label_fields(config),
     }
 
 
 def fixed_positions(config: XLMConfig, architecture: str) -> dict[str, np.ndarray]:
-    """Their sinusoids lie in the file like a learned table."""
+    """Hugging Face's sinusoids lie in the file like a learned table."""
     if config.positions == "learned":
         return {}
     return {"transformer.position_embeddings.weight": sinusoidal_table(config.max_positions, config.d_model)}
@@ -167,7 +169,7 @@ def states(network: Bound, inputs: dict[str, Array], special: Mapping[str, int])
     """[B, L, D]; without a mask the padding token is hidden. Without `langs` no language is added."""
     tokens_BL, mask_BL = inputs["input_ids"], inputs.get("attention_mask")
     if mask_BL is None and "pad_token_id" in special:
-        # They count the tokens that are no padding and take so many from the left.
+        # Hugging Face's class counts the tokens that are no padding and takes so many from the left.
         count_B1 = jnp.sum(tokens_BL != special["pad_token_id"], axis=1, keepdims=True)
         mask_BL = (jnp.arange(tokens_BL.shape[1])[None] < count_B1).astype(jnp.int32)
     return network.encode(tokens_BL, inputs.get("langs"), inputs.get("position_ids"), mask_BL)
@@ -180,7 +182,7 @@ def answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
 
 
 def beam_answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
-    """The likeliest spans; what they name log probabilities are probabilities."""
+    """The likeliest spans; the outputs named log probabilities are probabilities."""
     hidden_BL = inputs["p_mask"] > 0 if "p_mask" in inputs else None
     beams = network.beam_answers(x_BLD, hidden_BL, inputs.get("cls_index"))
     batch = x_BLD.shape[0]
@@ -226,7 +228,7 @@ def choose(names: set[str], stated: str | None) -> str:
 XLM = Family(
     model_type="xlm",
     prefix="transformer.",
-    bare="XLMModel",
+    base_model="XLMModel",
     forward={name: _forward(outputs) for name, outputs in FORWARD.items()},
     inputs=lambda architecture: (
         (*INPUTS, "p_mask", "cls_index") if architecture == "XLMForQuestionAnswering" else INPUTS
@@ -237,7 +239,7 @@ XLM = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1},
-    ours=(XLMConfig,),
+    config_classes=(XLMConfig,),
     architecture=architecture,
     constants=fixed_positions,
 )

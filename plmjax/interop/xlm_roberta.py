@@ -7,8 +7,8 @@ from plmjax.interop.bert import ROBERTA, choose_roberta
 XLM_ROBERTA = replace(
     ROBERTA,
     model_type="xlm-roberta",
-    bare="XLMRobertaModel",
+    base_model="XLMRobertaModel",
     forward={f"XLM{name}": forward for name, forward in ROBERTA.forward.items()},
     choose=lambda names, stated: f"XLM{choose_roberta(names, stated)}",
-    architecture=lambda config: None,  # a network of ours is written as RoBERTa
+    architecture=lambda config: None,  # a network is written as RoBERTa
 )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, Outputs, activation, refuse, their_activation
+from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import label_fields, num_labels
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, dense, layer_norm
 from plmjax.modules import Bound
@@ -19,9 +19,11 @@ DEFAULTS: JSON = {
     "attn_type": "bi", "initializer_range": 0.02, "layer_norm_eps": 1e-12, "dropout": 0.1, "mem_len": 512,
     "reuse_len": None, "use_mems_eval": True, "clamp_len": -1, "start_n_top": 5, "end_n_top": 5,
 }  # fmt: skip
-ALL = 1 << 20  # our memory_length where theirs is null and they keep every state
-OUT = Transform(lambda x: [x.transpose(1, 2, 0)], lambda ours: ours[0].transpose(2, 0, 1))  # theirs [D, H, K]
-VECTOR = Transform(lambda x: [x.reshape(-1)], lambda ours: ours[0].reshape(1, 1, -1))
+ALL = 1 << 20  # plmjax's memory_length where Hugging Face's is null, which keeps every state
+OUT = Transform(
+    lambda x: [x.transpose(1, 2, 0)], lambda native: native[0].transpose(2, 0, 1)
+)  # Hugging Face's [D, H, K]
+VECTOR = Transform(lambda x: [x.reshape(-1)], lambda native: native[0].reshape(1, 1, -1))
 # The head and its tensors' first word, as the classes are told apart; "token" last, for it has a name in the trunk too.
 CLASSES = {
     "sequence_classification": ("XLNetForSequenceClassification", "logits_proj"),
@@ -34,16 +36,16 @@ CLASSES = {
 
 def table(config: XLNetConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """XLNet's names."""
-    layers, ours, theirs = config.num_layers, "encoder/layers", "transformer.layer.{}"
-    attention, rel = f"{ours}/attention", f"{theirs}.rel_attn"
+    layers, native, hf = config.num_layers, "encoder/layers", "transformer.layer.{}"
+    attention, rel = f"{native}/attention", f"{hf}.rel_attn"
     entries = [
         Entry(("embeddings/tokens/embedding",), "transformer.word_embedding.weight", SAME, 0, ("lm_loss.weight",)),
         Entry(("embeddings/query",), "transformer.mask_emb", VECTOR),
         Entry((f"{attention}/out/kernel",), f"{rel}.o", OUT, layers),
-        *layer_norm(f"{ours}/attention_norm", f"{rel}.layer_norm", layers),
-        *layer_norm(f"{ours}/mlp_norm", f"{theirs}.ff.layer_norm", layers),
-        *dense(f"{ours}/mlp/up", f"{theirs}.ff.layer_1", LINEAR, layers),
-        *dense(f"{ours}/mlp/down", f"{theirs}.ff.layer_2", LINEAR, layers),
+        *layer_norm(f"{native}/attention_norm", f"{rel}.layer_norm", layers),
+        *layer_norm(f"{native}/mlp_norm", f"{hf}.ff.layer_norm", layers),
+        *dense(f"{native}/mlp/up", f"{hf}.ff.layer_1", LINEAR, layers),
+        *dense(f"{native}/mlp/down", f"{hf}.ff.layer_2", LINEAR, layers),
     ]
     alike = {
         "query/kernel": "q",
@@ -73,20 +75,20 @@ def _head_table(head: str) -> list[Entry]:
         case "question_answering":
             return dense("answer_head", "qa_outputs", LINEAR)
         case "beam_question_answering":
-            ours = "beam_answer_head"
+            native = "beam_answer_head"
             return [
-                *dense(f"{ours}/start", "start_logits.dense", LINEAR),
-                *dense(f"{ours}/end_dense", "end_logits.dense_0", LINEAR),
-                *layer_norm(f"{ours}/end_norm", "end_logits.LayerNorm"),
-                *dense(f"{ours}/end_out", "end_logits.dense_1", LINEAR),
-                *dense(f"{ours}/class_dense", "answer_class.dense_0", LINEAR),
-                Entry((f"{ours}/class_out/kernel",), "answer_class.dense_1.weight", LINEAR),
+                *dense(f"{native}/start", "start_logits.dense", LINEAR),
+                *dense(f"{native}/end_dense", "end_logits.dense_0", LINEAR),
+                *layer_norm(f"{native}/end_norm", "end_logits.LayerNorm"),
+                *dense(f"{native}/end_out", "end_logits.dense_1", LINEAR),
+                *dense(f"{native}/class_dense", "answer_class.dense_0", LINEAR),
+                Entry((f"{native}/class_out/kernel",), "answer_class.dense_1.weight", LINEAR),
             ]
     raise UserError(f"The head {head!r} has no place in Hugging Face's XLNet: it can't be exported.")
 
 
 def read_config(given: JSON, names: set[str]) -> XLNetConfig:
-    """Our config; its heads are those whose tensors are there."""
+    """The config of plmjax; its heads are those whose tensors are there."""
     refuse(given, "bi_data", False)
     refuse(given, "same_length", False)
     refuse(given, "attn_type", "bi", "uni")
@@ -119,7 +121,7 @@ def read_config(given: JSON, names: set[str]) -> XLNetConfig:
 
 
 def write_config(config: XLNetConfig, special: Mapping[str, int]) -> JSON:
-    """config.json of our config; they have one dropout for all."""
+    """The fields of config.json; Hugging Face's class has one dropout for all."""
     if config.tie_biases:
         raise UserError("Hugging Face's XLNet has its biases in each layer: one with tie_biases can't be exported.")
     return {
@@ -128,7 +130,7 @@ def write_config(config: XLNetConfig, special: Mapping[str, int]) -> JSON:
         "n_layer": config.num_layers,
         "n_head": config.num_heads,
         "d_inner": config.d_ff,
-        "ff_activation": their_activation(config.activation),
+        "ff_activation": hf_activation(config.activation),
         "untie_r": True,
         "attn_type": "uni" if config.causal else "bi",
         "initializer_range": config.init_std,
@@ -182,7 +184,7 @@ def answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
 
 
 def beam_answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
-    """The likeliest spans; what they name log probabilities are probabilities."""
+    """The likeliest spans; the outputs named log probabilities are probabilities."""
     hidden_BL = inputs["p_mask"] > 0 if "p_mask" in inputs else None
     beams = network.beam_answers(x_BLD, hidden_BL, inputs.get("cls_index"))
     batch = x_BLD.shape[0]
@@ -221,7 +223,7 @@ def architecture(config: XLNetConfig) -> str:
 XLNET = Family(
     model_type="xlnet",
     prefix="transformer.",
-    bare="XLNetModel",
+    base_model="XLNetModel",
     forward={name: _forward(outputs) for name, outputs in FORWARD.items()},
     inputs=lambda architecture: (
         (*INPUTS, "p_mask", "cls_index") if architecture == "XLNetForQuestionAnswering" else INPUTS
@@ -232,6 +234,6 @@ XLNET = Family(
     table=table,
     choose=choose,
     special={"pad_token_id": 5, "bos_token_id": 1, "eos_token_id": 2},
-    ours=(XLNetConfig,),
+    config_classes=(XLNetConfig,),
     architecture=architecture,
 )

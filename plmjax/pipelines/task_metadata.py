@@ -27,7 +27,7 @@ DOES = {
 
 def task_of(pretrained: Pretrained) -> Any | None:
     """The task, its labels filled in; None for a network that was taught none."""
-    if stored := pretrained.taught.get("task"):
+    if stored := pretrained.task_metadata.get("task"):
         return from_json(stored)
     name, labels = pretrained.architecture, labels_of(pretrained)
     if name.endswith(CLASS):
@@ -45,7 +45,7 @@ def task_of(pretrained: Pretrained) -> Any | None:
 
 def recipe_of(pretrained: Pretrained) -> FineTune:
     """The recipe, without what only training needs."""
-    stored = pretrained.taught.get("recipe")
+    stored = pretrained.task_metadata.get("recipe")
     recipe = from_json(stored) if stored else FineTune()
     return replace(recipe, lm_weight=0.0)
 

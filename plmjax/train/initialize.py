@@ -21,7 +21,7 @@ ADAPTER = re.compile(r"/adapter/")  # in the trunk, made for a task as heads are
 VOCABULARY_ROWS = re.compile(r"(^|/)(embeddings/tokens(_\d+)?/embedding|token_head/(embedding|bias(_\d+)?))$")
 
 
-class Source(NamedTuple):
+class InitialNetwork(NamedTuple):
     """A network to start from."""
 
     config: Any  # of plmjax.modules, of a composite too
@@ -30,11 +30,11 @@ class Source(NamedTuple):
     native: bool = True  # plmjax trained it, so that the run must have its tokenizer
 
 
-Loader = Callable[[str, str], Source]
+Loader = Callable[[str, str], InitialNetwork]
 """(path, the flag or setting that names it) -> the network there; UserError where there is none."""
 
 
-def load_native(source: str, named_by: str) -> Source:
+def load_native(source: str, named_by: str) -> InitialNetwork:
     """The Loader of plmjax's own checkpoints: a working folder or one of its steps.
 
     Raises:
@@ -46,7 +46,7 @@ def load_native(source: str, named_by: str) -> Source:
             f"{named_by} is {source!r}, which does not exist: give a working folder or a Hugging Face directory."
         )
     params, manifest = load_params(path)
-    return Source(from_json(manifest["config"]["model"]), params, manifest["tokenizer"])
+    return InitialNetwork(from_json(manifest["config"]["model"]), params, manifest["tokenizer"])
 
 
 def load_init_params(source: str, tokenizer: str, load: Loader = load_native) -> dict[str, Any]:

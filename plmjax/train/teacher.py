@@ -17,7 +17,7 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.train.config import Config
-from plmjax.train.initialize import Loader, Source, adapt_params, load_native
+from plmjax.train.initialize import InitialNetwork, Loader, adapt_params, load_native
 
 STACKED = "encoder/layers/"
 
@@ -99,7 +99,7 @@ def student_from_teacher(student: Any, teacher: Any, layers: tuple[int, ...]) ->
     return jax.tree_util.tree_map_with_path(one, student)
 
 
-def _load(model: DistillationConfig, load: Loader) -> Source:
+def _load(model: DistillationConfig, load: Loader) -> InitialNetwork:
     """The teacher; of a checkpoint with several networks, the one that the others served to train."""
     if not model.teacher_from:
         raise UserError("model.teacher_from is empty: name the teacher's working folder or Hugging Face directory.")

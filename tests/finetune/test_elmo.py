@@ -162,8 +162,8 @@ def test_an_elmo_tags_strings(chained: bool, elmo: Pretrained, tmp_path: Path) -
     recipe_ = replace(given(), task_model="crf_token_classification" if chained else "")
     task_model, bound = task_model_of(elmo, task, recipe_)
     params, _, _ = filler(elmo, task_model.backbone)(bound.params)
-    taught = {"task": to_json(task), "recipe": to_json(recipe_)}
-    model = Pretrained(bound.module.config, jax.tree.map(np.asarray, params), ELMO, SPLITTER, taught=taught)
+    metadata = {"task": to_json(task), "recipe": to_json(recipe_)}
+    model = Pretrained(bound.module.config, jax.tree.map(np.asarray, params), ELMO, SPLITTER, task_metadata=metadata)
     model.tag("Something else first")
     found = model.tag(" ".join(example.texts))
     (feature,) = task_model.features([example], learn=False)

@@ -141,7 +141,7 @@ def gradients_by_their_names(pretrained: Pretrained) -> Callable[..., dict[str, 
             name: value.astype(np.float32 if value.dtype.kind == "f" else np.int32) for name, value in inputs.items()
         }
         tensors = export_params(table, gradient(pretrained.params, arrays, targets))
-        bare = pretrained.architecture == pretrained.family.bare
+        bare = pretrained.architecture == pretrained.family.base_model
         return {name.removeprefix(pretrained.family.prefix) if bare else name: x for name, x in tensors.items()}
 
     return compute

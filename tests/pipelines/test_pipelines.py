@@ -39,7 +39,7 @@ def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",
         manifest["huggingface"]["architecture"],
         base.tokenizer,
         extras=manifest["huggingface"]["extras"],
-        taught={"task": to_json(task), "recipe": to_json(recipe())},
+        task_metadata={"task": to_json(task), "recipe": to_json(recipe())},
     )
     features = task_model.features([Example("", "", texts, None)], learn=False)
     batch = make_batch(features, 1, features[0].length, task_model.padding)
@@ -118,7 +118,7 @@ def test_what_was_taught_says_what_strings_it_takes(tokenizer: Tokenizer) -> Non
     several = replace(bare, extras={"problem_type": "multi_label_classification"})
     with pytest.raises(UserError, match="gives a text several labels"):
         several.classify("a")
-    pairs = replace(bare, taught={"task": to_json(Classification(labels=("a", "b"), pair="second"))})
+    pairs = replace(bare, task_metadata={"task": to_json(Classification(labels=("a", "b"), pair="second"))})
     with pytest.raises(UserError, match="was taught pairs of texts"):
         pairs.classify("a")
     with pytest.raises(UserError, match="2 texts and 1 to pair them with"):
