@@ -83,8 +83,10 @@ def attend(
         [B, L, H, K] in the dtype of q. Logits and softmax are float32.
     """
     if mask.band and bias_HLT is None and mask.is_regular:
-        banded = _attend_in_blocks if mask.query_start is None else _attend_near
-        return banded(q_BLHK, k_BTHK, v_BTHK, mask, scale, dropout)
+        if mask.query_start is not None:
+            return _attend_near(q_BLHK, k_BTHK, v_BTHK, mask, scale, dropout)
+        if q_BLHK.shape[1] == k_BTHK.shape[1]:
+            return _attend_in_blocks(q_BLHK, k_BTHK, v_BTHK, mask, scale, dropout)
     kernel = choose_kernel(
         backend(),
         q_BLHK.dtype,
@@ -94,7 +96,7 @@ def attend(
         bias=bias_HLT is not None,
         dropout=dropout is not None,
         cached=mask.query_start is not None,
-        irregular=not mask.is_regular,
+        irregular=not mask.is_regular or mask.band > 0,
     )
     if kernel == "xla":
         return _attend_xla(q_BLHK, k_BTHK, v_BTHK, mask, bias_HLT, scale, dropout)
@@ -156,30 +158,40 @@ def _attend_in_blocks(
     scale: float,
     dropout: Callable[[Array], Array] | None,
 ) -> Array:
-    """Banded attention in time and memory L * band: the text is cut into blocks of `band` tokens, of which each looks
-    at itself and at the one before."""
+    """Banded attention in time and memory L * band: the text is cut into blocks of `band` tokens, of which each attends
+    to itself and to the one before, and unless the mask is causal to the one after."""
     batch, length, band = *q_BLHK.shape[:2], mask.band
     if length <= band:
         return attend(q_BLHK, k_BLHK, v_BLHK, replace(mask, band=0), None, scale, dropout)
-    segments_BL = jnp.ones((batch, length), jnp.int32) if mask.query_segments is None else mask.query_segments
+    ones_BL = jnp.ones((batch, length), jnp.int32)
+    query_segments_BL = ones_BL if mask.query_segments is None else mask.query_segments
+    key_segments_BL = ones_BL if mask.key_segments is None else mask.key_segments
     count = -(-length // band)
+    neighbours = 2 if mask.causal else 3
 
     def cut(x_BL: Array) -> Array:
         """[B, blocks, band, ...]; the last block is filled up with zeros, which as segments are padding."""
         filled = jnp.pad(x_BL, ((0, 0), (0, count * band - length)) + ((0, 0),) * (x_BL.ndim - 2))
         return filled.reshape(batch, count, band, *x_BL.shape[2:])
 
-    def with_last(x_BL: Array) -> Array:
-        """[B * blocks, 2 band, ...]: before each block the one before it."""
+    def with_neighbours(x_BL: Array) -> Array:
+        """[B * blocks, 2 or 3 band, ...]: each block between its neighbours."""
         blocks = cut(x_BL)
-        last = jnp.pad(blocks[:, :-1], ((0, 0), (1, 0)) + ((0, 0),) * (blocks.ndim - 2))
-        return jnp.concatenate([last, blocks], axis=2).reshape(batch * count, 2 * band, *x_BL.shape[2:])
+        others = ((0, 0),) * (blocks.ndim - 2)
+        parts = [jnp.pad(blocks[:, :-1], ((0, 0), (1, 0), *others)), blocks]
+        if not mask.causal:
+            parts.append(jnp.pad(blocks[:, 1:], ((0, 0), (0, 1), *others)))
+        return jnp.concatenate(parts, axis=2).reshape(batch * count, neighbours * band, *x_BL.shape[2:])
 
     q_blocks = cut(q_BLHK).reshape(batch * count, band, *q_BLHK.shape[2:])
     within = Mask(
-        cut(segments_BL).reshape(batch * count, band), with_last(segments_BL), jnp.asarray(band), causal=True, band=band
+        cut(query_segments_BL).reshape(batch * count, band),
+        with_neighbours(key_segments_BL),
+        jnp.asarray(band),
+        causal=mask.causal,
+        band=band,
     )
-    out = _attend_xla(q_blocks, with_last(k_BLHK), with_last(v_BLHK), within, None, scale, dropout)
+    out = _attend_xla(q_blocks, with_neighbours(k_BLHK), with_neighbours(v_BLHK), within, None, scale, dropout)
     return out.reshape(batch, count * band, *q_BLHK.shape[2:])[:, :length]
 
 
@@ -193,8 +205,9 @@ def _attend_near(
 ) -> Array:
     """Banded attention to a cache: only the columns that some query sees are read."""
     queries, columns = q_BLHK.shape[1], k_BTHK.shape[1]
-    width = min(columns, queries + mask.band - 1)
-    begin = jnp.clip(mask.query_start + queries - width, 0, columns - width)
+    reach = mask.band - 1
+    width = min(columns, queries + (reach if mask.causal else 2 * reach))
+    begin = jnp.clip(mask.query_start - reach, 0, columns - width)
     k_near, v_near, segments_near = (
         lax.dynamic_slice_in_dim(x, begin, width, axis=1) for x in (k_BTHK, v_BTHK, mask.key_segments)
     )
@@ -219,9 +232,14 @@ def _attend_cudnn(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scale
 
 
 def _attend_pallas(q_BLHK: Array, k_BTHK: Array, v_BTHK: Array, mask: Mask, scale: float) -> Array:
-    """The Pallas flash kernel for TPUs; under a mesh each device runs it on its own examples and heads."""
+    """The Pallas flash kernel for TPUs; under a mesh each device runs it on its own examples and heads.
+
+    ValueError for a band, which the kernel does not know: `attend` computes that otherwise.
+    """
     from jax.experimental.pallas.ops.tpu.flash_attention import SegmentIds, flash_attention
 
+    if mask.band:
+        raise ValueError(f"the Pallas kernel has no band, but the mask's is {mask.band}")
     segments = None
     if mask.query_segments is not None:
         segments = SegmentIds(q=mask.comparable_queries(), kv=mask.key_segments)

@@ -31,9 +31,9 @@ class Mask:
         query_segments [B, L], key_segments [B, T]: int32, or both None when all is one segment.
         query_start: index of the first query among the keys (int32 scalar), or None for 0.
         causal: whether a query sees only keys whose index is not over its own.
-        band: how many keys a query sees at most, itself and those next before it; 0: all. For causal masks.
-        prefix: bool [B, T], keys that every query sees, wherever it stands and whatever the band; None: none. For
-            causal masks.
+        band: a query sees only keys at a distance under `band`: with `causal` itself and the band - 1 keys next before
+            it, else those on either side too (local attention); 0: all.
+        prefix: bool [B, T], keys that every query sees, whatever `causal` and `band` say; None: none.
         hidden: bool [B, L, T], True where a query does not see a key all the same; None: nowhere.
     """
 
@@ -77,21 +77,25 @@ class Mask:
         seen = None
         if self.query_segments is not None:
             seen = self.comparable_queries()[:, None, :, None] == self.key_segments[:, None, None, :]
-        if self.causal:
-            start = 0 if self.query_start is None else self.query_start
-            query_index_L1 = jnp.arange(queries, dtype=jnp.int32)[:, None] + start
-            key_index_1T = jnp.arange(keys, dtype=jnp.int32)[None, :]
-            past = key_index_1T <= query_index_L1
-            if self.band:
-                past &= query_index_L1 - key_index_1T < self.band
-            past = past[None, None]
+        if self.causal or self.band:
+            near = self._near(queries, keys)[None, None]
             if self.prefix is not None:
-                past = past | self.prefix[:, None, None, :]
-            seen = past if seen is None else seen & past
+                near = near | self.prefix[:, None, None, :]
+            seen = near if seen is None else seen & near
         if self.hidden is not None:
             shown = ~self.hidden[:, None]
             seen = shown if seen is None else seen & shown
         return seen
+
+    def _near(self, queries: int, keys: int) -> Array:
+        """bool [L, T]: what causality and the band show."""
+        start = 0 if self.query_start is None else self.query_start
+        query_index_L1 = jnp.arange(queries, dtype=jnp.int32)[:, None] + start
+        key_index_1T = jnp.arange(keys, dtype=jnp.int32)[None, :]
+        behind_LT = query_index_L1 - key_index_1T
+        if self.causal:
+            return (behind_LT >= 0) & (behind_LT < self.band) if self.band else behind_LT >= 0
+        return jnp.abs(behind_LT) < self.band
 
     def live_rows(self, queries: int, keys: int) -> Array | None:
         """bool [B, L], True where a query sees at least one key; None when all do."""

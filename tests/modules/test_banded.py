@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plmjax.modules import FAMILIES, Bound, build
-from plmjax.modules.attention import attend
+from plmjax.modules.attention import _attend_pallas, attend
 from plmjax.modules.masks import Mask
 from plmjax.train.flops import forward_flops
 from tests.modules.networks import network, tokens
@@ -28,7 +28,8 @@ def plainly(mask):
     segments = np.ones((BATCH, LENGTH)) if mask.query_segments is None else np.asarray(mask.query_segments)
     for row in range(BATCH):
         for query in range(LENGTH):
-            for key in range(max(0, query - mask.band + 1), query + 1):
+            last = query if mask.causal else min(LENGTH - 1, query + mask.band - 1)
+            for key in range(max(0, query - mask.band + 1), last + 1):
                 seen[row, query, key] = segments[row, query] == segments[row, key] > 0
     logits = np.where(seen[:, None], 0.5 * np.einsum("blhk,bthk->bhlt", QUERY, KEY), -np.inf)
     with np.errstate(invalid="ignore"):
@@ -39,16 +40,57 @@ def plainly(mask):
 
 @pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
 @pytest.mark.parametrize("band", [1, 3, 4, 13, 20])
-def test_a_token_sees_itself_and_those_next_before_it(band, segments):
-    mask = replace(Mask.within(segments, causal=True), band=band)
+@pytest.mark.parametrize("causal", [True, False], ids=["before", "both sides"])
+def test_a_token_sees_itself_and_those_next_to_it(band, segments, causal):
+    mask = replace(Mask.within(segments, causal=causal), band=band)
     ours = jax.jit(lambda: attend(QUERY, KEY, VALUE, mask, None, 0.5, None))()
     np.testing.assert_allclose(ours, plainly(mask), atol=2e-6)
     with_bias = jax.jit(lambda: attend(QUERY, KEY, VALUE, mask, jnp.zeros((1, 1, 1)), 0.5, None))()
     np.testing.assert_allclose(ours, with_bias, atol=2e-6)
 
 
-def test_gradients_are_those_of_the_whole_matrix():
-    mask = replace(Mask.within(SEGMENTS["packed and padded"], causal=True), band=3)
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("causal", [True, False], ids=["before", "both sides"])
+def test_information_comes_from_within_the_band_alone(causal, biased):
+    """The gradient of one query's value reaches the keys of its band and segment, with a bias and without."""
+    band, query = 3, 5
+    mask = replace(Mask.within(SEGMENTS["packed and padded"], causal=causal), band=band)
+    bias = jnp.zeros((1, 1, 1)) if biased else None
+
+    def value(key, value):
+        return jnp.sum(jnp.sin(attend(QUERY, key, value, mask, bias, 0.5, None))[1, query])
+
+    reached = sum(jnp.any(x[1] != 0, (1, 2)) for x in jax.jit(jax.grad(value, (0, 1)))(KEY, VALUE))
+    last = query if causal else query + band - 1
+    assert np.flatnonzero(reached).tolist() == list(range(query - band + 1, last + 1))
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["before", "both sides"])
+@pytest.mark.parametrize("start", [0, 4, 9])
+def test_queries_that_begin_later_see_what_they_do_in_the_whole(start, causal):
+    segments = SEGMENTS["packed and padded"]
+    mask = replace(Mask.within(segments, causal=causal), band=3)
+    whole = attend(QUERY, KEY, VALUE, mask, None, 0.5, None)[:, start : start + 4]
+    later = replace(mask, query_segments=segments[:, start : start + 4], query_start=jnp.asarray(start))
+    ours = jax.jit(lambda q: attend(q, KEY, VALUE, later, None, 0.5, None))(QUERY[:, start : start + 4])
+    np.testing.assert_allclose(ours, whole, atol=2e-6)
+
+
+def test_a_prefix_is_seen_from_beyond_the_band():
+    prefix = jnp.zeros((BATCH, LENGTH), bool).at[:, 0].set(True)
+    mask = Mask(band=2, prefix=prefix)
+    seen = np.asarray(mask.materialize(LENGTH, LENGTH))[0, 0]
+    assert np.flatnonzero(seen[9]).tolist() == [0, 8, 9, 10]
+
+
+def test_a_kernel_that_has_no_band_is_not_given_one():
+    with pytest.raises(ValueError, match="no band, but the mask's is 3"):
+        _attend_pallas(QUERY, KEY, VALUE, Mask(band=3), 0.5)
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["before", "both sides"])
+def test_gradients_are_those_of_the_whole_matrix(causal):
+    mask = replace(Mask.within(SEGMENTS["packed and padded"], causal=causal), band=3)
 
     def total(bias, *inputs):
         return jnp.sum(jnp.sin(attend(*inputs, mask, bias, 0.5, None)))
