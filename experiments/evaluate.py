@@ -31,7 +31,7 @@ from plmjax.interop.huggingface import CONFIG as HUGGINGFACE
 from plmjax.modules import Bound
 from plmjax.tasks.report import RESULTS, as_table, write
 from plmjax.tasks.scoring import Scorer
-from plmjax.tasks.scoring_format import find_asking
+from plmjax.tasks.scoring_format import find_scoring_format
 
 DEFAULT = Path(__file__).parent / "configs" / "evaluate.py"
 
@@ -92,7 +92,7 @@ def open_scorer(source: Path) -> tuple[Scorer, dict[str, Any]]:
         found = find(source)
         checkpoint["step"], trained = found.step, found.manifest["config"].get("objective") or {}
     network = Bound(pretrained.module, jax.device_put(pretrained.params))
-    asking = find_asking(
+    scoring_format = find_scoring_format(
         pretrained.config,
         network.kind,
         pretrained.tokenizer,
@@ -102,7 +102,7 @@ def open_scorer(source: Path) -> tuple[Scorer, dict[str, Any]]:
         language=LANGUAGE.value,
     )
     scorer = Scorer(
-        network, pretrained.tokenizer, asking, length=LENGTH.value, batch_tokens=BATCH_TOKENS.value, shown=True
+        network, pretrained.tokenizer, scoring_format, length=LENGTH.value, batch_tokens=BATCH_TOKENS.value, shown=True
     )
     return scorer, checkpoint
 

@@ -37,6 +37,18 @@ MODULES = {
 }
 # "new module:old class" -> "new module:new class".
 CLASSES: dict[str, str] = {
+    "plmjax.tasks.scoring_format:Asking": "plmjax.tasks.scoring_format:ScoringFormat",
+    "plmjax.tasks.supervised:Labelled": "plmjax.tasks.supervised:SupervisedTask",
+    "plmjax.tasks.seq2seq:Writing": "plmjax.tasks.seq2seq:Seq2SeqTask",
+    "plmjax.tasks.classification:Classification": "plmjax.tasks.classification:ClassificationTask",
+    "plmjax.tasks.classification:Regression": "plmjax.tasks.classification:RegressionTask",
+    "plmjax.tasks.tagging:Tagging": "plmjax.tasks.tagging:TokenClassificationTask",
+    "plmjax.tasks.spans:Spans": "plmjax.tasks.spans:QuestionAnsweringTask",
+    "plmjax.tasks.multiple_choice:MultipleChoice": "plmjax.tasks.multiple_choice:MultipleChoiceTask",
+    "plmjax.tasks.pronouns:PronounChoice": "plmjax.tasks.pronouns:PronounChoiceTask",
+    "plmjax.tasks.pronouns:Winograd": "plmjax.tasks.pronouns:WinogradTask",
+    "plmjax.tasks.mixture:Mixture": "plmjax.tasks.mixture:TaskMixture",
+    "plmjax.tasks.choices:Choices": "plmjax.tasks.choices:ChoiceScoring",
     "plmjax.train.config:CheckpointConfig": "plmjax.checkpoints.config:CheckpointConfig",
     "plmjax.data.sources.open:ReadOptions": "plmjax.data.sources.base:ReadOptions",
     "plmjax.data.windows.pairs:SentenceOrder": "plmjax.data.windows.pairs:SentenceOrderPair",

@@ -31,7 +31,7 @@ from typing import Any
 from plmjax.errors import UserError
 from plmjax.tasks.answers import Answers
 from plmjax.tasks.blimp import Blimp
-from plmjax.tasks.choices import Choices
+from plmjax.tasks.choices import ChoiceScoring
 from plmjax.tasks.lambada import Lambada
 from plmjax.tasks.perplexity import Perplexity
 
@@ -44,7 +44,7 @@ class Evaluation:
     task: Any
 
 
-SENTIMENT = Choices(
+SENTIMENT = ChoiceScoring(
     test="tfds:glue/sst2:validation",
     train="tfds:glue/sst2:train",
     prompt="Review: {sentence}\nSentiment:",
@@ -55,8 +55,8 @@ SENTIMENT = Choices(
 )
 
 
-def endings() -> Choices:
-    return Choices(
+def endings() -> ChoiceScoring:
+    return ChoiceScoring(
         test="tfds:hellaswag:validation",
         prompt="{context}",
         choice_fields=("endings",),

@@ -16,7 +16,7 @@ from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained, load
 from plmjax.tasks.report import RESULTS
-from plmjax.tasks.verbalizers import FORMS
+from plmjax.tasks.verbalizers import VERBALIZERS
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def read_cells(grid: Grid, workdir: Path) -> Iterator[Cell]:
 
 def _run_cell(column: Column, grid: Grid, pretrained: Pretrained, path: str, folder: Path, random: bool) -> None:
     about, data = {"from": path, "from_random": random}, Path(grid.data)
-    by_writing = path in grid.text_to_text and column.task.kind in FORMS
+    by_writing = path in grid.text_to_text and column.task.kind in VERBALIZERS
     task = copy.deepcopy(column.task)
     task.train, task.validation = _inside(data, task.train), _inside(data, task.validation)
     task.test = tuple(_inside(data, source) for source in task.test)

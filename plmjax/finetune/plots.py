@@ -16,14 +16,19 @@ from plmjax.train.reporting import read_records
 Line = Mapping[str, Any]
 """One line of predictions.jsonl."""
 
+
+def _share_tagged_right(line: Line) -> float:
+    return float(np.equal(line["prediction"], line["target"]).mean())
+
+
 # kind of task -> (what is averaged, the value of one line). A mean has a meaning in a group of any size, which F1 of
 # entities or a correlation do not.
 MEASURES: dict[str, tuple[str, Callable[[Line], float]]] = {
     "classification": ("accuracy", lambda line: float(line["prediction"] == line["target"])),
     "multiple_choice": ("accuracy", lambda line: float(line["prediction"] == line["target"])),
     "regression": ("squared error", lambda line: (line["prediction"] - line["target"]) ** 2),
-    "tagging": ("share of words tagged right", lambda line: float(np.equal(line["prediction"], line["target"]).mean())),
-    "spans": ("mean F1 of words", lambda line: float(f1(line["prediction"], line["target"]))),
+    "token_classification": ("share of words tagged right", _share_tagged_right),
+    "question_answering": ("mean F1 of words", lambda line: float(f1(line["prediction"], line["target"]))),
 }
 MOST_LABELS = 30  # of which a confusion matrix can be read
 

@@ -25,7 +25,7 @@ from plmjax.finetune.results import peak_memory
 from plmjax.finetune.task_models import make_task_model
 from plmjax.interop import Pretrained
 from plmjax.modules import build
-from plmjax.tasks.prompts_text_to_text import worded
+from plmjax.tasks.prompts_text_to_text import with_prompts
 from plmjax.tasks.supervised import Example
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.schedules import make_schedule
@@ -57,7 +57,7 @@ class FineTuneSetup:
     """
 
     def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
-        task = worded(task) if recipe.task_model == TEXT_TO_TEXT else task
+        task = with_prompts(task) if recipe.task_model == TEXT_TO_TEXT else task
         pretrained = with_new_encoder(pretrained, task, recipe)
         backbone = backbone_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, tokenizer_of(pretrained), task, mesh

@@ -88,7 +88,7 @@ def classify(pretrained: Pretrained, texts: str | Sequence[str], pairs: str | Se
 
 def tag(pretrained: Pretrained, texts: str | Sequence[str] | Sequence[Sequence[str]]) -> Any:
     """See `Pretrained.tag`."""
-    reading: Reading = pretrained.reading("tag words", ("tagging",))
+    reading: Reading = pretrained.reading("tag words", ("token_classification",))
     labels = reading.task.labels
     many = not isinstance(texts, str) and not all(isinstance(one, str) for one in texts)
     rows: list[Any] = list(texts) if many else [texts]
@@ -110,7 +110,7 @@ def tag(pretrained: Pretrained, texts: str | Sequence[str] | Sequence[Sequence[s
 
 def answer(pretrained: Pretrained, questions: str | Sequence[str], contexts: str | Sequence[str]) -> Any:
     """See `Pretrained.answer`."""
-    reading: Reading = pretrained.reading("answer questions", ("spans",))
+    reading: Reading = pretrained.reading("answer questions", ("question_answering",))
     asked = as_list(questions)
     read = [contexts] * len(asked) if isinstance(contexts, str) else list(contexts)
     if len(read) != len(asked):

@@ -11,15 +11,15 @@ from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.interop.heads import ANSWER, CLASS, TAG
-from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.spans import Spans
-from plmjax.tasks.tagging import Tagging
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
+from plmjax.tasks.spans import QuestionAnsweringTask
+from plmjax.tasks.tagging import TokenClassificationTask
 
 DOES = {
     "classification": "classify",
     "regression": "classify",
-    "tagging": "tag",
-    "spans": "answer",
+    "token_classification": "tag",
+    "question_answering": "answer",
     "multiple_choice": "choose",
 }
 """{kind of a task: the method that does it}."""
@@ -37,10 +37,10 @@ def task_of(pretrained: Pretrained) -> Any | None:
                 f"This {name} gives a text several labels, which plmjax has no task for: call it on input_ids."
             )
         is_number = kind == "regression" or len(labels) == 1
-        return Regression() if is_number else Classification(labels=labels)
+        return RegressionTask() if is_number else ClassificationTask(labels=labels)
     if name.endswith(TAG):
-        return Tagging(labels=labels, scheme="IOB2" if are_iob(labels) else "none")
-    return Spans() if name.endswith(ANSWER) else None
+        return TokenClassificationTask(labels=labels, scheme="IOB2" if are_iob(labels) else "none")
+    return QuestionAnsweringTask() if name.endswith(ANSWER) else None
 
 
 def recipe_of(pretrained: Pretrained) -> FineTune:

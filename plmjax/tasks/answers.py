@@ -114,19 +114,19 @@ class Writer:
     """
 
     def __init__(self, scorer: Scorer, max_new_tokens: int, beams: int, length_penalty: float) -> None:
-        kind, shown = scorer.network.kind, scorer.asking.shown
+        kind, shown = scorer.network.kind, scorer.scoring_format.shown
         vocabulary = scorer.tokenizer.vocabulary
-        writes = kind == "decoder" or (kind == "encoder_decoder" and scorer.asking.start == vocabulary.padding)
+        writes = kind == "decoder" or (kind == "encoder_decoder" and scorer.scoring_format.start == vocabulary.padding)
         if not writes or shown == "mask":
             raise UserError(
                 f"This {type(scorer.network.module).__name__} does not write an answer after a prompt: use a decoder "
                 "such as GPT-2, or T5."
             )
-        if scorer.asking.language is not None:
+        if scorer.scoring_format.language is not None:
             raise UserError("Answers are written without a language, which this network reads beside each token.")
         self._scorer, self._max_new_tokens = scorer, max_new_tokens
         self._method: Method = Beams(beams, length_penalty=length_penalty) if beams > 1 else GREEDY
-        self._before = list(scorer.asking.prefix)
+        self._before = list(scorer.scoring_format.prefix)
         self._after = [] if kind == "decoder" else [vocabulary.eos]
         self._blank = vocabulary.sentinels[0] if shown == "sentinel" else None
         if self._blank is not None:

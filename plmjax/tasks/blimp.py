@@ -21,7 +21,7 @@ class Blimp:
         pairs: a source of examples with the fields sentence_good, sentence_bad, linguistics_term and UID, such as
             BLiMP.zip.
         limit: so many pairs of each paradigm at most; 0: all.
-        hide_rest: an encoder masks the later pieces of a word as well, see framing.py.
+        word_l2r: an encoder masks the later pieces of a word as well, see framing.py.
         paradigms: whether the table has a line for each of the 67 paradigms too.
     """
 
@@ -29,7 +29,7 @@ class Blimp:
 
     pairs: str = ""
     limit: int = 0
-    hide_rest: bool = False
+    word_l2r: bool = False
     paradigms: bool = False
 
     def check(self) -> None:
@@ -46,7 +46,7 @@ class Blimp:
             if not self.limit or seen[row["UID"]] <= self.limit:
                 rows.append(row)
         sentences = [("", row[name]) for row in rows for name in ("sentence_good", "sentence_bad")]
-        scores = scorer.score(scorer.requests(sentences), "BLiMP", hide_rest=self.hide_rest)
+        scores = scorer.score(scorer.requests(sentences), "BLiMP", word_l2r=self.word_l2r)
         good, bad = scores[::2], scores[1::2]
         right = [one.log_p > other.log_p for one, other in zip(good, bad, strict=True)]
         measures = [accuracy(right, chance=0.5)]

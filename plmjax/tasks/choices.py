@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
-from plmjax.tasks.framing import Request
+from plmjax.tasks.framing import Instance
 from plmjax.tasks.prompts import Example, Fit, Prompter, check_pool, check_settings
 from plmjax.tasks.report import Report, accuracy
 from plmjax.tasks.scoring import Score, Scorer
@@ -27,7 +27,7 @@ class Question(NamedTuple):
 
 
 @dataclass(slots=True)
-class Choices:
+class ChoiceScoring:
     """Accuracy for each number of examples in context, by three rules to choose by.
 
     "sum" takes the choice of the greatest log p(choice | prompt); "a token" divides it by the choice's tokens;
@@ -150,7 +150,7 @@ class Choices:
 
     def _requests(
         self, scorer: Scorer, questions: list[Question], pool: list[Example], shots: int
-    ) -> tuple[list[Request], Fit]:
+    ) -> tuple[list[Instance], Fit]:
         """A request for each choice of each question, and what did not fit."""
         prompter = Prompter(self.prompt, self.instruction, self.separator, self.seed)
         pairs: list[tuple[str, str]] = []

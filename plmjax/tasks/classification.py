@@ -18,7 +18,7 @@ from plmjax.errors import UserError
 from plmjax.tasks.supervised import (
     NONE,
     Example,
-    Labelled,
+    SupervisedTask,
     check_metrics,
     chosen,
     is_no_answer,
@@ -69,7 +69,7 @@ FALLING = frozenset({"squared_error", "perplexity"})  # metrics of which less is
 
 
 @dataclass(slots=True)
-class Classification(Labelled):
+class ClassificationTask(SupervisedTask):
     """A label for a text, or for two.
 
     Attributes:
@@ -138,7 +138,7 @@ class Classification(Labelled):
 
 
 @dataclass(slots=True)
-class Regression(Labelled):
+class RegressionTask(SupervisedTask):
     """A number for a text, or for two; the fields are Classification's."""
 
     kind: ClassVar[str] = "regression"

@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
-from plmjax.tasks.scoring_format import Asking
+from plmjax.tasks.scoring_format import ScoringFormat
 
 
-class Request(NamedTuple):
+class Instance(NamedTuple):
     """Token ids to be scored, and those that stand before them; the context may be empty."""
 
     context: Sequence[int]
     text: Sequence[int]
 
 
-class Reading(NamedTuple):
+class ScoringRow(NamedTuple):
     """One row for the network: what it reads, and where it predicts which tokens.
 
     Attributes:
@@ -49,48 +49,50 @@ class Frame(NamedTuple):
     """
 
     room: int
-    read: Callable[[Request], Iterator[Reading]]
+    read: Callable[[Instance], Iterator[ScoringRow]]
 
 
-def make_frame(kind: str, vocabulary: Vocabulary, length: int, asking: Asking, *, hide_rest: bool = False) -> Frame:
+def make_frame(
+    kind: str, vocabulary: Vocabulary, length: int, scoring_format: ScoringFormat, *, word_l2r: bool = False
+) -> Frame:
     """The frame for a kind of network.
 
     Args:
         kind: a network's.
         vocabulary: of its tokenizer.
         length: the most tokens that it reads.
-        asking: what its kind does not tell.
-        hide_rest: an encoder predicts a token with those after it in the same word masked as well, so that the pieces
+        scoring_format: what its kind does not tell.
+        word_l2r: an encoder predicts a token with those after it in the same word masked as well, so that the pieces
             of a word do not give each other away (Kauf and Ivanova 2023).
 
     Raises:
         UserError: the kind predicts no tokens, or the vocabulary lacks what it needs.
     """
-    if hide_rest and kind != "encoder":
-        raise UserError("hide_rest is for encoders, which alone see what follows a token: leave it False.")
+    if word_l2r and kind != "encoder":
+        raise UserError("word_l2r is for encoders, which alone see what follows a token: leave it False.")
     if kind == "decoder":
-        prefix = list(asking.prefix)
+        prefix = list(scoring_format.prefix)
         return Frame(length - len(prefix), lambda request: _decoder(request, vocabulary, length, prefix))
     if kind == "encoder":
         vocabulary.require("mask")
         edges = [[] if token is None else [token] for token in (vocabulary.cls_or_bos, vocabulary.sep_or_eos)]
-        if hide_rest and vocabulary.word_start is None:
+        if word_l2r and vocabulary.word_start is None:
             raise UserError(
                 "The tokenizer can't tell where words start, so later pieces of a word can't be masked with one: "
-                "leave hide_rest False, or use a network whose tokenizer can."
+                "leave word_l2r False, or use a network whose tokenizer can."
             )
         room = length - sum(map(len, edges))
-        return Frame(room, lambda request: _encoder(request, vocabulary, room, edges, hide_rest))
+        return Frame(room, lambda request: _encoder(request, vocabulary, room, edges, word_l2r))
     if kind == "two_stream":
         return Frame(length, lambda request: _two_stream(request, length))
     if kind == "encoder_decoder":
-        return _encoder_decoder(vocabulary, length, asking)
+        return _encoder_decoder(vocabulary, length, scoring_format)
     raise UserError(
         f"A network of kind {kind!r} does not score texts: use a decoder, an encoder or an encoder-decoder."
     )
 
 
-def _decoder(request: Request, vocabulary: Vocabulary, length: int, prefix: list[int]) -> Iterator[Reading]:
+def _decoder(request: Instance, vocabulary: Vocabulary, length: int, prefix: list[int]) -> Iterator[ScoringRow]:
     """From the prefix, else where there is no context from EOS, which stands between documents in training, or BOS.
 
     Without any of these the first token is read and not scored.
@@ -103,22 +105,22 @@ def _decoder(request: Request, vocabulary: Vocabulary, length: int, prefix: list
         return
     kept = [*prefix, *_end(context, length + 1 - len(prefix) - len(text))]
     tokens = [*kept, *text][:-1]
-    yield Reading(tokens, [], list(range(len(kept) - 1, len(tokens))), text)
+    yield ScoringRow(tokens, [], list(range(len(kept) - 1, len(tokens))), text)
 
 
 def _encoder(
-    request: Request, vocabulary: Vocabulary, room: int, edges: list[list[int]], hide_rest: bool
-) -> Iterator[Reading]:
+    request: Instance, vocabulary: Vocabulary, room: int, edges: list[list[int]], word_l2r: bool
+) -> Iterator[ScoringRow]:
     opening, closing = edges
     text = list(request.text)
     kept = _end(request.context, room - len(text))
     whole = [*opening, *kept, *text, *closing]
     first = len(opening) + len(kept)
-    ends = _word_ends(text, vocabulary) if hide_rest else range(1, len(text) + 1)
+    ends = _word_ends(text, vocabulary) if word_l2r else range(1, len(text) + 1)
     for index, end in enumerate(ends):
         masked = list(whole)
         masked[first + index : first + end] = [vocabulary.mask] * (end - index)
-        yield Reading(masked, [], [first + index], [text[index]])
+        yield ScoringRow(masked, [], [first + index], [text[index]])
 
 
 def _word_ends(text: Sequence[int], vocabulary: Vocabulary) -> list[int]:
@@ -131,45 +133,45 @@ def _word_ends(text: Sequence[int], vocabulary: Vocabulary) -> list[int]:
     return ends[::-1]
 
 
-def _two_stream(request: Request, length: int) -> Iterator[Reading]:
+def _two_stream(request: Instance, length: int) -> Iterator[ScoringRow]:
     text = list(request.text)
     kept = _end(request.context, length - len(text))
-    yield Reading([*kept, *text], [], list(range(len(kept), len(kept) + len(text))), text)
+    yield ScoringRow([*kept, *text], [], list(range(len(kept), len(kept) + len(text))), text)
 
 
-def _encoder_decoder(vocabulary: Vocabulary, length: int, asking: Asking) -> Frame:
+def _encoder_decoder(vocabulary: Vocabulary, length: int, scoring_format: ScoringFormat) -> Frame:
     vocabulary.require("eos")
-    eos, start = vocabulary.eos, asking.start
-    if asking.shown == "sentinel":
+    eos, start = vocabulary.eos, scoring_format.start
+    if scoring_format.shown == "sentinel":
         vocabulary.require("sentinels")
         blank = vocabulary.sentinels[0]
 
-        def after_a_sentinel(request: Request) -> Iterator[Reading]:
+        def after_a_sentinel(request: Instance) -> Iterator[ScoringRow]:
             yield _written([*_end(request.context, length - 2), blank, eos], [start, blank], request.text)
 
         return Frame(length - 1, after_a_sentinel)
-    if asking.shown == "mask":
+    if scoring_format.shown == "mask":
         vocabulary.require("mask")
         opening = [] if vocabulary.bos is None else [vocabulary.bos]
         room = length - 2 - len(opening)
 
-        def whole(request: Request) -> Iterator[Reading]:
+        def whole(request: Instance) -> Iterator[ScoringRow]:
             kept = _end(request.context, room - len(request.text))
             shown = [*opening, *kept, vocabulary.mask, eos]
             yield _written(shown, [start, *opening, *kept], request.text)
 
         return Frame(room, whole)
 
-    def the_rest(request: Request) -> Iterator[Reading]:
+    def the_rest(request: Instance) -> Iterator[ScoringRow]:
         yield _written([*_end(request.context, length - 1), eos], [start], request.text)
 
     return Frame(length, the_rest)
 
 
-def _written(shown: list[int], before: list[int], text: Sequence[int]) -> Reading:
+def _written(shown: list[int], before: list[int], text: Sequence[int]) -> ScoringRow:
     """The encoder is shown one, and the decoder writes the text after the other."""
     written = [*before, *text][:-1]
-    return Reading(shown, written, list(range(len(before) - 1, len(written))), list(text))
+    return ScoringRow(shown, written, list(range(len(before) - 1, len(written))), list(text))
 
 
 def _end(context: Sequence[int], room: int) -> list[int]:

@@ -40,13 +40,13 @@ class Lambada:
         self.check()
         rows = read_rows(self.passages)[: self.limit or None]
         pairs = [_split(row, self.field) for row in rows]
-        scores = scorer.score(scorer.requests(pairs), "LAMBADA", hide_rest=scorer.network.kind == "encoder")
+        scores = scorer.score(scorer.requests(pairs), "LAMBADA", word_l2r=scorer.network.kind == "encoder")
         nats = -sum(score.log_p for score in scores) / len(scores)
         uniform = math.log(scorer.size) * sum(score.tokens for score in scores) / len(scores)
         guess = sum(_share_of_words(context, word) for context, word in pairs) / len(pairs)
         return Report(
             [
-                accuracy([score.likeliest for score in scores], chance=guess),
+                accuracy([score.is_greedy for score in scores], chance=guess),
                 Measure("perplexity a word", math.exp(nats), chance=math.exp(uniform), count=len(scores)),
                 Measure("nats a word", nats, chance=uniform, count=len(scores)),
             ],
@@ -55,7 +55,7 @@ class Lambada:
                 f"{scorer.size:,} tokens being equally likely."
             ],
             [
-                {"place": row.place, "target": word.strip(), "log_p": score.log_p, "right": score.likeliest}
+                {"place": row.place, "target": word.strip(), "log_p": score.log_p, "right": score.is_greedy}
                 for row, (_, word), score in zip(rows, pairs, scores, strict=True)
             ],
         )

@@ -39,7 +39,7 @@ class MixedExample(Example):
 
 
 @dataclass(slots=True)
-class Mixture:
+class TaskMixture:
     """Tasks whose training examples are drawn by rates; each is validated by its own metrics.
 
     Attributes:

@@ -9,11 +9,11 @@ from sklearn.metrics import accuracy_score
 
 from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
-from plmjax.tasks.supervised import Example, Labelled, check_metrics, chosen, is_no_answer, text_of
+from plmjax.tasks.supervised import Example, SupervisedTask, check_metrics, chosen, is_no_answer, text_of
 
 
 @dataclass(slots=True)
-class MultipleChoice(Labelled):
+class MultipleChoiceTask(SupervisedTask):
     """One of several texts; every example has as many.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from plmjax.data.sources.files import read_lines
 from plmjax.errors import UserError
-from plmjax.tasks.framing import Request
+from plmjax.tasks.framing import Instance
 from plmjax.tasks.prompts import check_limit
 from plmjax.tasks.report import Measure, Report
 from plmjax.tasks.scoring import Scorer
@@ -97,12 +97,12 @@ class Perplexity:
         )
 
 
-def windows(tokens: list[int], length: int, stride: int) -> list[Request]:
+def windows(tokens: list[int], length: int, stride: int) -> list[Instance]:
     """The first `length` tokens, then `stride` tokens at a time with as many before them as fit."""
-    requests = [Request([], tokens[:length])]
+    requests = [Instance([], tokens[:length])]
     for first in range(length, len(tokens), stride):
         text = tokens[first : first + stride]
-        requests.append(Request(tokens[max(0, first + len(text) - length) : first], text))
+        requests.append(Instance(tokens[max(0, first + len(text) - length) : first], text))
     return requests
 
 

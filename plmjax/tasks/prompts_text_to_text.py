@@ -14,7 +14,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Wording:
+class PromptTemplate:
     """What T5 says of a task.
 
     Attributes:
@@ -48,46 +48,49 @@ def with_spaces(text: str) -> str:
     return " ".join(re.sub(f"([{re.escape(string.punctuation)}])", r" \1 ", text).split())
 
 
-WORDINGS: dict[str, Wording] = {
-    **{name: Wording(name) for name in ("cola", "sst2", "mrpc", "qqp", "mnli", "qnli", "rte", "wnli", "boolq", "cb")},
-    "stsb": Wording("stsb", step=0.2),
-    "super_rte": Wording("rte"),
-    "sst2_files": Wording("sst2"),
-    "cola_files": Wording("cola"),
-    "multirc": Wording(
+PROMPT_TEMPLATES: dict[str, PromptTemplate] = {
+    **{
+        name: PromptTemplate(name)
+        for name in ("cola", "sst2", "mrpc", "qqp", "mnli", "qnli", "rte", "wnli", "boolq", "cb")
+    },
+    "stsb": PromptTemplate("stsb", step=0.2),
+    "super_rte": PromptTemplate("rte"),
+    "sst2_files": PromptTemplate("sst2"),
+    "cola_files": PromptTemplate("cola"),
+    "multirc": PromptTemplate(
         "multirc",
         {"text": "question: {question} answer: {answer} paragraph: {paragraph}", "pair": ""},
         clean=without_tags,
     ),
-    "wic": Wording("wic", {"text": "sentence1: {sentence1} sentence2: {sentence2} word: {word}", "pair": ""}),
-    "copa": Wording(
+    "wic": PromptTemplate("wic", {"text": "sentence1: {sentence1} sentence2: {sentence2} word: {word}", "pair": ""}),
+    "copa": PromptTemplate(
         "copa",
         {"context": "choice1: {choice1} choice2: {choice2} premise: {premise} question: {question}"},
     ),
-    "wsc": Wording("wsc:", {"text": "marked", "pair": "span1_text", "learned": ("True",)}, form="noun"),
-    "dpr": Wording("wsc:", {"context": "marked", "question": ""}, form="chosen text"),
-    "record": Wording("record", clean=without_highlights),
-    **{name: Wording("", clean=with_spaces) for name in ("squad", "squad2", "squad_files", "xquad")},
-    **{name: Wording("summarize:") for name in ("cnn_dm", "cnn_dm_files", "xsum", "xsum_files")},
-    "wmt_en_de": Wording("translate English to German:"),
-    "wmt_en_fr": Wording("translate English to French:"),
-    "wmt_en_ro": Wording("translate English to Romanian:"),
-    "wmt_ro_en": Wording("translate Romanian to English:"),
-    "multi30k_files": Wording("translate English to German:"),
+    "wsc": PromptTemplate("wsc:", {"text": "marked", "pair": "span1_text", "learned": ("True",)}, form="noun"),
+    "dpr": PromptTemplate("wsc:", {"context": "marked", "question": ""}, form="chosen text"),
+    "record": PromptTemplate("record", clean=without_highlights),
+    **{name: PromptTemplate("", clean=with_spaces) for name in ("squad", "squad2", "squad_files", "xquad")},
+    **{name: PromptTemplate("summarize:") for name in ("cnn_dm", "cnn_dm_files", "xsum", "xsum_files")},
+    "wmt_en_de": PromptTemplate("translate English to German:"),
+    "wmt_en_fr": PromptTemplate("translate English to French:"),
+    "wmt_en_ro": PromptTemplate("translate English to Romanian:"),
+    "wmt_ro_en": PromptTemplate("translate Romanian to English:"),
+    "multi30k_files": PromptTemplate("translate English to German:"),
 }
 
 
-def wording_of(task: Any) -> Wording:
+def prompt_template_of(task: Any) -> PromptTemplate:
     """T5's of a task of the catalogue; of another, if named alike, its name, with a colon where features have none."""
-    known = WORDINGS.get(task.name)
+    known = PROMPT_TEMPLATES.get(task.name)
     if known is not None and all(hasattr(task, name) for name in known.fields):
         return known
-    colon = ":" if task.name and task.kind == "writing" else ""
-    return Wording(task.name + colon)
+    colon = ":" if task.name and task.kind == "seq2seq" else ""
+    return PromptTemplate(task.name + colon)
 
 
-def worded(task: Any) -> Any:
-    """The task with the texts of its wording; called before an example is read. It may be called twice."""
+def with_prompts(task: Any) -> Any:
+    """The task with the texts of its prompt template; called before an example is read. It may be called twice."""
     if task.kind == "mixture":
-        return replace(task, members=tuple(map(worded, task.members)))
-    return replace(task, **wording_of(task).fields)
+        return replace(task, members=tuple(map(with_prompts, task.members)))
+    return replace(task, **prompt_template_of(task).fields)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.classification import Classification
-from plmjax.tasks.multiple_choice import MultipleChoice
-from plmjax.tasks.supervised import Labelled, Split, text_of
+from plmjax.tasks.classification import ClassificationTask
+from plmjax.tasks.multiple_choice import MultipleChoiceTask
+from plmjax.tasks.supervised import Split, SupervisedTask, text_of
 
 # They make no other noun of one: the list released with T5.
 DETERMINERS = frozenset({
@@ -21,7 +21,7 @@ DETERMINERS = frozenset({
 
 
 @dataclass(slots=True)
-class Winograd(Classification):
+class WinogradTask(ClassificationTask):
     """Whether a pronoun stands for a noun.
 
     Attributes:
@@ -36,10 +36,10 @@ class Winograd(Classification):
     learned: tuple[str, ...] = ()
 
     def rows(self, source: str) -> list[Row]:
-        return [self.marked(row) for row in Labelled.rows(self, source)]
+        return [self.marked(row) for row in SupervisedTask.rows(self, source)]
 
     def splits(self) -> Split:
-        found = Classification.splits(self)
+        found = ClassificationTask.splits(self)
         numbers = {number for number, label in enumerate(self.labels) if not self.learned or label in self.learned}
         train = [example for example in found["train"] if example.target in numbers]
         if not train:
@@ -64,7 +64,7 @@ class Winograd(Classification):
 
 
 @dataclass(slots=True)
-class PronounChoice(MultipleChoice):
+class PronounChoiceTask(MultipleChoiceTask):
     """Which of several nouns a pronoun stands for; of several occurrences the first is meant.
 
     Attributes:
@@ -75,7 +75,7 @@ class PronounChoice(MultipleChoice):
     pronoun: str = "pronoun"
 
     def rows(self, source: str) -> list[Row]:
-        return [self.marked(row) for row in MultipleChoice.rows(self, source)]
+        return [self.marked(row) for row in MultipleChoiceTask.rows(self, source)]
 
     def marked(self, row: Row) -> Row:
         """With the pronoun marked."""

@@ -11,14 +11,14 @@ from functools import partial
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.mixture import Mixture
-from plmjax.tasks.multiple_choice import MultipleChoice
-from plmjax.tasks.pronouns import PronounChoice, Winograd
-from plmjax.tasks.seq2seq import Writing
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
+from plmjax.tasks.mixture import TaskMixture
+from plmjax.tasks.multiple_choice import MultipleChoiceTask
+from plmjax.tasks.pronouns import PronounChoiceTask, WinogradTask
+from plmjax.tasks.seq2seq import Seq2SeqTask
 from plmjax.tasks.seq2seq_registry import WRITING
-from plmjax.tasks.spans import Spans
-from plmjax.tasks.tagging import Tagging
+from plmjax.tasks.spans import QuestionAnsweringTask
+from plmjax.tasks.tagging import TokenClassificationTask
 
 POLARITY = ("negative", "positive")
 ACCEPTABLE = ("unacceptable", "acceptable")
@@ -73,14 +73,14 @@ def glue(name: str) -> Any:
         "metric": metric,
         "symmetric": name in SYMMETRIC,
     }
-    return Classification(labels=labels, **fields) if labels else Regression(**fields)
+    return ClassificationTask(labels=labels, **fields) if labels else RegressionTask(**fields)
 
 
-def super_glue(name: str) -> Classification:
+def super_glue(name: str) -> ClassificationTask:
     """One of SuperGLUE's tasks of classification."""
     metric, labels, texts, group = SUPER_GLUE[name]
     source = f"tfds:super_glue/{TFDS_NAMES.get(name, name)}"
-    return Classification(
+    return ClassificationTask(
         train=f"{source}:train",
         validation=f"{source}:validation",
         text=texts[0],
@@ -92,14 +92,14 @@ def super_glue(name: str) -> Classification:
     )
 
 
-def sst2_files() -> Classification:
+def sst2_files() -> ClassificationTask:
     """Lines of a sentence and 0 or 1."""
-    return Classification(columns=("sentence", "label"), text="sentence", labels=POLARITY)
+    return ClassificationTask(columns=("sentence", "label"), text="sentence", labels=POLARITY)
 
 
-def cola_files() -> Classification:
+def cola_files() -> ClassificationTask:
     """The corpus's own lines: source, label, the author's mark, sentence."""
-    return Classification(
+    return ClassificationTask(
         columns=("source", "label", "mark", "sentence"),
         text="sentence",
         labels=ACCEPTABLE,
@@ -107,15 +107,15 @@ def cola_files() -> Classification:
     )
 
 
-def sst5_files() -> Classification:
+def sst5_files() -> ClassificationTask:
     """Lines of a sentence and 0 (very negative) to 4 (very positive)."""
     names = ("very negative", "negative", "neutral", "positive", "very positive")
-    return Classification(columns=("sentence", "label"), text="sentence", labels=names)
+    return ClassificationTask(columns=("sentence", "label"), text="sentence", labels=names)
 
 
-def conll2003() -> Tagging:
+def conll2003() -> TokenClassificationTask:
     """From TFDS, whose tags are numbers of IOB2's."""
-    return Tagging(
+    return TokenClassificationTask(
         train="tfds:conll2003:train",
         validation="tfds:conll2003:dev",
         test=("tfds:conll2003:test",),
@@ -125,34 +125,36 @@ def conll2003() -> Tagging:
     )
 
 
-def conll2003_files() -> Tagging:
+def conll2003_files() -> TokenClassificationTask:
     """The shared task's files, eng.train and so on, whose scheme is IOB1."""
-    return Tagging(scheme="IOB1", labels=ENTITIES)
+    return TokenClassificationTask(scheme="IOB1", labels=ENTITIES)
 
 
-def squad(version: str = "v1.1") -> Spans:
-    return Spans(train=f"tfds:squad/{version}:train", validation=f"tfds:squad/{version}:validation", id="id")
+def squad(version: str = "v1.1") -> QuestionAnsweringTask:
+    return QuestionAnsweringTask(
+        train=f"tfds:squad/{version}:train", validation=f"tfds:squad/{version}:validation", id="id"
+    )
 
 
-def squad2() -> Spans:
+def squad2() -> QuestionAnsweringTask:
     task = squad("v2.0")
     task.unanswerable = True
     task.metric = ("best_f1", "best_exact_match", "f1", "exact_match", "answered_f1", "unanswered_accuracy")
     return task
 
 
-def squad_files() -> Spans:
+def squad_files() -> QuestionAnsweringTask:
     """SQuAD's JSON; --task.unanswerable=True for version 2.0."""
-    return Spans(id="id")
+    return QuestionAnsweringTask(id="id")
 
 
-def xquad() -> Spans:
+def xquad() -> QuestionAnsweringTask:
     """XQuAD's JSON, 240 paragraphs of 48 articles: the articles in five parts, each held out in turn by --task.fold."""
-    return Spans(id="id", group="title", folds=5)
+    return QuestionAnsweringTask(id="id", group="title", folds=5)
 
 
-def race() -> MultipleChoice:
-    return MultipleChoice(
+def race() -> MultipleChoiceTask:
+    return MultipleChoiceTask(
         train="tfds:race/high:train",
         validation="tfds:race/high:dev",
         test=("tfds:race/high:test",),
@@ -164,18 +166,18 @@ def race() -> MultipleChoice:
     )
 
 
-def swag_files() -> MultipleChoice:
+def swag_files() -> MultipleChoiceTask:
     """SWAG's CSV files, train.csv and val.csv."""
-    return MultipleChoice(
+    return MultipleChoiceTask(
         context="sent1",
         question="sent2",
         choices=("ending0", "ending1", "ending2", "ending3"),
     )
 
 
-def wsc() -> Winograd:
+def wsc() -> WinogradTask:
     """From TFDS's "wsc.fixed": its "wsc" has labels that its authors have mended since."""
-    return Winograd(
+    return WinogradTask(
         train="tfds:super_glue/wsc.fixed:train",
         validation="tfds:super_glue/wsc.fixed:validation",
         text="text",
@@ -185,9 +187,9 @@ def wsc() -> Winograd:
     )
 
 
-def dpr() -> PronounChoice:
+def dpr() -> PronounChoiceTask:
     """Definite pronoun resolution (Rahman and Ng 2012)."""
-    return PronounChoice(
+    return PronounChoiceTask(
         train="tfds:definite_pronoun_resolution:train",
         test=("tfds:definite_pronoun_resolution:test",),
         context="sentence",
@@ -197,9 +199,9 @@ def dpr() -> PronounChoice:
     )
 
 
-def record() -> Writing:
+def record() -> Seq2SeqTask:
     """ReCoRD (Zhang et al. 2018): the entity that fills a gap, each of the right ones learned (Raffel et al. 2020)."""
-    return Writing(
+    return Seq2SeqTask(
         train="tfds:super_glue/record:train",
         validation="tfds:super_glue/record:validation",
         text="query: {query} entities: {entities} passage: {passage}",
@@ -209,8 +211,8 @@ def record() -> Writing:
     )
 
 
-def copa() -> MultipleChoice:
-    return MultipleChoice(
+def copa() -> MultipleChoiceTask:
+    return MultipleChoiceTask(
         train="tfds:super_glue/copa:train",
         validation="tfds:super_glue/copa:validation",
         context="The {question} of: {premise}",
@@ -219,24 +221,24 @@ def copa() -> MultipleChoice:
     )
 
 
-def glue_mixture() -> Mixture:
+def glue_mixture() -> TaskMixture:
     """GLUE at once, without WNLI (Raffel et al. 2020, Sec. 2.3)."""
-    return Mixture(tuple(named(name) for name in GLUE if name != "wnli"))
+    return TaskMixture(tuple(named(name) for name in GLUE if name != "wnli"))
 
 
-def super_glue_mixture() -> Mixture:
+def super_glue_mixture() -> TaskMixture:
     """SuperGLUE at once, and DPR, which is learned alone (Raffel et al. 2020, Sec. 2.3 and the released code)."""
-    return Mixture(tuple(named(name) for name in (*SUPER_GLUE, "wsc", "copa", "record", "dpr")))
+    return TaskMixture(tuple(named(name) for name in (*SUPER_GLUE, "wsc", "copa", "record", "dpr")))
 
 
 TASKS: dict[str, Callable[[], Any]] = {
     # kinds, all of whose fields are yours
-    "classification": Classification,
-    "regression": Regression,
-    "tagging": Tagging,
-    "spans": Spans,
-    "multiple_choice": MultipleChoice,
-    "writing": Writing,
+    "classification": ClassificationTask,
+    "regression": RegressionTask,
+    "token_classification": TokenClassificationTask,
+    "question_answering": QuestionAnsweringTask,
+    "multiple_choice": MultipleChoiceTask,
+    "seq2seq": Seq2SeqTask,
     # GLUE and SuperGLUE
     **{name: partial(glue, name) for name in GLUE},
     **{name: partial(super_glue, name) for name in SUPER_GLUE},
@@ -263,8 +265,14 @@ TASKS: dict[str, Callable[[], Any]] = {
 }
 
 
+# Kinds under the names that they had before.
+RENAMED = {"tagging": "token_classification", "spans": "question_answering", "writing": "seq2seq"}
+
+
 def named(name: str) -> Any:
     """A fresh task; UserError for a name that there is not."""
+    if name in RENAMED:
+        raise UserError(f"The task {name!r} is now called {RENAMED[name]!r}: give it by that name.")
     if name not in TASKS:
         raise UserError(f"No task is named {name!r}: choose one of {', '.join(TASKS)}, or give a file of your own.")
     task = TASKS[name]()

@@ -22,8 +22,8 @@ from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound
 from plmjax.modules.adaptive import AdaptiveHead
-from plmjax.tasks.framing import Frame, Reading, Request, make_frame
-from plmjax.tasks.scoring_format import Asking
+from plmjax.tasks.framing import Frame, Instance, ScoringRow, make_frame
+from plmjax.tasks.scoring_format import ScoringFormat
 
 USUAL_LENGTH = 512  # for networks whose positions have no end
 SMALLEST = 8  # so that what is shorter shares a program
@@ -35,12 +35,12 @@ class Score(NamedTuple):
     Attributes:
         log_p: the sum over its tokens, in nats.
         tokens: how many were scored.
-        likeliest: whether each of them was the network's first choice.
+        is_greedy: whether each of them was the network's first choice.
     """
 
     log_p: float
     tokens: int
-    likeliest: bool
+    is_greedy: bool
 
 
 class Shape(NamedTuple):
@@ -63,11 +63,11 @@ class Batch(NamedTuple):
     weights: Any
 
 
-class Found(NamedTuple):
+class RowScores(NamedTuple):
     """float32 [B] and bool [B] of a batch's rows."""
 
     log_p: Any
-    likeliest: Any
+    is_greedy: Any
 
 
 class Scorer:
@@ -86,7 +86,7 @@ class Scorer:
         self,
         network: Bound,
         tokenizer: Tokenizer,
-        asking: Asking = Asking(),  # noqa: B008 (frozen)
+        scoring_format: ScoringFormat = ScoringFormat(),  # noqa: B008 (frozen)
         *,
         length: int | None = None,
         batch_tokens: int = 8192,
@@ -97,7 +97,7 @@ class Scorer:
         Args:
             network: a decoder, an encoder with a token head, XLNet or an encoder-decoder.
             tokenizer: its own.
-            asking: see `find_asking`.
+            scoring_format: see `find_scoring_format`.
             length: the most tokens it reads at once; None: all its positions, or 512 where they have no end.
             batch_tokens: tokens of a batch, padding included.
             shown: whether progress is shown on standard error.
@@ -116,13 +116,13 @@ class Scorer:
             raise UserError(f"--length is {length}, but the network has {positions} positions: lower it.")
         if length is not None and length < 2 * SMALLEST:
             raise UserError(f"--length is {length}, too little to read a text in: give {2 * SMALLEST} or more.")
-        self.network, self.tokenizer, self.asking, self.shown = network, tokenizer, asking, shown
+        self.network, self.tokenizer, self.scoring_format, self.shown = network, tokenizer, scoring_format, shown
         self.length = length or positions or USUAL_LENGTH
         self.size = min(tokenizer.vocabulary.size, config.vocab_size)
         self._batch_tokens = batch_tokens
-        self.room = self._frame(hide_rest=False).room
+        self.room = self._frame(word_l2r=False).room
 
-    def requests(self, pairs: Sequence[tuple[str, str]]) -> list[Request]:
+    def requests(self, pairs: Sequence[tuple[str, str]]) -> list[Instance]:
         """Contexts and texts in tokens, the two of a pair read as one string.
 
         A token that reaches over the border belongs to the text. Raises UserError for a text without a token.
@@ -136,16 +136,16 @@ class Scorer:
                 shared += 1
             if shared == len(whole):
                 raise UserError(f"The text {text!r:.40} has no token of its own, so it can't be scored: leave it out.")
-            requests.append(Request(whole[:shared], whole[shared:]))
+            requests.append(Instance(whole[:shared], whole[shared:]))
         return requests
 
-    def score(self, requests: Sequence[Request], what: str = "scored", *, hide_rest: bool = False) -> list[Score]:
-        """The score of each request; `what` names the work where progress is shown, see framing.py for `hide_rest`.
+    def score(self, requests: Sequence[Instance], what: str = "scored", *, word_l2r: bool = False) -> list[Score]:
+        """The score of each request; `what` names the work where progress is shown, see framing.py for `word_l2r`.
 
         Raises:
             UserError: a text is longer than the network reads.
         """
-        frame = self._frame(hide_rest)
+        frame = self._frame(word_l2r)
         for request in requests:
             if len(request.text) > frame.room:
                 raise UserError(
@@ -153,7 +153,7 @@ class Scorer:
                     f"{frame.room} can be scored at once: raise --length, or shorten it."
                 )
         log_p, counts = np.zeros(len(requests)), np.zeros(len(requests), int)
-        likeliest = np.ones(len(requests), bool)
+        is_greedy = np.ones(len(requests), bool)
         progress, done = ProgressLine(what, "texts", self.shown), 0
         for shape, numbers in sorted(self._by_shape(requests, frame).items()):
             readings = _readings(requests, numbers, frame)
@@ -162,20 +162,20 @@ class Scorer:
                 owners = np.array([numbers[place] for place, _ in part])
                 found = self._run([reading for _, reading in part], shape, rows)
                 np.add.at(log_p, owners, found.log_p[: len(part)])
-                np.logical_and.at(likeliest, owners, found.likeliest[: len(part)])
+                np.logical_and.at(is_greedy, owners, found.is_greedy[: len(part)])
                 np.add.at(counts, owners, [len(reading.targets) for _, reading in part])
                 whole = done + part[-1][0]  # of the last text there may be more rows
                 progress.update(whole / len(requests), whole)
             done += len(numbers)
             progress.update(done / len(requests), done)
         progress.close()
-        return [Score(float(p), int(n), bool(best)) for p, n, best in zip(log_p, counts, likeliest, strict=True)]
+        return [Score(float(p), int(n), bool(best)) for p, n, best in zip(log_p, counts, is_greedy, strict=True)]
 
-    def _frame(self, hide_rest: bool) -> Frame:
+    def _frame(self, word_l2r: bool) -> Frame:
         kind, vocabulary = self.network.kind, self.tokenizer.vocabulary
-        return make_frame(kind, vocabulary, self.length, self.asking, hide_rest=hide_rest)
+        return make_frame(kind, vocabulary, self.length, self.scoring_format, word_l2r=word_l2r)
 
-    def _by_shape(self, requests: Sequence[Request], frame: Frame) -> dict[Shape, list[int]]:
+    def _by_shape(self, requests: Sequence[Instance], frame: Frame) -> dict[Shape, list[int]]:
         """The requests' numbers by the shape of their rows, rounded up so that few programs are compiled."""
         groups: dict[Shape, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
@@ -187,10 +187,10 @@ class Scorer:
                 groups[Shape(tokens, decoder, places)].append(number)
         return groups
 
-    def _run(self, readings: Sequence[Reading], shape: Shape, rows: int) -> Found:
+    def _run(self, readings: Sequence[ScoringRow], shape: Shape, rows: int) -> RowScores:
         batch = _batch(readings, shape, rows)
         network = self.network
-        found = _score(network.module, network.params, batch, size=self.size, language=self.asking.language)
+        found = _score(network.module, network.params, batch, size=self.size, language=self.scoring_format.language)
         return jax.device_get(found)
 
 
@@ -200,14 +200,14 @@ def rounded(length: int) -> int:
     return power * 3 // 4 if power > SMALLEST and length <= power * 3 // 4 else power
 
 
-def _readings(requests: Sequence[Request], numbers: Sequence[int], frame: Frame) -> Iterator[tuple[int, Reading]]:
+def _readings(requests: Sequence[Instance], numbers: Sequence[int], frame: Frame) -> Iterator[tuple[int, ScoringRow]]:
     """The rows of the requests `numbers`, one after the other, each with its request's place among the numbers."""
     for place, number in enumerate(numbers):
         for reading in frame.read(requests[number]):
             yield place, reading
 
 
-def _batch(readings: Sequence[Reading], shape: Shape, rows: int) -> Batch:
+def _batch(readings: Sequence[ScoringRow], shape: Shape, rows: int) -> Batch:
     """Arrays of a shape, padded on the right and with rows that weigh nothing."""
     batch = Batch(
         tokens=np.zeros((rows, shape.tokens), np.int32),
@@ -230,7 +230,7 @@ def _batch(readings: Sequence[Reading], shape: Shape, rows: int) -> Batch:
 
 
 @partial(jax.jit, static_argnames=("module", "size", "language"))
-def _score(module: Any, params: Any, batch: Batch, *, size: int, language: int | None) -> Found:
+def _score(module: Any, params: Any, batch: Batch, *, size: int, language: int | None) -> RowScores:
     network = Bound(module, params)
     head = network.token_head(STATES[network.kind](network, batch, language))
     if isinstance(head, AdaptiveHead):
@@ -241,7 +241,7 @@ def _score(module: Any, params: Any, batch: Batch, *, size: int, language: int |
         flat = log_likelihood(h_SE, head.table, head.bias, batch.targets.reshape(-1), size=size)
         log_p_BM, correct_BM = (value.reshape(batch.targets.shape) for value in flat)
     log_p_B = jnp.sum(jnp.where(batch.weights > 0, log_p_BM, 0.0), axis=1)
-    return Found(log_p_B, jnp.all((correct_BM > 0) | (batch.weights == 0), axis=1))
+    return RowScores(log_p_B, jnp.all((correct_BM > 0) | (batch.weights == 0), axis=1))
 
 
 def _chosen(x_BLD: jax.Array, batch: Batch) -> jax.Array:

@@ -16,7 +16,7 @@ WHOLE_CONTEXT = "PrefixLM"  # the objective whose encoder is shown the text befo
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class ScoringFormat:
     """What the kind of a network does not tell.
 
     Attributes:
@@ -33,7 +33,7 @@ class Asking:
     language: int | None = None
 
 
-def find_asking(
+def find_scoring_format(
     config: Any,
     kind: str,
     tokenizer: Tokenizer,
@@ -42,7 +42,7 @@ def find_asking(
     *,
     code: str = "",
     language: str = "",
-) -> Asking:
+) -> ScoringFormat:
     """How a checkpoint is asked.
 
     Args:
@@ -72,7 +72,7 @@ def find_asking(
     start = special.get("decoder_start_token_id")
     if kind == "encoder_decoder" and start is None:
         raise UserError("The checkpoint does not say which token its decoder starts from: load one that does.")
-    return Asking(
+    return ScoringFormat(
         start,
         "" if objective == WHOLE_CONTEXT else SHOWN.get(family, ""),
         tuple(_prefix(kind, objective, tokenizer, code)),

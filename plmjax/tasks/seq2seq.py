@@ -18,7 +18,7 @@ from plmjax.data.examples.rows import Row
 from plmjax.data.store.sentences import split_sentences
 from plmjax.errors import UserError
 from plmjax.tasks.exact_match import exact_match, f1
-from plmjax.tasks.supervised import FIELD, Example, Labelled, Split, check_metrics, text_of
+from plmjax.tasks.supervised import FIELD, Example, Split, SupervisedTask, check_metrics, text_of
 
 PERPLEXITY = "perplexity"  # the one metric that is taken from the loss
 References = Sequence[Sequence[str]]
@@ -72,7 +72,7 @@ METRICS: Mapping[str, Callable[[Sequence[str], References], float] | None] = {
 
 
 @dataclass(slots=True)
-class Writing(Labelled):
+class Seq2SeqTask(SupervisedTask):
     """A text to write for a text.
 
     Attributes:
@@ -83,7 +83,7 @@ class Writing(Labelled):
         metric: names in METRICS; checkpoints are chosen by the first.
     """
 
-    kind: ClassVar[str] = "writing"
+    kind: ClassVar[str] = "seq2seq"
 
     text: str = "text"
     target: str = "target"
@@ -105,7 +105,7 @@ class Writing(Labelled):
         return Example(texts=(text_of(row, self.text),), target=self._references(row), **self.identity(row))
 
     def splits(self) -> Split:
-        found = Labelled.splits(self)
+        found = SupervisedTask.splits(self)
         if self.learn_each:
             found["train"] = [replace(one, target=(text,)) for one in found["train"] for text in one.target]
         return found

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from plmjax.tasks.seq2seq import Writing
+from plmjax.tasks.seq2seq import Seq2SeqTask
 
 ROUGE = ("rougeLsum", "rouge1", "rouge2", "rougeL")  # as Lewis et al. 2019 report them; the first is their "RL"
 
@@ -24,10 +24,10 @@ TRANSLATIONS: dict[str, tuple[str, tuple[str, str]]] = {
 }
 
 
-def summary(name: str) -> Writing:
+def summary(name: str) -> Seq2SeqTask:
     """A summary, or a mail's subject."""
     source, (text, target) = SUMMARIES[name]
-    return Writing(
+    return Seq2SeqTask(
         train=f"tfds:{source}:train",
         validation=f"tfds:{source}:validation",
         test=(f"tfds:{source}:test",),
@@ -37,20 +37,20 @@ def summary(name: str) -> Writing:
     )
 
 
-def summary_files(name: str) -> Writing:
+def summary_files(name: str) -> Seq2SeqTask:
     """The same of files with TFDS's names for the fields."""
     _, (text, target) = SUMMARIES[name]
-    return Writing(text=text, target=target, metric=ROUGE)
+    return Seq2SeqTask(text=text, target=target, metric=ROUGE)
 
 
-def aeslc_files() -> Writing:
+def aeslc_files() -> Seq2SeqTask:
     """JSON lines of a mail's `body` and `subject`."""
-    return Writing(text="body", target="subject", metric=ROUGE)
+    return Seq2SeqTask(text="body", target="subject", metric=ROUGE)
 
 
-def translation(name: str) -> Writing:
+def translation(name: str) -> Seq2SeqTask:
     source, (read, written) = TRANSLATIONS[name]
-    return Writing(
+    return Seq2SeqTask(
         train=f"tfds:{source}:train",
         validation=f"tfds:{source}:validation",
         test=(f"tfds:{source}:test",),
@@ -60,14 +60,14 @@ def translation(name: str) -> Writing:
     )
 
 
-def multi30k_files() -> Writing:
+def multi30k_files() -> Seq2SeqTask:
     """Two files with a line for a line: --task.train=train.en.gz,train.de.gz."""
-    return Writing(text="en", target="de", metric=("bleu", "chrf"))
+    return Seq2SeqTask(text="en", target="de", metric=("bleu", "chrf"))
 
 
-def wikisplit_files() -> Writing:
+def wikisplit_files() -> Seq2SeqTask:
     """Lines of a sentence and the two that it is split into (Botha et al. 2018)."""
-    return Writing(columns=("text", "target"), metric=("bleu", "exact_match"))
+    return Seq2SeqTask(columns=("text", "target"), metric=("bleu", "exact_match"))
 
 
 WRITING: dict[str, Callable[[], Any]] = {

@@ -9,14 +9,14 @@ import numpy as np
 from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
 from plmjax.tasks.exact_match import exact_match, f1
-from plmjax.tasks.supervised import Example, Labelled, check_metrics, text_of
+from plmjax.tasks.supervised import Example, SupervisedTask, check_metrics, text_of
 
 METRICS = (
     "f1", "exact_match", "best_f1", "best_exact_match", "answered_f1", "answered_exact_match", "unanswered_accuracy",
 )  # fmt: skip
 
 
-class Answer(NamedTuple):
+class SpanPrediction(NamedTuple):
     """The best span.
 
     Attributes:
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(slots=True)
-class Spans(Labelled):
+class QuestionAnsweringTask(SupervisedTask):
     """The answer to a question, out of a context; where `unanswerable`, there may be none.
 
     Attributes:
@@ -48,7 +48,7 @@ class Spans(Labelled):
         metric: names in METRICS; checkpoints are chosen by the first.
     """
 
-    kind: ClassVar[str] = "spans"
+    kind: ClassVar[str] = "question_answering"
 
     question: str = "question"
     context: str = "context"
@@ -98,7 +98,7 @@ class Spans(Labelled):
                 found[name] = best_with_threshold(rule, predictions, golds)
         return {name: found[name] for name in self.metric}
 
-    def chosen(self, prediction: Answer) -> str:
+    def chosen(self, prediction: SpanPrediction) -> str:
         """The answer that is given; empty for none."""
         return "" if self.unanswerable and prediction.no_answer > self.threshold else prediction.text
 
@@ -110,7 +110,7 @@ class Spans(Labelled):
         return [text for text, _ in example.target]
 
 
-def best_with_threshold(rule: Any, predictions: Sequence[Answer], golds: Sequence[Sequence[str]]) -> float:
+def best_with_threshold(rule: Any, predictions: Sequence[SpanPrediction], golds: Sequence[Sequence[str]]) -> float:
     """The mean of a rule with the threshold under which it is highest.
 
     As the threshold rises, questions get their span in the order of their `no_answer`.

@@ -1,8 +1,8 @@
 """What every task with labels is: where its examples come from, and an example.
 
-A task is a dataclass with the fields of `Labelled` and its own: the fields of a row that it reads, the labels, the
-metric. Its methods turn rows into examples, and predictions into numbers. How a network does it is not its business:
-see plmjax/finetune.
+A task is a dataclass with the fields of `SupervisedTask` and its own: the fields of a row that it reads, the labels,
+the metric. Its methods turn rows into examples, and predictions into numbers. How a network does it is not its
+business: see plmjax/finetune.
 """
 
 import re
@@ -39,7 +39,7 @@ class Example:
 
 
 @dataclass(slots=True)
-class Labelled:
+class SupervisedTask:
     """Where a task's examples come from. See data/rows.py for sources.
 
     Attributes:

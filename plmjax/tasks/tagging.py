@@ -9,7 +9,7 @@ from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from plmjax.data.examples.conll import read_conll, to_iob2, wrong_tag
 from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
-from plmjax.tasks.supervised import Example, Labelled, check_metrics
+from plmjax.tasks.supervised import Example, SupervisedTask, check_metrics
 
 SCHEMES = ("IOB1", "IOB2", "none")
 ROW_FILES = (".jsonl", ".jsonl.gz", ".zip")
@@ -23,7 +23,7 @@ METRICS = {
 
 
 @dataclass(slots=True)
-class Tagging(Labelled):
+class TokenClassificationTask(SupervisedTask):
     """A tag for each word. Sources are CoNLL's files (data/conll.py) or rows with two lists.
 
     Whatever the scheme of the files, the network learns IOB2's tags, from which the entities are the same.
@@ -37,7 +37,7 @@ class Tagging(Labelled):
         metric: names in METRICS; checkpoints are chosen by the first. Without a scheme there is only accuracy.
     """
 
-    kind: ClassVar[str] = "tagging"
+    kind: ClassVar[str] = "token_classification"
 
     words: str = "tokens"
     tags: str = "tags"

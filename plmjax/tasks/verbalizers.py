@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.tasks.prompts_text_to_text import Wording, wording_of
+from plmjax.tasks.prompts_text_to_text import PromptTemplate, prompt_template_of
 from plmjax.tasks.pronouns import same_noun
-from plmjax.tasks.spans import Answer
+from plmjax.tasks.spans import SpanPrediction
 from plmjax.tasks.supervised import FIELD, Example, is_no_answer
 
 Spelled = Callable[[str], str]
@@ -27,7 +27,7 @@ SILENT, SPOKEN = 1.0, -1.0  # by how much having no answer is the better answer
 
 
 @dataclass(frozen=True)
-class Form:
+class Verbalizer:
     """A kind of task in words.
 
     Attributes:
@@ -41,16 +41,16 @@ class Form:
     may_be_none: ClassVar[bool] = False  # whether a text may be no answer
 
     @property
-    def wording(self) -> Wording:
+    def prompt_template(self) -> PromptTemplate:
         """Of the task."""
-        return wording_of(self.task)
+        return prompt_template_of(self.task)
 
     def source(self, example: Example) -> str:
         """What is read."""
-        wording = self.wording
-        cleaned = replace(example, texts=tuple(map(wording.clean, example.texts)))
-        features = cleaned.texts[0] if wording.fields else self.features(cleaned)
-        return f"{wording.prefix} {features}".strip()
+        prompt_template = self.prompt_template
+        cleaned = replace(example, texts=tuple(map(prompt_template.clean, example.texts)))
+        features = cleaned.texts[0] if prompt_template.fields else self.features(cleaned)
+        return f"{prompt_template.prefix} {features}".strip()
 
     def features(self, example: Example) -> str:
         """The texts under their names."""
@@ -73,7 +73,7 @@ class Form:
         return self.task.readable(prediction)["prediction"]
 
 
-class Pairs(Form):
+class TextPairVerbalizer(Verbalizer):
     """One text or two, sorted by their fields' names."""
 
     may_be_none: ClassVar[bool] = True
@@ -86,7 +86,7 @@ class Pairs(Form):
         return " ".join(f"{name}: {text}" for name, text in sorted(pairs, key=lambda pair: pair[0]))
 
 
-class Labels(Pairs):
+class LabelVerbalizer(TextPairVerbalizer):
     """A label's name."""
 
     def target(self, example: Example) -> str:
@@ -96,7 +96,7 @@ class Labels(Pairs):
         return one_of(self.task.labels, text, self.spelled)
 
 
-class Noun(Labels):
+class NounVerbalizer(LabelVerbalizer):
     """The noun that is asked about, whether it is the right one or not; only what names it says that it is."""
 
     may_be_none: ClassVar[bool] = False
@@ -108,11 +108,11 @@ class Noun(Labels):
         return np.eye(2)[int(same_noun(text, example.texts[1]))]
 
 
-class Numbers(Pairs):
+class NumberVerbalizer(TextPairVerbalizer):
     """A number, rounded."""
 
     def target(self, example: Example) -> str:
-        step = self.wording.step
+        step = self.prompt_template.step
         return f"{round(example.target / step) * step:.1f}" if step else f"{example.target:.3g}"
 
     def answer(self, example: Example, text: str) -> Any:
@@ -123,7 +123,7 @@ class Numbers(Pairs):
         return np.array([value if math.isfinite(value) else math.nan])
 
 
-class Choices(Form):
+class ChoiceVerbalizer(Verbalizer):
     """The name of a choice: choice1, choice2 and so on."""
 
     may_be_none: ClassVar[bool] = True
@@ -143,7 +143,7 @@ class Choices(Form):
         return [f"choice{number + 1}" for number in range(self.task.count)]
 
 
-class ChosenText(Choices):
+class ChosenTextVerbalizer(ChoiceVerbalizer):
     """The text of a choice."""
 
     def target(self, example: Example) -> str:
@@ -154,7 +154,7 @@ class ChosenText(Choices):
         return np.where(any(is_it), np.array(is_it, np.float64), np.nan)
 
 
-class Spoken(Form):
+class AnswerVerbalizer(Verbalizer):
     """An answer in the words of its context."""
 
     def features(self, example: Example) -> str:
@@ -162,15 +162,15 @@ class Spoken(Form):
         return f"question: {question} context: {context}"
 
     def target(self, example: Example) -> str:
-        return self.wording.clean(example.target[0][0]) if example.target else NO_ANSWER
+        return self.prompt_template.clean(example.target[0][0]) if example.target else NO_ANSWER
 
     def answer(self, example: Example, text: str) -> Any:
         if self.task.unanswerable and text == self.spelled(NO_ANSWER):
-            return Answer("", SILENT)
-        return Answer(as_in(example.texts[1], text), SPOKEN)
+            return SpanPrediction("", SILENT)
+        return SpanPrediction(as_in(example.texts[1], text), SPOKEN)
 
 
-class Texts(Form):
+class TextVerbalizer(Verbalizer):
     """A text, as it is."""
 
     def features(self, example: Example) -> str:
@@ -183,7 +183,7 @@ class Texts(Form):
         return text
 
 
-class Several(Form):
+class MixtureVerbalizer(Verbalizer):
     """A mixture: each example in the form of its own task."""
 
     def source(self, example: Any) -> str:
@@ -201,26 +201,30 @@ class Several(Form):
     def shown(self, example: Any, prediction: Any) -> Any:
         return self._of(example).shown(example, prediction)
 
-    def _of(self, example: Any) -> Form:
-        return form_of(self.task.members[example.member], self.spelled)
+    def _of(self, example: Any) -> Verbalizer:
+        return verbalizer_of(self.task.members[example.member], self.spelled)
 
 
-FORMS: dict[str, type[Form]] = {
-    "classification": Labels,
-    "regression": Numbers,
-    "multiple_choice": Choices,
-    "spans": Spoken,
-    "writing": Texts,
-    "mixture": Several,
+VERBALIZERS: dict[str, type[Verbalizer]] = {
+    "classification": LabelVerbalizer,
+    "regression": NumberVerbalizer,
+    "multiple_choice": ChoiceVerbalizer,
+    "question_answering": AnswerVerbalizer,
+    "seq2seq": TextVerbalizer,
+    "mixture": MixtureVerbalizer,
 }
-OTHER_FORMS: dict[str, type[Form]] = {"noun": Noun, "chosen text": ChosenText}  # which wordings ask for
+OTHER_VERBALIZERS: dict[str, type[Verbalizer]] = {
+    "noun": NounVerbalizer,
+    "chosen text": ChosenTextVerbalizer,
+}  # which wordings ask for
 
 
-def form_of(task: Any, spelled: Spelled) -> Form:
-    """The form of a task's kind; UserError where it has none."""
-    if task.kind not in FORMS:
-        raise UserError(f"A task of kind {task.kind!r} is not done by writing: it must be one of {', '.join(FORMS)}.")
-    return OTHER_FORMS.get(wording_of(task).form, FORMS[task.kind])(task, spelled)
+def verbalizer_of(task: Any, spelled: Spelled) -> Verbalizer:
+    """The verbalizer of a task's kind; UserError where it has none."""
+    if task.kind not in VERBALIZERS:
+        known = ", ".join(VERBALIZERS)
+        raise UserError(f"A task of kind {task.kind!r} is not done by writing: it must be one of {known}.")
+    return OTHER_VERBALIZERS.get(prompt_template_of(task).form, VERBALIZERS[task.kind])(task, spelled)
 
 
 def one_of(words: Any, text: str, spelled: Spelled) -> np.ndarray:

@@ -14,7 +14,7 @@ from plmjax.errors import UserError
 from plmjax.interop.native import save
 from plmjax.interop.pretrained import Pretrained
 from plmjax.modules.gpt import GPTConfig
-from plmjax.tasks.choices import Choices
+from plmjax.tasks.choices import ChoiceScoring
 from tests.interop.reference import corpus
 from tests.interop.test_files import fresh
 
@@ -80,6 +80,6 @@ def test_every_variant_is_whole_and_has_its_row() -> None:
         assert configs.get_config(variant).task.limit == 0  # no two share their settings
         names.add(config.task.NAME)
     assert names == {"perplexity", "lambada", "blimp", "choices", "answers"}
-    assert isinstance(configs.get_config("sst2").task, Choices)
+    assert isinstance(configs.get_config("sst2").task, ChoiceScoring)
     with pytest.raises(UserError, match="no variant 'x': choose one of wikitext2, lambada"):
         configs.get_config("x")

@@ -17,7 +17,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained, load, save_huggingface
 from plmjax.interop.registry import architecture_of
-from plmjax.tasks.classification import Classification
+from plmjax.tasks.classification import ClassificationTask
 from plmjax.tasks.report import as_table
 from tests.finetune.kit import checkpoint, recipe, sentences, task_model_of, tokenizer_in, write_tsv
 
@@ -25,12 +25,12 @@ STEPS, ROWS = 4, 8
 TOLERANCE = 2e-5  # of parameters after STEPS updates, of a size about 1e-1
 
 
-def make_task(folder: Path) -> Classification:
+def make_task(folder: Path) -> ClassificationTask:
     files = {
         name: str(write_tsv(folder / f"{name}.tsv", sentences(count, seed)))
         for name, count, seed in (("train", ROWS, 1), ("validation", 16, 2), ("test", 16, 3))
     }
-    return Classification(
+    return ClassificationTask(
         train=files["train"],
         validation=files["validation"],
         test=(files["test"],),

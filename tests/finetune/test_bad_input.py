@@ -12,11 +12,11 @@ from plmjax.finetune.config import FineTune
 from plmjax.finetune.loop import check, finetune
 from plmjax.finetune.update_strategies import LayerDecay
 from plmjax.interop import Pretrained
-from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
+from plmjax.tasks.multiple_choice import MultipleChoiceTask
 from plmjax.tasks.registry import named
-from plmjax.tasks.spans import Spans
-from plmjax.tasks.tagging import Tagging
+from plmjax.tasks.spans import QuestionAnsweringTask
+from plmjax.tasks.tagging import TokenClassificationTask
 from tests.finetune.kit import checkpoint, recipe, task_model_of, write_jsonl, write_tsv
 
 
@@ -33,8 +33,10 @@ def one_sentence(error: Exception) -> str:
     return text
 
 
-def two_columns(path: Path, rows: Any, **fields: Any) -> Classification:
-    return Classification(train=str(write_tsv(path, rows)), columns=("text", "label"), labels=("bad", "good"), **fields)
+def two_columns(path: Path, rows: Any, **fields: Any) -> ClassificationTask:
+    return ClassificationTask(
+        train=str(write_tsv(path, rows)), columns=("text", "label"), labels=("bad", "good"), **fields
+    )
 
 
 def test_a_label_outside_the_set(tmp_path: Path) -> None:
@@ -63,17 +65,19 @@ def test_an_empty_text(tmp_path: Path) -> None:
     assert said == f"{tmp_path / 'a.tsv'}:2 has an empty text in 'text': fill or drop the line."
 
 
-def spans(path: Path, answer: str, start: int, context: str = "the film was good") -> Spans:
+def spans(path: Path, answer: str, start: int, context: str = "the film was good") -> QuestionAnsweringTask:
     qas = [{"id": "q1", "question": "how ?", "answers": [{"text": answer, "answer_start": start}]}]
     path.write_text(json.dumps({"data": [{"title": "t", "paragraphs": [{"context": context, "qas": qas}]}]}))
-    return Spans(train=str(path))
+    return QuestionAnsweringTask(train=str(path))
 
 
 def test_an_answer_that_is_not_in_its_context(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     said = complaint(spans(file, "good", 12))
     assert said.startswith(f"{file}: question q1 has the answer 'good', which is not at character 12 of its context")
-    assert "has no answer" in complaint(Spans(train=str(write_jsonl(tmp_path / "b.jsonl", [NO_ANSWER]))))
+    assert "has no answer" in complaint(
+        QuestionAnsweringTask(train=str(write_jsonl(tmp_path / "b.jsonl", [NO_ANSWER])))
+    )
     assert spans(file, "good", 13).splits()["train"][0].target == (("good", 13),)
 
 
@@ -83,34 +87,36 @@ NO_ANSWER = {"question": "how ?", "context": "the film", "answers": [], "answer_
 def test_tags(tmp_path: Path) -> None:
     file = tmp_path / "eng.train"
     file.write_text("-DOCSTART- O\n\ngood O\nactor I-PER\n\nfilm X\n")
-    said = complaint(Tagging(train=str(file), scheme="IOB1", labels=("O", "B-PER", "I-PER")))
+    said = complaint(TokenClassificationTask(train=str(file), scheme="IOB1", labels=("O", "B-PER", "I-PER")))
     assert said.startswith(f"{file}:6 has the tag 'X' of word 1")
     file.write_text("good O\nactor I-PER\n")
     assert f"{file}:1 has the tag 'I-PER' of word 2 after 'O', which IOB2 does not allow" in complaint(
-        Tagging(train=str(file))
+        TokenClassificationTask(train=str(file))
     )
     file.write_text("good O\nactor B-PER\n")
-    assert "which is none of O, B-LOC, I-LOC" in complaint(Tagging(train=str(file), labels=("O", "B-LOC", "I-LOC")))
+    assert "which is none of O, B-LOC, I-LOC" in complaint(
+        TokenClassificationTask(train=str(file), labels=("O", "B-LOC", "I-LOC"))
+    )
     file.write_text("good O\n\nactor\n")
-    assert f"{file}:3 has 1 columns" in complaint(Tagging(train=str(file)))
+    assert f"{file}:3 has 1 columns" in complaint(TokenClassificationTask(train=str(file)))
 
 
 def test_choices_and_numbers(tmp_path: Path) -> None:
     row = {"context": "it was", "choices": ["a", "b"], "label": 2}
     file = str(write_jsonl(tmp_path / "a.jsonl", [row]))
-    assert "a.jsonl:1 has 2 choices, not task.count=4" in complaint(MultipleChoice(train=file))
+    assert "a.jsonl:1 has 2 choices, not task.count=4" in complaint(MultipleChoiceTask(train=file))
     assert "a.jsonl:1 has the label '2' in 'label', which is none of its 2" in complaint(
-        MultipleChoice(train=file, count=2)
+        MultipleChoiceTask(train=file, count=2)
     )
-    numbers = Regression(train=str(write_tsv(tmp_path / "b.tsv", [("it", "much")])), columns=("text", "label"))
+    numbers = RegressionTask(train=str(write_tsv(tmp_path / "b.tsv", [("it", "much")])), columns=("text", "label"))
     assert "b.tsv:1 has 'much' as 'label': a number is needed." in complaint(numbers)
 
 
-@pytest.mark.parametrize("kind", ["classification", "tagging"])
+@pytest.mark.parametrize("kind", ["classification", "token_classification"])
 def test_a_text_longer_than_the_positions(kind: str, encoder: Pretrained, tmp_path: Path) -> None:
     words = ["film"] * 80
-    if kind == "tagging":
-        task: Any = Tagging(
+    if kind == "token_classification":
+        task: Any = TokenClassificationTask(
             train=str(write_jsonl(tmp_path / "a.jsonl", [{"tokens": words, "tags": ["O"] * 79 + ["B-X"]}]))
         )
     else:
@@ -153,7 +159,7 @@ def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
 
 
 def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> None:
-    task = Tagging(
+    task = TokenClassificationTask(
         train=str(write_jsonl(tmp_path / "a.jsonl", [{"tokens": ["a"], "tags": ["O"]}])), labels=("O", "B-X")
     )
     task.splits()

@@ -55,7 +55,7 @@ def elmo() -> Pretrained:
     return Pretrained(config, params, ELMO, SPLITTER)
 
 
-@pytest.mark.parametrize("kind", ["tagging", pytest.param("classification", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["token_classification", pytest.param("classification", marks=pytest.mark.slow)])
 def test_vectors_are_the_bilms_and_padding_counts_for_nothing(kind: str, elmo: Pretrained, tmp_path: Path) -> None:
     task = tasks(tmp_path)[kind]
     if kind == "classification":
@@ -101,14 +101,14 @@ def bare_way(elmo: Pretrained, task: Any) -> Any:
 
 
 def test_a_tagged_word_is_one_word(elmo: Pretrained, tmp_path: Path) -> None:
-    task_model = bare_way(elmo, tasks(tmp_path)["tagging"])
+    task_model = bare_way(elmo, tasks(tmp_path)["token_classification"])
     example = replace(task_model.task.splits()["train"][0], texts=("don't", "U.S.-led", "it", "film"))
     (feature,) = task_model.features([example], learn=True)
     assert feature.length == 6 and feature.origin.tolist() == [1, 2, 3, 4]
 
 
 def test_answers_are_refused(elmo: Pretrained, tmp_path: Path) -> None:
-    task_model = bare_way(elmo, tasks(tmp_path)["spans"])
+    task_model = bare_way(elmo, tasks(tmp_path)["question_answering"])
     with pytest.raises(UserError, match="can't tell where in a text its tokens stand"):
         task_model.features(task_model.task.splits()["train"], learn=True)
 
@@ -157,7 +157,7 @@ def test_the_folder_classifies_strings(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chained", [False, True])
 def test_an_elmo_tags_strings(chained: bool, elmo: Pretrained, tmp_path: Path) -> None:
-    task = tasks(tmp_path)["tagging"]
+    task = tasks(tmp_path)["token_classification"]
     example = task.splits()["train"][0]
     recipe_ = replace(given(), task_model="crf_token_classification" if chained else "")
     task_model, bound = task_model_of(elmo, task, recipe_)
@@ -193,7 +193,7 @@ def test_the_gradient_is_of_what_is_above(elmo: Pretrained, tmp_path: Path) -> N
 
 def test_a_chain_of_tags(elmo: Pretrained, tmp_path: Path) -> None:
     """Its loss is the mean over sentences, and a filled-up row is none of them; each part of it has a gradient."""
-    task = tasks(tmp_path)["tagging"]
+    task = tasks(tmp_path)["token_classification"]
     examples = task.splits()["train"]
     task_model, bound = task_model_of(elmo, task, replace(given(), task_model="crf_token_classification"))
     features = task_model.features(examples, learn=True)
@@ -214,7 +214,9 @@ def test_a_chain_of_tags(elmo: Pretrained, tmp_path: Path) -> None:
 
 def test_only_an_elmo_chains_tags(encoder: Pretrained, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="A BertConfig has no CRF head: use an ELMo, or leave task_model empty"):
-        task_model_of(encoder, tasks(tmp_path)["tagging"], replace(given(), task_model="crf_token_classification"))
+        task_model_of(
+            encoder, tasks(tmp_path)["token_classification"], replace(given(), task_model="crf_token_classification")
+        )
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from plmjax.interop.huggingface import special_of
 from plmjax.interop.registry import BY_CLASS, architecture_of
 from plmjax.interop.source_templates import language_token
 from plmjax.modules import FAMILIES, Bound, build
-from plmjax.tasks.tagging import Tagging
+from plmjax.tasks.tagging import TokenClassificationTask
 from tests.finetune.kit import checkpoint, recipe, tokenizer_in
 from tests.finetune.test_loop import make_task
 from tests.finetune.test_task_models import tasks
@@ -164,7 +164,7 @@ def test_classification_is_theirs(name: str, config: dict[str, Any], of_language
 def test_answers_are_theirs(name: str, config: dict[str, Any], of_languages: Tokenizer, tmp_path: Path) -> None:
     """Theirs is over all places, ours over the context's and the class token: here all places are let in."""
     pytest.importorskip("transformers")
-    pair = Pair(f"{name}ForQuestionAnswering", config, "spans", of_languages, tmp_path)
+    pair = Pair(f"{name}ForQuestionAnswering", config, "question_answering", of_languages, tmp_path)
     batch = pair.batch()
     rows = [framed(pair, *example.texts) for example in pair.examples]
     places = {"start_positions": batch["answer_start"], "end_positions": batch["answer_end"]}
@@ -182,8 +182,8 @@ def test_answers_are_theirs(name: str, config: dict[str, Any], of_languages: Tok
 
 def test_t5s_tags_are_theirs(tokenizer: Tokenizer, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    pair = Pair("T5ForTokenClassification", T5, "tagging", tokenizer, tmp_path)
-    task: Tagging = pair.task_model.task
+    pair = Pair("T5ForTokenClassification", T5, "token_classification", tokenizer, tmp_path)
+    task: TokenClassificationTask = pair.task_model.task
     rows, labels = [], []
     for example in pair.examples:
         pieces = [pair.encode(word) for word in example.texts]

@@ -14,18 +14,18 @@ from plmjax.errors import UserError
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained
-from plmjax.tasks.classification import Classification
+from plmjax.tasks.classification import ClassificationTask
 from tests.finetune.kit import recipe, sentences, write_tsv
 
 SEEDS = 2
 
 
-def make_task(folder: Path) -> Classification:
+def make_task(folder: Path) -> ClassificationTask:
     files = {
         name: str(write_tsv(folder / f"{name}.tsv", sentences(count, seed)))
         for name, count, seed in (("train", 90, 1), ("validation", 20, 2), ("test", 21, 3))
     }
-    return Classification(
+    return ClassificationTask(
         train=files["train"],
         validation=files["validation"],
         test=(files["test"],),

@@ -10,12 +10,12 @@ import pytest
 from plmjax.data.examples.conll import read_conll, to_iob2, wrong_tag
 from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
+from plmjax.tasks.multiple_choice import MultipleChoiceTask
 from plmjax.tasks.registry import ENTITIES, GLUE, SUPER_GLUE, TASKS, TFDS_NAMES, named
-from plmjax.tasks.spans import Answer, Spans
+from plmjax.tasks.spans import QuestionAnsweringTask, SpanPrediction
 from plmjax.tasks.supervised import FIELD, Example
-from plmjax.tasks.tagging import Tagging
+from plmjax.tasks.tagging import TokenClassificationTask
 from tests.finetune.kit import write_jsonl
 
 
@@ -32,7 +32,9 @@ def scores(labels: Any, classes: int = 2) -> list[np.ndarray]:
 
 
 def test_metrics_of_labels() -> None:
-    task = Classification(labels=("no", "yes"), metric=("accuracy", "f1", "macro_f1", "matthews", "group_exact_match"))
+    task = ClassificationTask(
+        labels=("no", "yes"), metric=("accuracy", "f1", "macro_f1", "matthews", "group_exact_match")
+    )
     found = task.measure(examples([1, 1, 0, 0, 1], ["a", "a", "b", "c", "c"]), scores([1, 0, 0, 1, 1]))
     # 2 true positives, 1 false, 1 missed, 1 true negative
     f1, f0 = 2 * 2 / (2 * 2 + 1 + 1), 2 * 1 / (2 * 1 + 1 + 1)
@@ -46,7 +48,7 @@ def test_metrics_of_labels() -> None:
 
 
 def test_metrics_of_numbers() -> None:
-    task = Regression()
+    task = RegressionTask()
     found = task.measure(examples([1.0, 2.0, 3.0, 4.0]), [np.array([x]) for x in (1.0, 2.0, 3.0, 14.0)])
     assert found["spearman"] == pytest.approx(1.0)
     assert found["pearson"] == pytest.approx(np.corrcoef([1, 2, 3, 4], [1, 2, 3, 14])[0, 1])
@@ -71,16 +73,16 @@ def test_schemes_of_tags(tmp_path: Path) -> None:
     found = read_conll(str(file))
     assert [row["tokens"] for row in found] == [words, ["last"]]
     assert [row.place for row in found] == [f"{file}:3", f"{file}:12"]
-    one = Tagging(train=str(file), scheme="IOB1").splits()["train"]
+    one = TokenClassificationTask(train=str(file), scheme="IOB1").splits()["train"]
     rows_file = write_jsonl(
         tmp_path / "b.jsonl", [{"tokens": words, "tags": IOB2}, {"tokens": ["last"], "tags": ["O"]}]
     )
-    two = Tagging(train=str(rows_file)).splits()["train"]
+    two = TokenClassificationTask(train=str(rows_file)).splits()["train"]
     assert [example.target for example in one] == [example.target for example in two] == [tuple(IOB2), ("O",)]
 
 
 def test_entities_are_right_where_both_ends_and_the_kind_are() -> None:
-    task = Tagging()
+    task = TokenClassificationTask()
     gold = examples([("B-PER", "I-PER", "O", "B-LOC"), ("B-ORG", "B-ORG", "O")])
     # Person cut short, place right; the two organisations taken for one.
     found = task.measure(gold, [["B-PER", "O", "O", "B-LOC"], ["B-ORG", "I-ORG", "O"]])
@@ -92,16 +94,18 @@ def test_entities_are_right_where_both_ends_and_the_kind_are() -> None:
 
 
 def test_answers() -> None:
-    task = Spans(metric=("f1", "exact_match"))
+    task = QuestionAnsweringTask(metric=("f1", "exact_match"))
     gold = examples([(("The Broncos", 0), ("Denver Broncos", 5)), (("308", 4),)])
-    found = task.measure(gold, [Answer("denver broncos!", -1.0), Answer("308 points", 2.0)])
+    found = task.measure(gold, [SpanPrediction("denver broncos!", -1.0), SpanPrediction("308 points", 2.0)])
     assert found == pytest.approx({"f1": (1 + 2 / 3) / 2, "exact_match": 0.5})  # no_answer is not asked
 
 
 def test_unanswerable_questions_and_the_best_threshold() -> None:
-    task = Spans(unanswerable=True, metric=("f1", "exact_match", "best_f1", "answered_f1", "unanswered_accuracy"))
+    task = QuestionAnsweringTask(
+        unanswerable=True, metric=("f1", "exact_match", "best_f1", "answered_f1", "unanswered_accuracy")
+    )
     gold = examples([(("a b", 0),), (), (("c", 0),), ()])
-    said = [Answer("a b", -3.0), Answer("x", -1.0), Answer("c", 0.5), Answer("y", 2.0)]
+    said = [SpanPrediction("a b", -3.0), SpanPrediction("x", -1.0), SpanPrediction("c", 0.5), SpanPrediction("y", 2.0)]
     found = task.measure(gold, said)
     # At threshold 0 the second question gets a wrong span and the third none.
     assert found["exact_match"] == pytest.approx(2 / 4)
@@ -115,7 +119,7 @@ def test_unanswerable_questions_and_the_best_threshold() -> None:
 
 
 def test_choices_by_number_letter_and_text() -> None:
-    task = MultipleChoice(context="c", choices=("a", "b"), count=2)
+    task = MultipleChoiceTask(context="c", choices=("a", "b"), count=2)
     for label, number in ((1, 1), ("B", 1), ("0", 0), ("red", 0)):
         row = Row({"c": "it is", "a": "red", "b": "blue", "label": label}, "f:1")
         assert task.example(row).target == number
@@ -131,7 +135,7 @@ def test_choices_by_number_letter_and_text() -> None:
 
 
 def test_a_template_reads_several_fields() -> None:
-    task = Classification(text="{word}: {sentence}", pair="{number} times", labels=("a", "b"))
+    task = ClassificationTask(text="{word}: {sentence}", pair="{number} times", labels=("a", "b"))
     fields = {"word": "film", "sentence": "it was", "number": 3, "label": "b"}
     assert task.example(Row(fields, "f:1")).texts == ("film: it was", "3 times")
     with pytest.raises(UserError, match="f:1 has an empty text in 'sentence'"):

@@ -26,7 +26,7 @@ from plmjax.interop.native import save
 from plmjax.interop.source_templates import make_request
 from plmjax.interop.weight_map import flatten
 from plmjax.modules import Bound
-from plmjax.tasks.seq2seq import Writing
+from plmjax.tasks.seq2seq import Seq2SeqTask
 from tests.finetune.kit import OTHER, checkpoint, recipe, write_jsonl
 from tests.finetune.test_loop import make_task
 from tests.finetune.text_kit import seq2seq_model_of, texts
@@ -39,10 +39,10 @@ def foreign(text: str) -> str:
     return " ".join(FOREIGN[word] for word in text.split())
 
 
-def translating(folder: Path, count: int = 20) -> Writing:
+def translating(folder: Path, count: int = 20) -> Seq2SeqTask:
     rows = [{"text": foreign(text), "target": text} for text in texts(count, 7, 3)]
     file = str(write_jsonl(folder / "pairs.jsonl", rows))
-    return Writing(train=file, validation=file, metric=("exact_match", "bleu"))  # BLEU of three words is 0
+    return Seq2SeqTask(train=file, validation=file, metric=("exact_match", "bleu"))  # BLEU of three words is 0
 
 
 def translating_recipe(source: Path, share: float, **changes: Any) -> FineTune:

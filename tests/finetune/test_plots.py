@@ -27,8 +27,13 @@ def test_groups_of_like_length() -> None:
     ("kind", "target", "prediction", "value"),
     [
         ("regression", 2.0, 0.5, 2.25),
-        ("tagging", ["O", "B-X", "O", "O"], ["O", "B-X", "B-X", "O"], 0.75),
-        ("spans", ["the red house"], "red house yard", 0.8),  # articles do not count: 2 of 2 words, of 3 given
+        ("token_classification", ["O", "B-X", "O", "O"], ["O", "B-X", "B-X", "O"], 0.75),
+        (
+            "question_answering",
+            ["the red house"],
+            "red house yard",
+            0.8,
+        ),  # without articles 2 of 2 words, of 3 given
         ("multiple_choice", 1, 1, 1.0),
     ],
 )
@@ -48,5 +53,5 @@ def test_pictures(tmp_path: Path) -> None:
     files = draw_all(tmp_path, "classification", ("a", "b"), found, groups, (0, 1))
     assert [file.name for file in files] == ["losses.png", "lengths.png", "confusion.png"]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
-    assert by_length("writing", found, {"validation": [4, 5]}, (8,)) == {}
-    assert [file.name for file in draw_all(tmp_path, "writing", (), found, {}, (0,))] == ["losses.png"]
+    assert by_length("seq2seq", found, {"validation": [4, 5]}, (8,)) == {}
+    assert [file.name for file in draw_all(tmp_path, "seq2seq", (), found, {}, (0,))] == ["losses.png"]

@@ -14,7 +14,7 @@ from plmjax.finetune.task_models.base import LengthLimits
 from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel
 from plmjax.modules.bert import VARIANTS as BERT
 from plmjax.modules.xlnet import VARIANTS as XLNET
-from plmjax.tasks.spans import Spans
+from plmjax.tasks.spans import QuestionAnsweringTask
 from tests.finetune.kit import recipe
 
 FILLER = "the film was very dull and the plot it was rather a story " * 4
@@ -48,8 +48,10 @@ FRAMES: dict[str, Any] = {
 @pytest.fixture(params=list(FRAMES))
 def made(
     request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path
-) -> tuple[QuestionAnsweringModel, Any, Any, Spans]:
-    task = Spans(train=squad_file(tmp_path), unanswerable=True, id="id", metric=("f1", "exact_match", "best_f1"))
+) -> tuple[QuestionAnsweringModel, Any, Any, QuestionAnsweringTask]:
+    task = QuestionAnsweringTask(
+        train=squad_file(tmp_path), unanswerable=True, id="id", metric=("f1", "exact_match", "best_f1")
+    )
     frame: Frame = FRAMES[request.param](tokenizer.vocabulary)
     config = BERT["tiny"] if request.param == "bert" else XLNET["tiny"]
     given = recipe()

@@ -18,7 +18,7 @@ from plmjax.finetune.task_models.question_answering import Window
 from plmjax.finetune.task_models.question_answering_beam import BeamQuestionAnsweringModel
 from plmjax.interop import Pretrained, load_huggingface
 from plmjax.modules import FAMILIES, Bound, build
-from plmjax.tasks.spans import Answer, Spans
+from plmjax.tasks.spans import QuestionAnsweringTask, SpanPrediction
 from tests.finetune.kit import recipe, write_jsonl
 from tests.finetune.test_task_models import CONTEXT
 from tests.interop import reference
@@ -28,7 +28,7 @@ XLNET = {"vocab_size": 300, "d_model": 24, "n_layer": 2, "n_head": 2, "d_inner":
 ANSWERS = ("very good", "", "the plot")
 
 
-def task_in(folder: Path) -> Spans:
+def task_in(folder: Path) -> QuestionAnsweringTask:
     """Three questions, of which the second has no answer."""
     rows = [
         {
@@ -39,10 +39,10 @@ def task_in(folder: Path) -> Spans:
         }
         for number, text in enumerate(ANSWERS)
     ]
-    return Spans(train=str(write_jsonl(folder / "spans.jsonl", rows)), unanswerable=True)
+    return QuestionAnsweringTask(train=str(write_jsonl(folder / "spans.jsonl", rows)), unanswerable=True)
 
 
-def task_model_with(pretrained: Pretrained, task: Spans) -> Any:
+def task_model_with(pretrained: Pretrained, task: QuestionAnsweringTask) -> Any:
     given = recipe()
     given.task_model = "beam_question_answering"
     return make_task_model(task, make_backbone(pretrained, given), limits_of(pretrained.config, given), given)
@@ -124,11 +124,13 @@ def test_the_span_that_is_told(tokenizer: Tokenizer, tmp_path: Path) -> None:
     first = row([9, 3], [[9, 2], [2, 5]], [[1.0, 0.9], [0.7, 0.1]], 0.5)
     second = row([4, 2], [[3, 9], [5, 4]], [[0.9, 0.1], [0.8, 0.2]], -0.25)
     assert task_model.predictions([example], features, [first, second]) == [
-        Answer("cde", -0.25, pytest.approx(0.08), 2, 5)
+        SpanPrediction("cde", -0.25, pytest.approx(0.08), 2, 5)
     ]
-    assert task_model.predictions([example], features[:1], [first]) == [Answer("bcd", 0.5, pytest.approx(0.04), 1, 4)]
+    assert task_model.predictions([example], features[:1], [first]) == [
+        SpanPrediction("bcd", 0.5, pytest.approx(0.04), 1, 4)
+    ]
     hopeless = row([9, 4], [[9, 9], [4, 5]], [[0.9, 0.1], [0.5, 0.5]], 0.5)
-    assert task_model.predictions([example], features[:1], [hopeless]) == [Answer("", 0.5)]
+    assert task_model.predictions([example], features[:1], [hopeless]) == [SpanPrediction("", 0.5)]
 
 
 def shapeless(tokenizer: Tokenizer, family: str = "xlnet") -> Pretrained:
@@ -146,6 +148,6 @@ def test_bad_recipes(tokenizer: Tokenizer, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="task_model is 'beams': it must be empty or one of beam_question_answering"):
         make_task_model(task, make_backbone(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]
     given.task_model = "beam_question_answering"
-    other = type("Task", (), {"kind": "tagging"})()
-    with pytest.raises(UserError, match="does tasks of kind spans, and this one is 'tagging'"):
+    other = type("Task", (), {"kind": "token_classification"})()
+    with pytest.raises(UserError, match="does tasks of kind spans, and this one is 'token_classification'"):
         make_task_model(other, make_backbone(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]

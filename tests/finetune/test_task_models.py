@@ -11,10 +11,10 @@ import pytest
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.finetune.features import make_batch
 from plmjax.modules import Bound
-from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.multiple_choice import MultipleChoice
-from plmjax.tasks.spans import Spans
-from plmjax.tasks.tagging import Tagging
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
+from plmjax.tasks.multiple_choice import MultipleChoiceTask
+from plmjax.tasks.spans import QuestionAnsweringTask
+from plmjax.tasks.tagging import TokenClassificationTask
 from tests.finetune.kit import checkpoint, task_model_of, write_jsonl
 
 CONTEXT = "the plot was very good and the story was rather dull"
@@ -27,12 +27,12 @@ def tasks(folder: Path) -> dict[str, Any]:
             {"text": "a good film", "other": "it was", "label": label} for label in ("no", "yes", "yes")
         ],
         "regression": [{"text": "a good film", "other": "it was very fine", "label": score} for score in (0.5, 3, 1)],
-        "tagging": [
+        "token_classification": [
             {"tokens": ["good", "actor", "was", "fine"], "tags": ["B-X", "I-X", "O", "B-Y"]},
             {"tokens": ["story"], "tags": ["O"]},
             {"tokens": ["a", "scene"], "tags": ["O", "B-X"]},
         ],
-        "spans": [
+        "question_answering": [
             {"question": "it was ?", "context": CONTEXT, "answers": [text], "answer_starts": [CONTEXT.index(text)]}
             for text in ("very good", "the plot", "dull")
         ],
@@ -43,11 +43,11 @@ def tasks(folder: Path) -> dict[str, Any]:
     }
     files = {name: str(write_jsonl(folder / f"{name}.jsonl", lines)) for name, lines in rows.items()}
     return {
-        "classification": Classification(train=files["classification"], pair="other", symmetric=True),
-        "regression": Regression(train=files["regression"], pair="other"),
-        "tagging": Tagging(train=files["tagging"]),
-        "spans": Spans(train=files["spans"]),
-        "multiple_choice": MultipleChoice(train=files["multiple_choice"]),
+        "classification": ClassificationTask(train=files["classification"], pair="other", symmetric=True),
+        "regression": RegressionTask(train=files["regression"], pair="other"),
+        "token_classification": TokenClassificationTask(train=files["token_classification"]),
+        "question_answering": QuestionAnsweringTask(train=files["question_answering"]),
+        "multiple_choice": MultipleChoiceTask(train=files["multiple_choice"]),
     }
 
 
@@ -62,14 +62,17 @@ KINDS = {
 
 
 CASES = [
-    *(("bert", kind) for kind in ("classification", "regression", "tagging", "spans", "multiple_choice")),
+    *(
+        ("bert", kind)
+        for kind in ("classification", "regression", "token_classification", "question_answering", "multiple_choice")
+    ),
     ("roberta", "classification"),
     ("xlnet", "classification"),
-    ("xlnet", "spans"),
+    ("xlnet", "question_answering"),
     ("gpt", "classification"),
     ("gpt", "multiple_choice"),
-    ("deberta", "tagging"),
-    ("bart", "tagging"),
+    ("deberta", "token_classification"),
+    ("bart", "token_classification"),
 ]
 
 
@@ -95,9 +98,9 @@ def test_the_loss_does_not_depend_on_the_bucket(network: str, kind: str, tokeniz
     assert tight[0] == pytest.approx(wide[0], rel=2e-5)
     assert tight[0]["task"] > 0
     for one, other in zip(tight[1], wide[1], strict=True):
-        if kind == "spans":
+        if kind == "question_answering":
             assert one.text == other.text
-        elif kind == "tagging":
+        elif kind == "token_classification":
             assert one == other
         else:
             np.testing.assert_allclose(one, other, atol=1e-5)
@@ -126,7 +129,9 @@ def test_every_family_does_what_its_kind_can(network: str, tokenizer: Tokenizer,
     pretrained = checkpoint(tokenizer, family, **options)
     kinds = ("classification", "regression", "multiple_choice")
     shapes = {"classification": (3, 2), "regression": (3, 1), "multiple_choice": (3, 4)}
-    for kind in kinds if pretrained.module.kind == "decoder" else (*kinds, "tagging", "spans"):
+    for kind in (
+        kinds if pretrained.module.kind == "decoder" else (*kinds, "token_classification", "question_answering")
+    ):
         task = tasks(tmp_path)[kind]
         examples = task.splits()["train"]
         task_model, bound = task_model_of(pretrained, task)

@@ -16,9 +16,9 @@ from plmjax.finetune.backbones import backbone_of
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.finetune.task_models.text_to_text import TextToTextModel
-from plmjax.tasks.classification import Classification
-from plmjax.tasks.mixture import Mixture
-from plmjax.tasks.prompts_text_to_text import worded
+from plmjax.tasks.classification import ClassificationTask
+from plmjax.tasks.mixture import TaskMixture
+from plmjax.tasks.prompts_text_to_text import with_prompts
 from plmjax.tasks.supervised import Example
 from tests.finetune.kit import checkpoint, recipe, write_jsonl
 from tests.finetune.test_seq2seq import torchless
@@ -31,7 +31,7 @@ def made(tokenizer: Tokenizer, family: str, folder: Path) -> tuple[TextToTextMod
     file = write_jsonl(folder / "a.jsonl", [{"text": text, "label": label} for text, label in ROWS])
     given = recipe()
     given.task_model = "text_to_text"
-    task = worded(Classification(name="film", train=str(file), metric=("accuracy", "f1")))
+    task = with_prompts(ClassificationTask(name="film", train=str(file), metric=("accuracy", "f1")))
     examples = task.splits()
     task_model, _ = seq2seq_model_of(torchless(tokenizer, family), task, given)
     task_model.prepare(examples)
@@ -72,8 +72,8 @@ def mixed(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tup
     """A mixture learned by a GPT in a few steps, with two seeds."""
     folder = tmp_path_factory.mktemp("mixed")
     file = str(write_jsonl(folder / "a.jsonl", [{"text": text, "label": label} for text, label in ROWS * 3]))
-    film = Classification(name="film", train=file, validation=file, metric=("accuracy", "f1"))
-    task = Mixture((film, replace(copying(folder, 12), name="copy")), rates="equal")
+    film = ClassificationTask(name="film", train=file, validation=file, metric=("accuracy", "f1"))
+    task = TaskMixture((film, replace(copying(folder, 12), name="copy")), rates="equal")
     start = checkpoint(tokenizer, "gpt")
     given = recipe(steps=6, eval_every=3, buckets=1)
     given.task_model = "text_to_text"
@@ -109,6 +109,6 @@ def test_what_a_mixture_learned_loads(mixed: tuple[Path, Results]) -> None:
     lines = [json.loads(line) for line in (mixed[0] / "run" / "predictions.jsonl").read_text().splitlines()]
     sources = ["film text: a film", "film text: the plot"]
     assert [text.strip() for text in loaded.generate(sources)] == [line["written"] for line in lines[:2]]
-    task = worded(Mixture((Classification(name="a"), Classification(name="b"))))
+    task = with_prompts(TaskMixture((ClassificationTask(name="a"), ClassificationTask(name="b"))))
     with pytest.raises(UserError, match="The tasks of a mixture are done text to text"):
         backbone_of(loaded, task, recipe())

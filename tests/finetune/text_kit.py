@@ -15,7 +15,7 @@ from plmjax.finetune.task_models import make_task_model
 from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound, build
-from plmjax.tasks.seq2seq import Writing
+from plmjax.tasks.seq2seq import Seq2SeqTask
 from tests.finetune.kit import OTHER, recipe, write_jsonl
 
 
@@ -25,11 +25,11 @@ def texts(count: int, seed: int, longest: int = 6) -> list[str]:
     return [" ".join(rng.choice(OTHER, rng.integers(1, longest + 1))) for _ in range(count)]
 
 
-def copying(folder: Path, count: int = 24, longest: int = 4, **fields: Any) -> Writing:
+def copying(folder: Path, count: int = 24, longest: int = 4, **fields: Any) -> Seq2SeqTask:
     """The first two words of a text, or the only one."""
     rows = [{"text": text, "target": " ".join(text.split()[:2])} for text in texts(count, 5, longest)]
     file = str(write_jsonl(folder / "copying.jsonl", rows))
-    return Writing(train=file, validation=file, **{"metric": ("exact_match", "perplexity"), **fields})
+    return Seq2SeqTask(train=file, validation=file, **{"metric": ("exact_match", "perplexity"), **fields})
 
 
 def seq2seq_model_of(pretrained: Pretrained, task: Any, given: FineTune | None = None) -> tuple[Any, Bound]:

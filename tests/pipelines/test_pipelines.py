@@ -18,8 +18,8 @@ from plmjax.interop.registry import architecture_of
 from plmjax.modules import Bound
 from plmjax.pipelines.predict import _chosen, _labelled
 from plmjax.pipelines.predictor import Read
-from plmjax.tasks.classification import Classification
-from plmjax.tasks.multiple_choice import MultipleChoice
+from plmjax.tasks.classification import ClassificationTask
+from plmjax.tasks.multiple_choice import MultipleChoiceTask
 from plmjax.tasks.supervised import Example
 from tests.finetune.kit import checkpoint, recipe, task_model_of
 
@@ -52,7 +52,7 @@ def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",
 )
 def test_classify_reads_as_fine_tuning_does(tokenizer: Tokenizer, family: str, variant: str) -> None:
     """GPT's new tokens stand at the end of its table, and XLNet's class token at the end of a row."""
-    model, logits = taught(checkpoint(tokenizer, family, variant), Classification(labels=("bad", "good")))
+    model, logits = taught(checkpoint(tokenizer, family, variant), ClassificationTask(labels=("bad", "good")))
     found = model.classify("a good film")
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     assert list(found.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
@@ -63,7 +63,7 @@ def test_classify_reads_as_fine_tuning_does(tokenizer: Tokenizer, family: str, v
 
 
 def test_choose_reads_as_fine_tuning_does(tokenizer: Tokenizer) -> None:
-    task = MultipleChoice(count=3)
+    task = MultipleChoiceTask(count=3)
     model, logits = taught(checkpoint(tokenizer), task, ("the film was", "good", "very dull", "it"))
     choices = ["good", "very dull", "it"]
     found = model.choose("the film was", choices)
@@ -81,7 +81,7 @@ def test_choose_reads_as_fine_tuning_does(tokenizer: Tokenizer) -> None:
 
 
 def test_what_is_written_has_no_probability() -> None:
-    reading: Any = SimpleNamespace(writes=True, task=Classification(labels=("bad", "good")))
+    reading: Any = SimpleNamespace(writes=True, task=ClassificationTask(labels=("bad", "good")))
     assert _labelled(reading, Read(np.array([0.0, 1.0]), [])) == ("good", {})
     assert _chosen(reading, ["a", "b"], np.array([1.0, 0.0])) == ("a", 0, ())
     assert _chosen(reading, ["a", "b"], np.array([np.nan, np.nan])) == (None, -1, ())
@@ -118,7 +118,7 @@ def test_what_was_taught_says_what_strings_it_takes(tokenizer: Tokenizer) -> Non
     several = replace(bare, extras={"problem_type": "multi_label_classification"})
     with pytest.raises(UserError, match="gives a text several labels"):
         several.classify("a")
-    pairs = replace(bare, task_metadata={"task": to_json(Classification(labels=("a", "b"), pair="second"))})
+    pairs = replace(bare, task_metadata={"task": to_json(ClassificationTask(labels=("a", "b"), pair="second"))})
     with pytest.raises(UserError, match="was taught pairs of texts"):
         pairs.classify("a")
     with pytest.raises(UserError, match="2 texts and 1 to pair them with"):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from plmjax.modules import FAMILIES, Bound, build
-from plmjax.tasks.framing import Request
+from plmjax.tasks.framing import Instance
 from plmjax.tasks.scoring import Score, Scorer
-from plmjax.tasks.scoring_format import Asking
+from plmjax.tasks.scoring_format import ScoringFormat
 from tests.decode.conftest import ROWS, SIZE, WordTokenizer
 
 Likelihood = Callable[[list[int], list[int]], float]
@@ -26,19 +26,19 @@ class FakeScorer(Scorer):
 
     def __init__(self, log_p: Likelihood, kind: str = "decoder", length: int = 64) -> None:
         self.network = SimpleNamespace(kind=kind, module=SimpleNamespace())
-        self.tokenizer, self.asking = WordTokenizer(), Asking()
+        self.tokenizer, self.scoring_format = WordTokenizer(), ScoringFormat()
         self.length = self.room = length
         self.size, self.shown = SIZE, False
-        self.likeliest: Callable[[list[int], list[int]], bool] = lambda context, text: True
-        self.asked: list[Request] = []
+        self.is_greedy: Callable[[list[int], list[int]], bool] = lambda context, text: True
+        self.asked: list[Instance] = []
         self.hidden: list[bool] = []
         self._log_p = log_p
 
-    def score(self, requests: Sequence[Request], what: str = "", *, hide_rest: bool = False) -> list[Score]:
+    def score(self, requests: Sequence[Instance], what: str = "", *, word_l2r: bool = False) -> list[Score]:
         self.asked += requests
-        self.hidden.append(hide_rest)
+        self.hidden.append(word_l2r)
         pairs = [(list(request.context), list(request.text)) for request in requests]
-        return [Score(self._log_p(*pair), len(pair[1]), self.likeliest(*pair)) for pair in pairs]
+        return [Score(self._log_p(*pair), len(pair[1]), self.is_greedy(*pair)) for pair in pairs]
 
 
 @pytest.fixture(scope="session")

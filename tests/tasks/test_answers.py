@@ -14,7 +14,7 @@ from plmjax.errors import UserError
 from plmjax.tasks import answers as answers_module
 from plmjax.tasks.answers import Answers, Writer
 from plmjax.tasks.scoring import Scorer
-from plmjax.tasks.scoring_format import Asking
+from plmjax.tasks.scoring_format import ScoringFormat
 from tests.decode.conftest import WordTokenizer
 from tests.tasks.conftest import FakeScorer, tiny
 
@@ -79,14 +79,14 @@ def test_a_decoder_continues_the_prompt(words: WordTokenizer) -> None:
     expected = continue_text(network, words, prompts, max_new_tokens=5, sampling=answers_module.GREEDY)
     assert greedy.write(prompts, "") == [text.strip() for text in expected]
     assert len(set(expected)) == 3
-    coded = Writer(Scorer(network, words, Asking(prefix=(50,)), length=32), 5, beams=1, length_penalty=1.0)
+    coded = Writer(Scorer(network, words, ScoringFormat(prefix=(50,)), length=32), 5, beams=1, length_penalty=1.0)
     assert coded.write(["w10 w11"], "") == greedy.write(["w50 w10 w11"], "") != greedy.write(["w10 w11"], "")
     assert coded.room == greedy.room - 1 == 26
 
 
 def test_t5_writes_what_belongs_to_the_sentinel(words: WordTokenizer) -> None:
     network = tiny("t5", "tiny_v1_1")
-    scorer = Scorer(network, words, Asking(0, "sentinel"), length=32)
+    scorer = Scorer(network, words, ScoringFormat(0, "sentinel"), length=32)
     writer = Writer(scorer, 6, beams=1, length_penalty=1.0)
     assert writer.room == 32 - 6 - 2
     prompts = ["w14 ___ w21", "w7"]
@@ -100,7 +100,7 @@ def test_t5_writes_what_belongs_to_the_sentinel(words: WordTokenizer) -> None:
 def test_networks_that_write_no_answers_are_refused(words: WordTokenizer, tmp_path: Path) -> None:
     test = jsonl(tmp_path / "a.jsonl", ("w10", "w40"))
     bert = Scorer(tiny("bert", "tiny"), words)
-    bart = Scorer(tiny("bart", "tiny"), words, Asking(1, "mask"))
+    bart = Scorer(tiny("bart", "tiny"), words, ScoringFormat(1, "mask"))
     for scorer, name in ((bert, "Bert"), (bart, "Bart")):
         with pytest.raises(UserError, match=f"This {name} does not write an answer after a prompt"):
             Answers(test=test, prompt=PROMPT).evaluate(scorer)

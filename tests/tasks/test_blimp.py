@@ -55,7 +55,7 @@ def test_accuracy_by_phenomenon(pairs: str) -> None:
 
 def test_paradigms_and_their_limit(pairs: str) -> None:
     scorer = FakeScorer(log_p)
-    report = Blimp(pairs=pairs, limit=1, paradigms=True, hide_rest=True).evaluate(scorer)
+    report = Blimp(pairs=pairs, limit=1, paradigms=True, word_l2r=True).evaluate(scorer)
     assert {measure.part: measure.count for measure in report.measures} == {
         "": 3,
         "anaphor agreement": 1,

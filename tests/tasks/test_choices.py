@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plmjax.errors import UserError
-from plmjax.tasks.choices import Choices
+from plmjax.tasks.choices import ChoiceScoring
 from plmjax.tasks.report import Report
 from tests.tasks.conftest import FakeScorer
 
@@ -27,9 +27,9 @@ def tsv(path: Path, *rows: tuple[str, str]) -> str:
     return str(path)
 
 
-def task(**settings: Any) -> Choices:
+def task(**settings: Any) -> ChoiceScoring:
     defaults = {"prompt": "{q}", "choices": ("w30", "w31 w32"), "answer": "label", "neutral": NEUTRAL}
-    return Choices(**(defaults | settings))
+    return ChoiceScoring(**(defaults | settings))
 
 
 def values(report: Report) -> dict[tuple[str, str], float]:

@@ -22,7 +22,7 @@ def write(path: Path, passages: list[object], field: str = "text") -> str:
 
 def test_the_last_word_is_scored_after_all_before(tmp_path: Path) -> None:
     scorer = FakeScorer(lambda context, text: -float(text[0]) / 10)
-    scorer.likeliest = lambda context, text: text == [13]
+    scorer.is_greedy = lambda context, text: text == [13]
     report = Lambada(passages=write(tmp_path / "a.jsonl", list(PASSAGES))).evaluate(scorer)
     assert [(list(request.context), list(request.text)) for request in scorer.asked] == [
         ([10, 11, 12], [13]),

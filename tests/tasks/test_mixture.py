@@ -11,12 +11,12 @@ import pytest
 from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.errors import UserError
 from plmjax.finetune.buckets import epoch_plan
-from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.mixture import Mixture, equal, proportional, tempered
-from plmjax.tasks.prompts_text_to_text import worded
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
+from plmjax.tasks.mixture import TaskMixture, equal, proportional, tempered
+from plmjax.tasks.prompts_text_to_text import with_prompts
 from plmjax.tasks.registry import named
-from plmjax.tasks.seq2seq import Writing
-from plmjax.tasks.verbalizers import form_of
+from plmjax.tasks.seq2seq import Seq2SeqTask
+from plmjax.tasks.verbalizers import verbalizer_of
 
 SIZES = (100, 300, 600)
 
@@ -49,20 +49,20 @@ def write(path: Path, rows: list[dict[str, Any]]) -> str:
 
 
 @pytest.fixture
-def mixture(tmp_path: Path) -> Mixture:
+def mixture(tmp_path: Path) -> TaskMixture:
     labels = write(tmp_path / "a.jsonl", [{"text": f"t{i}", "label": "xy"[i % 2]} for i in range(30)])
     numbers = write(tmp_path / "b.jsonl", [{"text": f"n{i}", "label": i} for i in range(10)])
     texts = write(tmp_path / "c.jsonl", [{"text": f"s{i}", "target": f"z{i} one two three"} for i in range(60)])
-    return Mixture(
+    return TaskMixture(
         (
-            Classification(name="a", train=labels, validation=labels, metric=("accuracy", "f1")),
-            Regression(name="b", train=numbers, validation=numbers),
-            Writing(name="c", train=texts, validation=texts, metric=("bleu", "exact_match")),
+            ClassificationTask(name="a", train=labels, validation=labels, metric=("accuracy", "f1")),
+            RegressionTask(name="b", train=numbers, validation=numbers),
+            Seq2SeqTask(name="c", train=texts, validation=texts, metric=("bleu", "exact_match")),
         )
     )
 
 
-def test_examples_are_drawn_by_their_rates(mixture: Mixture) -> None:
+def test_examples_are_drawn_by_their_rates(mixture: TaskMixture) -> None:
     examples: Any = mixture.splits()["train"]
     assert mixture.sizes == (30, 10, 60)
     assert len(examples) == 100
@@ -80,7 +80,7 @@ def test_examples_are_drawn_by_their_rates(mixture: Mixture) -> None:
     assert np.bincount([examples[row].member for row in many]) / 3000 == pytest.approx([0.3, 0.1, 0.6], abs=0.03)
 
 
-def test_batches_are_drawn_so(mixture: Mixture) -> None:
+def test_batches_are_drawn_so(mixture: TaskMixture) -> None:
     examples: Any = mixture.splits()["train"]
     mixture.rates = "equal"
     lengths = np.arange(100) % 7
@@ -90,7 +90,7 @@ def test_batches_are_drawn_so(mixture: Mixture) -> None:
     assert drawn == sorted(mixture.order(np.random.default_rng([3, 1]), examples).tolist())
 
 
-def test_each_by_its_own_metrics(mixture: Mixture) -> None:
+def test_each_by_its_own_metrics(mixture: TaskMixture) -> None:
     examples: Any = mixture.splits()["validation"]
     chosen = [examples[0], examples[1], examples[30], examples[31], examples[40]]
     predictions = [np.array([1.0, 0.0]), np.array([1.0, 0.0]), np.array([0.0]), np.array([1.0]), "z0 one two three"]
@@ -106,7 +106,7 @@ def test_each_by_its_own_metrics(mixture: Mixture) -> None:
     assert mixture.notes({"validation": examples})[0] == "rates: a 0.3000, b 0.1000, c 0.6000"
 
 
-def test_a_member_that_is_learned_alone(mixture: Mixture) -> None:
+def test_a_member_that_is_learned_alone(mixture: TaskMixture) -> None:
     mixture.members[1].validation = ""
     found: Any = mixture.splits()
     assert {one.member for one in found["train"]} == {0, 1, 2}
@@ -114,10 +114,10 @@ def test_a_member_that_is_learned_alone(mixture: Mixture) -> None:
     assert mixture.notes({"validation": found["validation"]})[1] == "without validation examples, learned alone: b"
 
 
-def test_each_in_its_own_words(mixture: Mixture) -> None:
-    task = worded(mixture)
+def test_each_in_its_own_words(mixture: TaskMixture) -> None:
+    task = with_prompts(mixture)
     examples: Any = task.splits()["train"]
-    form = form_of(task, str)
+    form = verbalizer_of(task, str)
     assert [form.source(examples[row]) for row in (0, 30, 40)] == ["a text: t0", "b text: n0", "c: s0"]
     assert [form.target(examples[row]) for row in (1, 31, 41)] == ["y", "1", "z1 one two three"]
     nothing = form.answer(examples[0], "z")
@@ -129,16 +129,16 @@ def test_each_in_its_own_words(mixture: Mixture) -> None:
 
 def test_the_command_line_can_set_its_fields() -> None:
     """For which the types of the fields must be types, not their names."""
-    assert not [field.name for field in fields(Mixture) if isinstance(field.type, str)]
+    assert not [field.name for field in fields(TaskMixture) if isinstance(field.type, str)]
 
 
-def test_what_is_no_mixture(mixture: Mixture) -> None:
+def test_what_is_no_mixture(mixture: TaskMixture) -> None:
     mixture.rates = "some"
     with pytest.raises(UserError, match="task.rates is 'some'"):
         mixture.splits()
     mixture.rates = "equal"
     with pytest.raises(UserError, match="each with a name of its own"):
-        Mixture((Classification(), Classification())).splits()
+        TaskMixture((ClassificationTask(), ClassificationTask())).splits()
     mixture.members[1].metric = ("squared_error",)
     with pytest.raises(UserError, match="b is measured by squared_error first"):
         mixture.splits()

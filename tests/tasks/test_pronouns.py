@@ -9,10 +9,10 @@ import pytest
 
 from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.prompts_text_to_text import worded
-from plmjax.tasks.pronouns import Winograd, same_noun
+from plmjax.tasks.prompts_text_to_text import with_prompts
+from plmjax.tasks.pronouns import WinogradTask, same_noun
 from plmjax.tasks.registry import named
-from plmjax.tasks.verbalizers import form_of
+from plmjax.tasks.verbalizers import verbalizer_of
 
 SENTENCE = "Ann told Eve that her sister's dog had bitten her, and she wept."
 
@@ -46,7 +46,7 @@ def test_no_such_pronoun(changes: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Winograd:
+def task(tmp_path: Path) -> WinogradTask:
     """Five schemas to learn, two of them right, and as many to choose by."""
     rows = [schema(label=label, span1_text=noun) for label, noun in zip([0, 1, 0, 1, 0], "ABCDE", strict=True)]
     file = tmp_path / "wsc.jsonl"
@@ -56,26 +56,26 @@ def task(tmp_path: Path) -> Winograd:
     return found
 
 
-def test_t5_learns_right_nouns_alone(task: Winograd) -> None:
-    found = worded(task).splits()
+def test_t5_learns_right_nouns_alone(task: WinogradTask) -> None:
+    found = with_prompts(task).splits()
     assert [example.texts[1] for example in found["train"]] == ["B", "D"]
     assert [example.texts[1] for example in found["validation"]] == ["A", "B", "C", "D", "E"]
 
 
-def test_no_right_noun_to_learn(task: Winograd) -> None:
+def test_no_right_noun_to_learn(task: WinogradTask) -> None:
     task.labels = ("no", "yes")
     with pytest.raises(UserError, match="No training example has a label of True.*the labels are no, yes"):
-        worded(task).splits()
+        with_prompts(task).splits()
 
 
-def test_others_read_both(task: Winograd) -> None:
+def test_others_read_both(task: WinogradTask) -> None:
     found = task.splits()
     assert len(found["train"]) == 5
     assert found["train"][0].texts == (SENTENCE, "her is A")
 
 
-def test_naming_the_noun_says_yes(task: Winograd) -> None:
-    examples, form = worded(task).splits()["validation"], form_of(worded(task), str)
+def test_naming_the_noun_says_yes(task: WinogradTask) -> None:
+    examples, form = with_prompts(task).splits()["validation"], verbalizer_of(with_prompts(task), str)
     predictions = [form.answer(example, text) for example, text in zip(examples, ["x", "b", "C", "", "e"], strict=True)]
     assert [int(np.argmax(one)) for one in predictions] == [0, 1, 1, 0, 1]
     assert task.measure(examples, predictions) == {"accuracy": 2 / 5}
@@ -105,7 +105,7 @@ def test_a_candidate_is_named_exactly() -> None:
     row = Row(
         {"sentence": "The bee fled since it fled.", "pronoun": "it", "candidates": ["a bee", "bee"], "label": 0}, ""
     )
-    form = form_of(worded(named("dpr")), str)
+    form = verbalizer_of(with_prompts(named("dpr")), str)
     example = form.task.example(form.task.marked(row))
     assert form.answer(example, "bee").tolist() == [0.0, 1.0]
     assert form.is_none(example, form.answer(example, "wasp"))

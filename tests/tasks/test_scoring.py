@@ -14,14 +14,14 @@ import pytest
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 from plmjax.modules.adaptive import AdaptiveHead
-from plmjax.tasks.framing import Request
+from plmjax.tasks.framing import Instance
 from plmjax.tasks.scoring import Score, Scorer, rounded
-from plmjax.tasks.scoring_format import Asking
+from plmjax.tasks.scoring_format import ScoringFormat
 from tests.decode.conftest import SIZE, WordTokenizer
 from tests.tasks.conftest import tiny
 
 EOS, CLS, SEP, MASK, SENTINEL = 1, 3, 4, 5, 99
-ASKING = {"t5": Asking(0, "sentinel"), "bart": Asking(1, "mask"), "xlm": Asking(language=1)}
+ASKING = {"t5": ScoringFormat(0, "sentinel"), "bart": ScoringFormat(1, "mask"), "xlm": ScoringFormat(language=1)}
 NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt2": ("gpt", "tiny", {}),
     "bert": ("bert", "tiny", {}),
@@ -32,11 +32,11 @@ NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "transformer_xl": ("transformer_xl", "tiny", {"cutoffs": (40, 70)}),
 }
 REQUESTS = [
-    Request([], [10, 11, 12]),
-    Request([20, 21], [10]),
-    Request([20, 21, 22], [13, 14]),
-    Request([], [30, 31, 32, 33, 34]),
-    Request(list(range(10, 25)), [40, 41, 42, 43]),
+    Instance([], [10, 11, 12]),
+    Instance([20, 21], [10]),
+    Instance([20, 21, 22], [13, 14]),
+    Instance([], [30, 31, 32, 33, 34]),
+    Instance(list(range(10, 25)), [40, 41, 42, 43]),
 ]
 
 
@@ -45,7 +45,7 @@ def scorers(words: WordTokenizer) -> dict[str, Scorer]:
     """16 tokens at once, so that all requests share a program."""
     made = {}
     for name, (family, variant, fields) in NETWORKS.items():
-        made[name] = Scorer(tiny(family, variant, **fields), words, ASKING.get(name, Asking()), length=16)
+        made[name] = Scorer(tiny(family, variant, **fields), words, ASKING.get(name, ScoringFormat()), length=16)
     return made
 
 
@@ -83,7 +83,7 @@ def decoder_logits(network: Bound, tokens: Any, segments: Any) -> Any:
     return head.logits() if not isinstance(head, AdaptiveHead) else whole_vocabulary(head)
 
 
-def by_decoder(network: Bound, request: Request) -> Score:
+def by_decoder(network: Bound, request: Instance) -> Score:
     context = list(request.context) or [EOS]
     tokens = [*context, *request.text][:-1][-16:]
     logits = compiled(network, decoder_logits)(*padded([tokens]))[0, : len(tokens)]
@@ -101,7 +101,7 @@ def masked_logits(network: Bound, tokens: Any, segments: Any, types: Any) -> Any
     return network.token_logits(network.encode(tokens, types, None, segments))
 
 
-def by_masking(network: Bound, request: Request, language: int | None = None) -> Score:
+def by_masking(network: Bound, request: Instance, language: int | None = None) -> Score:
     kept = list(request.context)[-(14 - len(request.text)) :]
     whole = [CLS, *kept, *request.text, SEP]
     places = list(range(1 + len(kept), len(whole) - 1))
@@ -116,7 +116,7 @@ def query_logits(network: Bound, tokens: Any, queries: Any) -> Any:
     return network.token_logits(network.two_streams(tokens, hidden, queries).g)
 
 
-def by_one_query(network: Bound, request: Request) -> Score:
+def by_one_query(network: Bound, request: Instance) -> Score:
     """Each token with nothing of what follows it in the input, which proves that it was not read."""
     whole = [*list(request.context)[-(16 - len(request.text)) :], *request.text]
     places = list(range(len(whole) - len(request.text), len(whole)))
@@ -129,13 +129,13 @@ def written_logits(network: Bound, shown: Any, segments: Any, written: Any) -> A
     return network.token_logits(network.decode(written, network.encode(shown, None, segments), segments))
 
 
-def by_t5(network: Bound, request: Request) -> Score:
+def by_t5(network: Bound, request: Instance) -> Score:
     shown = padded([[*list(request.context)[-14:], SENTINEL, EOS]])
     written, _ = padded([[0, SENTINEL, *request.text[:-1]]])
     return scored(compiled(network, written_logits)(*shown, written)[0, 1 : 1 + len(request.text)], request.text)
 
 
-def by_bart(network: Bound, request: Request) -> Score:
+def by_bart(network: Bound, request: Instance) -> Score:
     kept = list(request.context)[-(14 - len(request.text)) :]
     written, _ = padded([[EOS, *kept, *request.text[:-1]]])
     logits = compiled(network, written_logits)(*padded([[*kept, MASK, EOS]]), written)
@@ -173,9 +173,9 @@ def test_a_score_does_not_depend_on_its_batch_its_bucket_or_its_place(
     np.testing.assert_allclose([score.log_p for score in permuted], whole[order], rtol=1e-5)
     # Rows of 32 tokens, two or one of them a batch, and more places than are needed.
     network = scorers[name].network
-    other = Scorer(network, words, ASKING.get(name, Asking()), length=32, batch_tokens=64)
-    shorter = [Request(request.context[-8:], request.text) for request in REQUESTS]
-    long = Request(range(10, 20), range(50, 60))
+    other = Scorer(network, words, ASKING.get(name, ScoringFormat()), length=32, batch_tokens=64)
+    shorter = [Instance(request.context[-8:], request.text) for request in REQUESTS]
+    long = Instance(range(10, 20), range(50, 60))
     alone = [scorers[name].score([request])[0].log_p for request in shorter]
     beside = other.score([*shorter, long])[:-1]
     np.testing.assert_allclose([score.log_p for score in beside], alone, rtol=1e-5)
@@ -184,7 +184,7 @@ def test_a_score_does_not_depend_on_its_batch_its_bucket_or_its_place(
 def test_a_text_is_the_product_of_its_parts(scorers: dict[str, Scorer]) -> None:
     for name in ("gpt2", "xlnet", "transformer_xl"):
         whole, first, rest = scorers[name].score(
-            [Request([20, 21], [10, 11, 12]), Request([20, 21], [10]), Request([20, 21, 10], [11, 12])]
+            [Instance([20, 21], [10, 11, 12]), Instance([20, 21], [10]), Instance([20, 21, 10], [11, 12])]
         )
         assert whole.log_p == pytest.approx(first.log_p + rest.log_p, rel=1e-5)
 
@@ -195,29 +195,31 @@ def test_the_likeliest_text_is_known_as_such(scorers: dict[str, Scorer]) -> None
     for _ in range(3):
         logits = compiled(network, decoder_logits)(*padded([[20, 21, *text]]))[0, 1 + len(text), :SIZE]
         text.append(int(logits.argmax()))
-    best, other = scorers["gpt2"].score([Request([20, 21], text), Request([20, 21], [*text[:2], (text[2] + 1) % SIZE])])
-    assert best.likeliest and not other.likeliest and best.log_p > other.log_p
+    best, other = scorers["gpt2"].score(
+        [Instance([20, 21], text), Instance([20, 21], [*text[:2], (text[2] + 1) % SIZE])]
+    )
+    assert best.is_greedy and not other.is_greedy and best.log_p > other.log_p
 
 
 def test_languages_and_codes_reach_the_network(scorers: dict[str, Scorer], words: WordTokenizer) -> None:
     network = scorers["xlm"].network
-    found = {language: Scorer(network, words, Asking(language=language), length=16).score(REQUESTS[:1])[0].log_p
+    found = {language: Scorer(network, words, ScoringFormat(language=language), length=16).score(REQUESTS[:1])[0].log_p
              for language in (None, 0, 1)}  # fmt: skip
     assert len(set(found.values())) == 3
-    coded = Scorer(scorers["gpt2"].network, words, Asking(prefix=(50,)), length=16)
-    [with_code] = coded.score([Request([], [10, 11])])
-    [as_context] = scorers["gpt2"].score([Request([50], [10, 11])])
+    coded = Scorer(scorers["gpt2"].network, words, ScoringFormat(prefix=(50,)), length=16)
+    [with_code] = coded.score([Instance([], [10, 11])])
+    [as_context] = scorers["gpt2"].score([Instance([50], [10, 11])])
     assert with_code.log_p == pytest.approx(as_context.log_p, rel=1e-5)
     assert coded.room == scorers["gpt2"].room - 1
 
 
 def test_contexts_and_texts_are_read_as_one_string(scorers: dict[str, Scorer], monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = scorers["gpt2"]
-    assert scorer.requests([("w10 w11", " w12"), ("", "w13")]) == [Request([10, 11], [12]), Request([], [13])]
+    assert scorer.requests([("w10 w11", " w12"), ("", "w13")]) == [Instance([10, 11], [12]), Instance([], [13])]
     # A tokenizer that merges over the border: the merged token belongs to the text.
     merged = {"ab": [6, 7], "abc": [6, 8]}
     monkeypatch.setattr(type(scorer.tokenizer), "encode_batch", lambda self, texts: [merged[text] for text in texts])
-    assert scorer.requests([("ab", "c")]) == [Request([6], [8])]
+    assert scorer.requests([("ab", "c")]) == [Instance([6], [8])]
 
 
 def test_what_does_not_fit_is_refused_before_anything_runs(
@@ -227,7 +229,7 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     for name, room in (("gpt2", 16), ("bert", 14), ("t5", 15)):
         assert scorers[name].room == room
         with pytest.raises(UserError, match=rf"has {room + 1} tokens, but at most {room} can be scored at once"):
-            scorers[name].score([Request([], [10]), Request([], [10] * (room + 1))])
+            scorers[name].score([Instance([], [10]), Instance([], [10] * (room + 1))])
     with pytest.raises(UserError, match="'' has no token of its own|' ' has no token of its own"):
         scorers["gpt2"].requests([("w10", " ")])
     network = scorers["gpt2"].network

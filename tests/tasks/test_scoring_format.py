@@ -8,22 +8,22 @@ import pytest
 
 from plmjax.errors import UserError
 from plmjax.modules import FAMILIES
-from plmjax.tasks.scoring_format import Asking, find_asking
+from plmjax.tasks.scoring_format import ScoringFormat, find_scoring_format
 from tests.decode.conftest import WordTokenizer
 
 START = {"decoder_start_token_id": 0}
 CODED = {"type": "plmjax.objectives.conditional_lm:ConditionalLM"}
 
 
-def ask(family: str, kind: str, trained: dict[str, Any] | None = None, **settings: Any) -> Asking:
+def ask(family: str, kind: str, trained: dict[str, Any] | None = None, **settings: Any) -> ScoringFormat:
     special = settings.pop("special", START if kind == "encoder_decoder" else {})
     config = FAMILIES[family].config(**settings.pop("fields", {}))
-    return find_asking(config, kind, WordTokenizer(), special, trained or {}, **settings)
+    return find_scoring_format(config, kind, WordTokenizer(), special, trained or {}, **settings)
 
 
 def test_encoder_decoders_are_shown_what_they_were_trained_with() -> None:
-    assert ask("t5", "encoder_decoder") == Asking(0, "sentinel")
-    assert ask("t5", "encoder_decoder", {"type": "plmjax.objectives.prefix_lm:PrefixLM"}) == Asking(0, "")
+    assert ask("t5", "encoder_decoder") == ScoringFormat(0, "sentinel")
+    assert ask("t5", "encoder_decoder", {"type": "plmjax.objectives.prefix_lm:PrefixLM"}) == ScoringFormat(0, "")
     assert ask("bart", "encoder_decoder").shown == "mask"
     assert ask("marian", "encoder_decoder").shown == ""
     with pytest.raises(UserError, match="does not say which token its decoder starts from"):

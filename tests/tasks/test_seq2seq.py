@@ -11,7 +11,7 @@ import pytest
 from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
 from plmjax.tasks.registry import named
-from plmjax.tasks.seq2seq import METRICS, Writing
+from plmjax.tasks.seq2seq import METRICS, Seq2SeqTask
 from plmjax.tasks.supervised import Example
 
 SHARES = ("exact_match", "squad_exact_match", "squad_f1")
@@ -23,7 +23,7 @@ def examples(*references: Any) -> list[Example]:
 
 def measured(written: list[str], *references: Any) -> dict[str, float]:
     names = tuple(name for name in METRICS if name != "perplexity")
-    return Writing(metric=names).measure(examples(*references), written)
+    return Seq2SeqTask(metric=names).measure(examples(*references), written)
 
 
 def test_a_perfect_text_has_all() -> None:
@@ -65,16 +65,16 @@ def test_of_several_references_the_best_counts() -> None:
 
 
 def test_signatures() -> None:
-    task = Writing(metric=("bleu", "chrf", "rouge1"))
+    task = Seq2SeqTask(metric=("bleu", "chrf", "rouge1"))
     bleu, chrf, rouge = task.notes({"validation": examples(("a b",), ("c d",)), "test": examples(("a",), None)})
     assert bleu.startswith("bleu: nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert chrf.startswith("chrf: nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
     assert "stemmer:porter" in rouge
-    assert Writing(metric=("exact_match",)).notes({}) == []
+    assert Seq2SeqTask(metric=("exact_match",)).notes({}) == []
 
 
 def test_texts_and_their_references() -> None:
-    task = Writing(text="summarize: {body}", target="subjects")
+    task = Seq2SeqTask(text="summarize: {body}", target="subjects")
     row = Row({"body": "x y", "subjects": ["a", "b"]}, "f:1")
     assert task.example(row).texts == ("summarize: x y",)
     assert task.example(row).target == ("a", "b")
@@ -85,7 +85,7 @@ def test_texts_and_their_references() -> None:
     with pytest.raises(UserError, match=r"f:2 has \['a', 3\] in 'subjects': a text is needed"):
         task.example(Row({"body": "x", "subjects": ["a", 3]}, "f:2"))
     with pytest.raises(UserError, match="task.metric has 'rouge': choose from bleu"):
-        Writing(metric=("rouge",)).prepare()
+        Seq2SeqTask(metric=("rouge",)).prepare()
 
 
 def test_two_files_with_a_line_for_a_line(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from plmjax.interop import load_huggingface
 from plmjax.modules import Bound
-from plmjax.tasks.framing import Request
+from plmjax.tasks.framing import Instance
 from plmjax.tasks.scoring import Scorer
-from plmjax.tasks.scoring_format import find_asking
+from plmjax.tasks.scoring_format import find_scoring_format
 from tests.decode.conftest import SIZE, WordTokenizer
 
 torch = pytest.importorskip("torch", reason="the oracle needs PyTorch: install plmjax[parity]")
@@ -19,9 +19,9 @@ transformers = pytest.importorskip("transformers", reason="the oracle: install p
 
 PAD, EOS, CLS, SEP, MASK, SENTINEL = 0, 1, 3, 4, 5, 99
 REQUESTS = [
-    Request([], [10, 11, 12]),
-    Request([20, 21, 22, 23, 24, 25], [13, 14]),
-    Request([30], [40, 41, 42, 43, 44, 45, 46]),
+    Instance([], [10, 11, 12]),
+    Instance([20, 21, 22, 23, 24, 25], [13, 14]),
+    Instance([30], [40, 41, 42, 43, 44, 45, 46]),
 ]
 SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40}
 
@@ -96,8 +96,8 @@ def test_scores_equal_the_oracles(make: Any, by_hand: Any, tmp_path: Path) -> No
     oracle.save_pretrained(tmp_path)
     pretrained = load_huggingface(tmp_path)
     tokenizer = WordTokenizer()
-    asking = find_asking(pretrained.config, pretrained.module.kind, tokenizer, pretrained.special, {})
-    scorer = Scorer(Bound(pretrained.module, pretrained.params), tokenizer, asking, length=16)
+    scoring_format = find_scoring_format(pretrained.config, pretrained.module.kind, tokenizer, pretrained.special, {})
+    scorer = Scorer(Bound(pretrained.module, pretrained.params), tokenizer, scoring_format, length=16)
     with torch.no_grad():
         expected = [by_hand(oracle, list(request.context), list(request.text)) for request in REQUESTS]
     assert [score.log_p for score in scorer.score(REQUESTS)] == pytest.approx(expected, rel=1e-5, abs=1e-4)

@@ -7,15 +7,15 @@ import pytest
 
 from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
-from plmjax.tasks.classification import Classification, Regression
-from plmjax.tasks.multiple_choice import MultipleChoice
-from plmjax.tasks.prompts_text_to_text import worded
-from plmjax.tasks.pronouns import PronounChoice, Winograd
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
+from plmjax.tasks.multiple_choice import MultipleChoiceTask
+from plmjax.tasks.prompts_text_to_text import with_prompts
+from plmjax.tasks.pronouns import PronounChoiceTask, WinogradTask
 from plmjax.tasks.registry import GLUE, SUPER_GLUE, named
-from plmjax.tasks.spans import Answer, Spans
+from plmjax.tasks.spans import QuestionAnsweringTask, SpanPrediction
 from plmjax.tasks.supervised import Example
-from plmjax.tasks.tagging import Tagging
-from plmjax.tasks.verbalizers import Form, as_in, form_of
+from plmjax.tasks.tagging import TokenClassificationTask
+from plmjax.tasks.verbalizers import Verbalizer, as_in, verbalizer_of
 
 # name -> (a row, T5's source, its target)
 PAIR = {"sentence1": "A b.", "sentence2": "C d."}
@@ -124,8 +124,8 @@ def as_it_is(text: str) -> str:
     return text
 
 
-def form(task: Any, spelled: Any = as_it_is) -> Form:
-    return form_of(worded(task), spelled)
+def form(task: Any, spelled: Any = as_it_is) -> Verbalizer:
+    return verbalizer_of(with_prompts(task), spelled)
 
 
 @pytest.mark.parametrize("name", list(FORMS))
@@ -133,35 +133,35 @@ def test_words_of_t5(name: str) -> None:
     fields, source, target = FORMS[name]
     found = form(named(name))
     task = found.task
-    row = task.marked(Row(fields, "f:1")) if isinstance(task, (Winograd, PronounChoice)) else Row(fields, "f:1")
+    row = task.marked(Row(fields, "f:1")) if isinstance(task, (WinogradTask, PronounChoiceTask)) else Row(fields, "f:1")
     example = task.example(row)
     assert found.source(example) == source
     assert found.target(example) == target
-    assert worded(found.task) == found.task
+    assert with_prompts(found.task) == found.task
 
 
 def test_every_named_task_with_labels_has_words() -> None:
     for name in {**GLUE, **SUPER_GLUE}:
         task = named(name)
-        assert form(task).wording.prefix, name
-    assert all(form(member).wording.prefix for member in named("super_glue_mixture").members)
+        assert form(task).prompt_template.prefix, name
+    assert all(form(member).prompt_template.prefix for member in named("super_glue_mixture").members)
 
 
 def test_a_task_of_ones_own() -> None:
-    one = Classification(name="reviews", labels=("bad", "good"))
+    one = ClassificationTask(name="reviews", labels=("bad", "good"))
     example = one.example(Row({"text": "a film", "label": "good"}, "f:1"))
     assert form(one).source(example) == "reviews text: a film"
-    two = Classification(name="reviews", text="{a} it", pair="b", labels=("bad", "good"))
+    two = ClassificationTask(name="reviews", text="{a} it", pair="b", labels=("bad", "good"))
     example = two.example(Row({"a": "x", "b": "y", "label": "bad"}, "f:1"))
     assert form(two).source(example) == "reviews b: y text1: x it"
-    choice = MultipleChoice(name="mine", count=2)
+    choice = MultipleChoiceTask(name="mine", count=2)
     example = choice.example(Row({"context": "c", "choices": ["x", "y"], "label": 0}, "f:1"))
     assert form(choice).source(example) == "mine choice1: x choice2: y context: c"
     assert form(choice).target(example) == "choice1"
-    alike = Classification(name="wsc", labels=("bad", "good"))  # named as one of T5's, but no such task
+    alike = ClassificationTask(name="wsc", labels=("bad", "good"))  # named as one of T5's, but no such task
     example = alike.example(Row({"text": "a film", "label": "good"}, "f:1"))
     assert form(alike).source(example) == "wsc text: a film"
-    nameless = Classification(labels=("bad", "good"))
+    nameless = ClassificationTask(labels=("bad", "good"))
     assert form(nameless).source(Example("1", "f:1", ("a film",), 0)) == "text: a film"
 
 
@@ -175,7 +175,7 @@ def test_scores_are_rounded_to_a_fifth(score: float, text: str) -> None:
 
 
 def test_other_numbers_keep_three_digits() -> None:
-    found = form(Regression(name="ages"))
+    found = form(RegressionTask(name="ages"))
     assert found.target(Example("1", "f:1", ("a",), 1234.5)) == "1.23e+03"
     assert found.target(Example("1", "f:1", ("a",), 0.1234)) == "0.123"
 
@@ -242,20 +242,25 @@ def test_answers_are_found_in_their_context() -> None:
     assert found.target(example) == "no answer"
     assert found.task.chosen(found.answer(example, "no answer")) == ""
     assert found.task.chosen(found.answer(example, "Ann - Lee")) == "Ann-Lee"
-    assert found.answer(example, "Ann - Lee") == Answer("Ann-Lee", -1.0)
-    assert form(Spans()).answer(example, "no answer").text == "no answer"
+    assert found.answer(example, "Ann - Lee") == SpanPrediction("Ann-Lee", -1.0)
+    assert form(QuestionAnsweringTask()).answer(example, "no answer").text == "no answer"
 
 
 def test_words_as_the_tokenizer_spells_them() -> None:
-    found = form(Classification(name="x", labels=("False", "True")), str.lower)
+    found = form(ClassificationTask(name="x", labels=("False", "True")), str.lower)
     (example,) = labelled(1)
     assert found.answer(example, "true").tolist() == [0.0, 1.0]
     assert np.isnan(found.answer(example, "True")).all()  # no lower-case tokenizer writes it
-    alike = form(Classification(name="x", labels=("Yes", "yes")), str.lower)
+    alike = form(ClassificationTask(name="x", labels=("Yes", "yes")), str.lower)
     with pytest.raises(UserError, match="can't tell apart all of Yes, yes"):
         alike.answer(example, "yes")
 
 
 def test_a_kind_without_words() -> None:
-    with pytest.raises(UserError, match="A task of kind 'tagging' is not done by writing"):
-        form(Tagging())
+    with pytest.raises(UserError, match="A task of kind 'token_classification' is not done by writing"):
+        form(TokenClassificationTask())
+
+
+def test_an_old_name_of_a_kind_is_refused_with_the_new_one() -> None:
+    with pytest.raises(UserError, match="The task 'writing' is now called 'seq2seq'"):
+        named("writing")

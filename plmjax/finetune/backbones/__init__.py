@@ -42,7 +42,7 @@ def backbone_of(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:
 
 def writes(task: Any, recipe: Any) -> bool:
     """Whether a task is done by writing."""
-    return recipe.task_model == TEXT_TO_TEXT or task.kind == "writing"
+    return recipe.task_model == TEXT_TO_TEXT or task.kind == "seq2seq"
 
 
 def make_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:

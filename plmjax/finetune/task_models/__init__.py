@@ -17,24 +17,24 @@ from plmjax.finetune.task_models.sequence_classification import RegressionModel,
 from plmjax.finetune.task_models.text_to_text import TextToTextModel
 from plmjax.finetune.task_models.token_classification import CrfTokenClassificationModel, TokenClassificationModel
 from plmjax.renames import new_value
-from plmjax.tasks.verbalizers import FORMS
+from plmjax.tasks.verbalizers import VERBALIZERS
 
 __all__ = ["ALTERNATIVES", "TASK_MODELS", "LengthLimits", "TaskModel", "make_task_model"]
 
 TASK_MODELS: dict[str, type[TaskModel]] = {
     "classification": SequenceClassificationModel,
     "regression": RegressionModel,
-    "tagging": TokenClassificationModel,
-    "spans": QuestionAnsweringModel,
+    "token_classification": TokenClassificationModel,
+    "question_answering": QuestionAnsweringModel,
     "multiple_choice": MultipleChoiceModel,
-    "writing": Seq2SeqModel,
+    "seq2seq": Seq2SeqModel,
 }
 
 # name in a recipe's `task_model` -> (the kinds of tasks that it does, the class)
 ALTERNATIVES: dict[str, tuple[Collection[str], type[TaskModel]]] = {
-    "beam_question_answering": (("spans",), BeamQuestionAnsweringModel),
-    "crf_token_classification": (("tagging",), CrfTokenClassificationModel),
-    TEXT_TO_TEXT: (FORMS, TextToTextModel),
+    "beam_question_answering": (("question_answering",), BeamQuestionAnsweringModel),
+    "crf_token_classification": (("token_classification",), CrfTokenClassificationModel),
+    TEXT_TO_TEXT: (VERBALIZERS, TextToTextModel),
 }
 
 

@@ -23,7 +23,7 @@ from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.modules.masks import MASK_VALUE
-from plmjax.tasks.spans import Answer
+from plmjax.tasks.spans import SpanPrediction
 from plmjax.tasks.supervised import Example
 
 BEST = 20  # starts and ends of which spans are made, as in the released code
@@ -129,7 +129,7 @@ class QuestionAnsweringModel(TaskModel):
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
-        spans = [(-np.inf, Answer("", 0.0)) for _ in examples]
+        spans = [(-np.inf, SpanPrediction("", 0.0)) for _ in examples]
         silence = [np.inf for _ in examples]
         for feature, row in zip(features, outputs, strict=True):
             number, window = feature.example, feature.origin
@@ -140,7 +140,7 @@ class QuestionAnsweringModel(TaskModel):
                 context = examples[number].texts[1]
                 start, end = trimmed(context, *span)
                 chance = float(np.exp(score - sum(_log_total(row[side]) for side in ("start", "end"))))
-                spans[number] = score, Answer(context[start:end], 0.0, chance, start, end)
+                spans[number] = score, SpanPrediction(context[start:end], 0.0, chance, start, end)
         return [best._replace(no_answer=none - score) for (score, best), none in zip(spans, silence, strict=True)]
 
     def _rows(self, number: int, example: Example, question: list[int], context: Encoding) -> list[Feature]:

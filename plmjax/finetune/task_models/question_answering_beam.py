@@ -23,7 +23,7 @@ from plmjax.finetune.task_models.base import ForwardOutput, RowOutput
 from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel, Window, trimmed
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
-from plmjax.tasks.spans import Answer
+from plmjax.tasks.spans import SpanPrediction
 from plmjax.tasks.supervised import Example
 
 NO_ANSWER = 0.5  # the released factor of its loss
@@ -79,7 +79,7 @@ class BeamQuestionAnsweringModel(QuestionAnsweringModel):
         self, examples: Sequence[Example], features: Sequence[Feature], outputs: Sequence[RowOutput]
     ) -> list[Any]:
         """The likeliest span of all windows; and of them the least score that there is none."""
-        spans = [(-np.inf, Answer("", 0.0)) for _ in examples]
+        spans = [(-np.inf, SpanPrediction("", 0.0)) for _ in examples]
         silence = [np.inf for _ in examples]
         for feature, row in zip(features, outputs, strict=True):
             number, window = feature.example, feature.origin
@@ -88,7 +88,7 @@ class BeamQuestionAnsweringModel(QuestionAnsweringModel):
             if score > spans[number][0] and span is not None:
                 context = examples[number].texts[1]
                 start, end = trimmed(context, *span)
-                spans[number] = score, Answer(context[start:end], 0.0, float(np.exp(score)), start, end)
+                spans[number] = score, SpanPrediction(context[start:end], 0.0, float(np.exp(score)), start, end)
         return [best._replace(no_answer=none) for (_, best), none in zip(spans, silence, strict=True)]
 
     def _best_span(self, window: Window, row: RowOutput) -> tuple[float, tuple[int, int] | None]:

@@ -8,7 +8,7 @@ from typing import Any
 from plmjax.finetune.task_models.base import RowOutput
 from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.tasks.supervised import Example
-from plmjax.tasks.verbalizers import form_of
+from plmjax.tasks.verbalizers import verbalizer_of
 
 INVALID = "invalid_answers"  # texts that are no answer
 
@@ -19,7 +19,7 @@ class TextToTextModel(Seq2SeqModel):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         tokenizer = self.backbone.tokenizer
-        self.form = form_of(self.task, lambda text: tokenizer.decode(tokenizer.encode_targets([text])[0]).strip())
+        self.form = verbalizer_of(self.task, lambda text: tokenizer.decode(tokenizer.encode_targets([text])[0]).strip())
 
     def source(self, example: Example) -> str:
         return self.form.source(example)
