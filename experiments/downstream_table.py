@@ -1,7 +1,7 @@
 r"""Checkpoints compared on tasks: each is fine-tuned on each task with several seeds, and so is the same network from
 random parameters.
 
-    python -m experiments.downstream_table                              # the README's small runs
+    python -m experiments.downstream_table                              # the small runs of docs/results
     python -m experiments.downstream_table --config.checkpoints="('runs/bert_mini','runs/xlnet_mini')" \
         --config.tasks="('sst2','cola')"
     python -m experiments.downstream_table --report                     # of what is finished so far

@@ -1,6 +1,6 @@
 """Scaling laws (Kaplan et al. 2020): a family of sizes over budgets, trained, fitted and drawn.
 
-    python -m experiments.scaling_laws                                                  # the README's English store
+    python -m experiments.scaling_laws                                                  # on runs/english
     python -m experiments.scaling_laws --config=experiments/configs/scaling.py:tiny     # the built-in corpus
     python -m experiments.scaling_laws --report                                         # of what is finished so far
 

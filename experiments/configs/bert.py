@@ -5,7 +5,7 @@
 | variant   | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny      | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini      | 3 M words of English, see the README | 2 CPU cores, shared; 15 minutes | masked LM 5.933 (NSP 0.523) |
+| mini      | 3 M words of English, see docs/results | 2 CPU cores, shared; 15 minutes | masked LM 5.933 (NSP 0.523) |
 |           | with train.steps=14000, train.batch_size=16 | 1 CPU core, 22 minutes | masked LM 5.248 (NSP 0.444) |
 | base      | the paper's first phase: 900,000 steps of 256 x 128 | TPU v3-32; not measured | not measured |
 | base_512  | the second: 100,000 steps at 512, `--init_from` the first | as base; not measured | not measured |

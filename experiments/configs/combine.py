@@ -3,7 +3,7 @@
     python -m experiments.pretrain --config=experiments/configs/combine.py:NETWORK+OBJECTIVE
 
 for instance `combine.py:deberta+replaced_tokens` or `combine.py:albert+spanbert`, on the store runs/english (2 CPU
-cores, about 3 minutes; not measured). The README has the table of what goes together; a wrong name lists it too.
+cores, about 3 minutes; not measured). docs/reference/matrix.md shows what goes together; a wrong name lists it too.
 
 An encoder becomes what an objective asks for: replaced-token detection and its like make a pair of it, with a generator
 of half the layers and shared embeddings; distillation makes it the student of runs/bert_teacher (see distilbert.py).

@@ -9,7 +9,7 @@ from plmjax.train.config import DataConfig
 
 Made = TypeVar("Made")  # a Config, or a FineTune
 
-ENGLISH = DataConfig(store="runs/english")  # what the README's `experiments.prepare` command writes
+ENGLISH = DataConfig(store="runs/english")  # what the first command of docs/results/index.md writes
 
 
 def builtin() -> DataConfig:

@@ -8,7 +8,7 @@
 
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
-| mini | 3 M words of English under their sources, see the README | 2 CPU cores, shared; 7 minutes | 4.885 |
+| mini | 3 M words of English under their sources, see docs/results | 2 CPU cores, shared; 7 minutes | 4.885 |
 | ctrl | 1.63B | TPU v3-256; not measured | not measured |
 
 ctrl: Adagrad at .05 after a warm-up of 25,000 steps, clipping at .25, batches of 1,024 sequences of 256 tokens, 800,000

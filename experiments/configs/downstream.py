@@ -4,7 +4,7 @@
 
 | variant | what it is | hardware, time | result |
 |---|---|---|---|
-| minis | the README's small runs on six tasks | one CPU core, 1 to 8 minutes a cell | see the README |
+| minis | the small runs on six tasks | one CPU core, 1 to 8 minutes a cell | docs/results/downstream.md |
 
 Files are expected in --config.data. One recipe serves all networks, so that a row differs from another by the
 checkpoint alone: rate 5e-4, warmed up over a tenth of the steps, then linear, AdamW with decay 0.01, dropout 0.1. No

@@ -5,9 +5,9 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini | 3 M words of English, see the README | 2 CPU cores, shared; 5 minutes | 5.470 (detection 0.378) |
-| mini_15, mini_replace_mlm, mini_all_tokens | the controls of the paper's Table 5 | as mini | see the README |
-| mini_bert | masked LM on mini's discriminator alone, for as many FLOPs | as mini | see the README |
+| mini | 3 M words of English, see docs/results | 2 CPU cores, shared; 5 minutes | 5.470 (detection 0.378) |
+| mini_15, mini_replace_mlm, mini_all_tokens | the controls of the paper's Table 5 | as mini | docs/results/electra.md |
+| mini_bert | masked LM on mini's discriminator alone, for as many FLOPs | as mini | docs/results/electra.md |
 | small | 1M steps of 128 x 128 | one GPU, 4 days in the paper; not measured | not measured |
 | base | 766k steps of 256 x 512 | TPU v3-16; not measured | not measured |
 | large | 400k steps of 2,048 x 512, 25% masked | TPU v3-128; not measured | not measured |

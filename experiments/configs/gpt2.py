@@ -7,7 +7,7 @@
 |---|---|---|---|
 | builtin | the main job: the built-in corpus, nothing to download | 2 CPU cores, shared; 4 minutes | 4.529 |
 | tiny    | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini    | 3 M words of English, see the README | 2 CPU cores, shared; 10 minutes | 4.941 |
+| mini    | 3 M words of English, see docs/results | 2 CPU cores, shared; 10 minutes | 4.941 |
 | mini_512 | mini that reads 512 tokens, for experiments.evaluate | 2 CPU cores, shared; 12 minutes | 4.816 |
 | small   | 124M | 8 A100 or TPU v3-32; not measured | not measured |
 | medium  | 355M | TPU v3-64; not measured | not measured |

@@ -5,7 +5,7 @@
 
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
-| mini   | 3 M words of English, see the README; bands of 32 tokens | 2 CPU cores, shared; 6 minutes | 4.991 |
+| mini   | 3 M words of English, see docs/results; bands of 32 tokens | 2 CPU cores, shared; 6 minutes | 4.991 |
 | small  | 125M, 0.5M tokens a step | TPU v3-64; not measured | not measured |
 | medium | 350M, 0.5M tokens | TPU v3-128; not measured | not measured |
 | large  | 760M, 0.5M tokens | TPU v3-256; not measured | not measured |

@@ -4,7 +4,7 @@
 
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
-| mini | 3 M words of English, see the README | 2 CPU cores, shared; 13 minutes | 5.000 |
+| mini | 3 M words of English, see docs/results | 2 CPU cores, shared; 13 minutes | 5.000 |
 | 137b | 137B without the token table | 1,024 TPU v3, 57.7 days in the paper; not measured | not measured |
 
 The paper gives the network's sizes, 2.81T tokens and 256k tokens a step (from memory), and no optimizer: the rates of

@@ -5,7 +5,7 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny    | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini    | 3 M words of English, see the README | 2 CPU cores, shared; 6 minutes | 5.901 |
+| mini    | 3 M words of English, see docs/results | 2 CPU cores, shared; 6 minutes | 5.901 |
 | base    | the released base: 500,000 steps of 8,192 x 512 tokens | TPU v3-512; not measured | not measured |
 | large   | the released large | TPU v3-1024; not measured | not measured |
 

@@ -4,7 +4,7 @@
 
 | variant | what it is | hardware, time | result |
 |---|---|---|---|
-| english | 6 sizes by 4 budgets on the README's English store | 2 CPU cores, shared; 23 minutes of CPU | see below |
+| english | 6 sizes by 4 budgets on the English store | 2 CPU cores, shared; 23 minutes of CPU | see below |
 | tiny | 4 sizes by 3 budgets on the built-in corpus, to see it run | not measured | not measured |
 
 `english` took 69 minutes beside much other work, 23 minutes of CPU time on both cores together. Its exponents: 0.009 of

@@ -5,7 +5,7 @@
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini | 3 M words of English, see the README | 2 CPU cores, shared; 5 minutes | 5.911 (boundary 6.227) |
+| mini | 3 M words of English, see docs/results | 2 CPU cores, shared; 5 minutes | 5.911 (boundary 6.227) |
 | base, large | 2.4M steps of 256 x 512 | TPU v3-128; not measured | not measured |
 | large_1seq | Table 7 without the boundary objective, 1.2M steps | as large | not measured |
 | large_phrases | Table 6's named entities or noun phrases, 1.2M steps | as large | not measured |

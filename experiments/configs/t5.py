@@ -5,7 +5,7 @@
 | variant  | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny     | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini     | 3 M words of English, see the README | 2 CPU cores, shared; 17 minutes | 4.658 |
+| mini     | 3 M words of English, see docs/results | 2 CPU cores, shared; 17 minutes | 4.658 |
 | baseline | Sec. 3.1: base, i.i.d. noise, 524,288 steps of 128 x 512 | TPU v3-32; not measured | not measured |
 | mini_bert_style | as mini, Table 4's and 5's BERT-style noise | 300 steps: 46 s of CPU | 5.742 after 300 (6.229) |
 | mini_mass_style | Table 5's simpler one | 300 steps: 43 s of CPU | 5.745 after 300 (6.229) |

@@ -33,7 +33,7 @@ from plmjax.objectives.cross_lingual import CrossLingualCausalLM, CrossLingualLM
 from plmjax.train.config import Config, DataConfig, OptimizerConfig, TrainConfig
 
 ADAM = OptimizerConfig(name="adamw", schedule="constant", b2=0.999, clip_norm=5.0)
-THREE_LANGUAGES = DataConfig(store="runs/en_ne_hi")  # what the README's `experiments.prepare` command writes
+THREE_LANGUAGES = DataConfig(store="runs/en_ne_hi")  # what the commands of docs/results/encoders.md write
 
 
 def mlm(alpha: float) -> CrossLingualLM:

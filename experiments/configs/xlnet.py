@@ -5,7 +5,7 @@
 | variant   | what it is | hardware, time | validation loss |
 |---|---|---|---|
 | tiny      | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
-| mini      | 3 M words of English, see the README | 2 CPU cores, shared; 3 minutes | 5.472 (8.458 at the start) |
+| mini      | 3 M words of English, see docs/results | 2 CPU cores, shared; 3 minutes | 5.472 (8.458 at the start) |
 | mini_memory | a memory of 64 tokens, half of the rows backwards | 2 CPU cores; 5 minutes | 5.517 (8.443) |
 | base      | Table 6's, K = 6, by BERT base's budget: 1,000,000 steps of 256 x 512 | not measured | not measured |
 | large     | 500,000 steps of 2,048 x 512 | TPU v3-512 in the paper; not measured | not measured |

@@ -1,4 +1,4 @@
-"""Every network under every objective that its kind can carry, as the README's table has it."""
+"""Every network under every objective that its kind can carry, as the table in docs/reference/matrix.md has it."""
 
 from dataclasses import replace
 from functools import partial
@@ -25,7 +25,7 @@ from plmjax.train.state import init_state
 from plmjax.train.step import train_step
 from tests.train.kit import make_store
 
-README = Path(__file__).parents[2] / "README.md"
+MATRIX = Path(__file__).parents[2] / "docs" / "reference" / "matrix.md"
 # The tiny store has no texts in several languages and no control codes; tests/objectives/test_cross_lingual.py and
 # tests/data/test_codes.py have.
 STORED = [pair for pair in combine.allowed() if pair[1] not in combine.STORES]
@@ -101,8 +101,8 @@ def test_it_takes_a_step(store, network, objective):
     assert not jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), before.params, after.params))
 
 
-def test_the_readme_has_the_table():
-    assert combine.table() in README.read_text()
+def test_the_documentation_has_the_table():
+    assert combine.table() in MATRIX.read_text()
 
 
 def test_what_does_not_fit_is_refused():

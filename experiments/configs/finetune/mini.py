@@ -1,4 +1,4 @@
-"""Small networks, such as the README's: a higher rate and more epochs than the papers' large ones.
+"""Small networks, such as those of docs/results: a higher rate and more epochs than the papers' large ones.
 
     python -m experiments.finetune --from=DIR --task=sst2 --config=experiments/configs/finetune/mini.py:VARIANT
 
