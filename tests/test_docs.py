@@ -129,14 +129,18 @@ def has_field(config: object, path: str) -> bool:
 
 def test_flags_and_fields_in_sentences_exist():
     """What a sentence names as `--flag` is a flag of a script; `--config.FIELD` a field of some configuration."""
-    flags = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", "".join(path.read_text() for path in SCRIPTS))) | {"help", "config", "task"}
+    flags = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", "".join(path.read_text() for path in SCRIPTS))) | {
+        "help",
+        "config",
+        "task",
+    }
     modules = [f"experiments.configs.{path.stem}" for path in CONFIGS if path.parent.name == "configs"]
     modules += ["experiments.configs.finetune.bart_writing"]
     loaded = [importlib.import_module(name) for name in modules if not name.endswith(("__init__", "common"))]
     configs = [module.get_config() for module in loaded]
     for page in PAGES:
         prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-        for code in re.findall(r"`([^`]+)`", prose):
+        for code in re.findall(r"`((?:--|python -m experiments)[^`]+)`", prose):
             for name, path in re.findall(r"(?<![\w-])--(\w+)((?:\.\w+)*)", code):
                 where = f"{page.relative_to(ROOT)}: {code}"
                 if not path:
@@ -160,7 +164,7 @@ def test_paths_of_the_code_exist():
     """What stands in code marks and looks like a file of this project is one."""
     for page in PAGES:
         for name in re.findall(r"`((?:plmjax|experiments|tests|docs)/[\w./]+)`", page.read_text()):
-            assert (ROOT / name).exists(), f"{page.relative_to(ROOT)} names {name}"
+            assert "NAME" in name or (ROOT / name).exists(), f"{page.relative_to(ROOT)} names {name}"
 
 
 # The site has pages that its build makes from other files.

@@ -1,8 +1,8 @@
 """Labelled examples: rows of named fields, from local files or TFDS.
 
-path or glob                    .tsv, .csv, .jsonl, .jsonl.gz; .json, SQuAD's or JSON lines; a .zip of .jsonl files
-FILE,FILE                       texts whose lines belong together: train.en.gz,train.de.gz gives the fields en and de
-tfds:NAME[/CONFIG][:SPLIT]      a TensorFlow data set, read without TensorFlow; split train by default
+- a path or glob: .tsv, .csv, .jsonl, .jsonl.gz; .json, SQuAD's or JSON lines; a .zip of .jsonl files
+- `FILE,FILE`: texts whose lines belong together; train.en.gz,train.de.gz gives the fields en and de
+- `tfds:NAME[/CONFIG][:SPLIT]`: a TensorFlow data set, read without TensorFlow; split train by default
 """
 
 import csv
