@@ -1,8 +1,10 @@
-"""How texts are put together for a network: the special tokens around them, token types, and where the class is read.
+"""The template of special tokens: what is put before, between and after texts, token types, where the class is read.
+
+    prefix A separator B suffix
 
 BERT and its like: [CLS] A [SEP] B [SEP]. RoBERTa doubles the separator between A and B. XLNet: A <sep> B <sep> <cls>,
 the class token last and of a type of its own. GPT (Radford et al. 2018, Sec. 3.3): start A delimiter B extract.
-Those of encoder-decoders are in readers/encoder_decoder.py.
+BART: <s> A </s></s> B </s>. T5: A </s> B </s>. mBART: A </s> B </s> en_XX.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 
 
-class Framed(NamedTuple):
+class PackedTexts(NamedTuple):
     """One row for a network.
 
     Attributes:
@@ -33,65 +36,111 @@ class Framed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Template:
     """Special tokens around one text or two.
 
     Attributes:
-        opening, between, closing: tokens before, between and after the texts.
+        prefix, separator, suffix: tokens before, between and after the texts.
         class_last: whether the class is read at the last token, not at the first.
-        after_class: tokens that follow that last one.
-        types: what the token types are: "none" (all 0), "texts" (0 and 1), "xlnet" (0, 1, and 2 for the class token).
+        after_class: how many tokens follow that last one.
+        token_types: "none" (all 0), "segments" (0 and 1), "xlnet" (0, 1, and 2 for the class token).
         context_first: whether a context comes before the question about it.
     """
 
-    opening: tuple[int, ...]
-    between: tuple[int, ...]
-    closing: tuple[int, ...]
+    prefix: tuple[int, ...] = ()
+    separator: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
     class_last: bool = False
     after_class: int = 0
-    types: str = "none"
+    token_types: str = "none"
     context_first: bool = False
 
-    def added(self, texts: int) -> int:
-        """Special tokens around so many texts."""
-        return len(self.opening) + len(self.between) * (texts - 1) + len(self.closing)
+    def num_special_tokens(self, texts: int = 1) -> int:
+        """The number of special tokens around so many texts."""
+        return len(self.prefix) + len(self.separator) * (texts - 1) + len(self.suffix)
 
-    def join(self, texts: Sequence[Sequence[int]]) -> Framed:
+    def wrap(self, text: Sequence[int]) -> list[int]:
+        """The tokens of one text with its special tokens."""
+        return [*self.prefix, *text, *self.suffix]
+
+    def pack(self, *texts: Sequence[int] | np.ndarray) -> PackedTexts:
         """One row of one text or two."""
-        tokens, types, starts = list(self.opening), [0] * len(self.opening), []
+        parts = self.parts(*texts)
+        lengths = [len(tokens) for tokens, _ in parts]
+        tokens_L = np.concatenate([np.asarray(tokens, np.int32) for tokens, _ in parts])
+        types_L = np.repeat(np.array([token_type for _, token_type in parts], np.int32), lengths)
+        ends = np.cumsum(lengths)
+        starts = tuple(int(ends[2 * number]) for number in range(len(texts)))
+        return PackedTexts(tokens_L, types_L, starts, len(tokens_L) - 1 - self.after_class if self.class_last else 0)
+
+    def parts(self, *texts: Sequence[Any] | np.ndarray) -> list[tuple[Sequence[Any] | np.ndarray, int]]:
+        """Prefix, first text, separator, second text, ..., suffix, each with its token type.
+
+        The suffix is in two parts: its last token has a type of its own in XLNet. Texts may be anything that stands for
+        their tokens.
+        """
+        parts: list[tuple[Sequence[Any] | np.ndarray, int]] = [(self.prefix, 0)]
+        typed = self.token_types != "none"
         for number, text in enumerate(texts):
             if number:
-                tokens += self.between
-                types += [number - 1] * len(self.between)
-            starts.append(len(tokens))
-            tokens += text
-            types += [number] * len(text)
-        tokens += self.closing
-        types += [len(texts) - 1] * len(self.closing)
-        class_index = len(tokens) - 1 - self.after_class if self.class_last else 0
-        if self.types == "none":
-            types = [0] * len(types)
-        elif self.types == "xlnet":
-            types[-1] = 2
-        return Framed(np.array(tokens, np.int32), np.array(types, np.int32), tuple(starts), class_index)
+                parts.append((self.separator, number - 1 if typed else 0))
+            parts.append((text, number if typed else 0))
+        last = len(texts) - 1 if typed else 0
+        cut = max(len(self.suffix) - 1, 0)
+        return [*parts, (self.suffix[:cut], last), (self.suffix[cut:], 2 if self.token_types == "xlnet" else last)]
 
 
-def encoder_frame(config: Any, vocabulary: Vocabulary) -> Frame:
-    """The frame of an encoder; UserError where the vocabulary lacks a token that opens or closes a text."""
-    opening, closing = vocabulary.cls_or_bos, vocabulary.sep_or_eos
-    if opening is None or closing is None:
+class Seq2SeqTemplate(NamedTuple):
+    """What an encoder-decoder reads besides a text that it rewrites, and what its decoder begins and ends with.
+
+    Attributes:
+        source: the special tokens around the text.
+        decoder_start_token_id: the first id that the decoder reads.
+        forced_bos_token_id: the id that it must write first, or None.
+        eos_token_id: the id that ends what is written; None: the vocabulary's EOS.
+        source_tokenizer: the text's tokenizer, where it differs from that of what is written.
+    """
+
+    source: Template
+    decoder_start_token_id: int
+    forced_bos_token_id: int | None = None
+    eos_token_id: int | None = None
+    source_tokenizer: Tokenizer | None = None
+
+
+def cls_sep_template(vocabulary: Vocabulary, *, double_separator: bool = False, token_types: str = "none") -> Template:
+    """BERT's [CLS] A [SEP] B [SEP]; bos and eos stand in for them in vocabularies with RoBERTa's names.
+
+    Raises:
+        UserError: the vocabulary has neither cls nor bos, or neither sep nor eos.
+    """
+    prefix, suffix = _edges(vocabulary)
+    missing = [name for name, ids in (("cls or bos", prefix), ("sep or eos", suffix)) if not ids]
+    if missing:
         raise UserError(
-            "The tokenizer has no token that opens a text or none that closes it ([CLS] and [SEP], or <s> and </s>): "
-            "take a checkpoint whose tokenizer has them."
+            f"The tokenizer has no {' and no '.join(missing)} token to put around a text ([CLS] and [SEP], or <s> and "
+            "</s>): take a tokenizer that has both, or train one with specials='all'."
         )
-    doubled = getattr(config, "position_offset", 0) > 0  # RoBERTa
-    between = (closing, closing) if doubled else (closing,)
-    types = "texts" if getattr(config, "token_type_vocab", 0) > 1 else "none"
-    return Frame((opening,), between, (closing,), types=types)
+    return Template(prefix, suffix * 2 if double_separator else suffix, suffix, token_types=token_types)
 
 
-def two_stream_frame(vocabulary: Vocabulary) -> Frame:
-    """XLNet's frame. A context comes before its question, as in the released code."""
+def single_text_template(vocabulary: Vocabulary) -> Template:
+    """[CLS] A [SEP] with those of the two that the vocabulary has, under BERT's names or RoBERTa's."""
+    prefix, suffix = _edges(vocabulary)
+    return Template(prefix, (), suffix)
+
+
+def xlnet_template(vocabulary: Vocabulary) -> Template:
+    """XLNet's A <sep> B <sep> <cls>. A context comes before its question, as in the released code.
+
+    Raises:
+        UserError: the vocabulary lacks cls or sep.
+    """
     vocabulary.require("cls", "sep")
-    closing = (vocabulary.sep, vocabulary.cls)
-    return Frame((), (vocabulary.sep,), closing, class_last=True, types="xlnet", context_first=True)
+    cls, sep = (vocabulary.cls,), (vocabulary.sep,)
+    return Template((), sep, sep + cls, class_last=True, token_types="xlnet", context_first=True)
+
+
+def _edges(vocabulary: Vocabulary) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    cls, sep = vocabulary.cls_or_bos, vocabulary.sep_or_eos
+    return () if cls is None else (cls,), () if sep is None else (sep,)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
+from plmjax.data.templates import single_text_template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.decode.generate_tokens import Method, bucket, wrong_kind
 from plmjax.decode.logits_processors import Rule
@@ -221,11 +222,7 @@ def _masked_tokens(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndar
         raise UserError("The checkpoint's tokenizer has no mask token: use one pre-trained with a masked objective.")
     name = tokenizer.special_names[vocabulary.mask]
     tokens = tokenizer.encode(MASK.sub(lambda _: name, text), special=True)
-    if vocabulary.cls_or_bos is not None:
-        tokens = [vocabulary.cls_or_bos, *tokens]
-    if vocabulary.sep_or_eos is not None:
-        tokens = [*tokens, vocabulary.sep_or_eos]
-    tokens_L = np.asarray(tokens, np.int32)
+    tokens_L = np.asarray(single_text_template(vocabulary).wrap(tokens), np.int32)
     return tokens_L, np.flatnonzero(tokens_L == vocabulary.mask)
 
 

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from plmjax.data.templates import Seq2SeqTemplate
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.decode.fill import blanks, fill_mask, fill_sentinels
 from plmjax.decode.generate import choose_method
 from plmjax.decode.generate_tokens import Method
 from plmjax.decode.logits_processors import Rule, make_rules
 from plmjax.decode.sampling import Sampling
-from plmjax.decode.text import SourceFrame, continue_text, rewrite_text, stream_text
+from plmjax.decode.text import continue_text, rewrite_text, stream_text
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
@@ -42,11 +43,11 @@ class Request:
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
     more_rules: tuple[Rule, ...] = ()  # after those of the two before
-    frame: SourceFrame | None = None  # of a text that is rewritten; None: an encoder-decoder's is T5's
+    template: Seq2SeqTemplate | None = None  # of a text that is rewritten; None: an encoder-decoder's is T5's
 
     def method(self, kind: str) -> Method:
         """Raises a UserError for a number out of range, samples that would all be the same, or two that do not fit."""
-        draws = (kind == "decoder" and self.frame is None) or self.samples > 1 or self.best_of > 1
+        draws = (kind == "decoder" and self.template is None) or self.samples > 1 or self.best_of > 1
         usual = 1.0 if draws and self.beams == 1 else 0.0
         temperature = usual if self.temperature is None else self.temperature
         if self.samples > 1 and temperature == 0:
@@ -119,7 +120,7 @@ def stream(network: Bound, tokenizer: Tokenizer | None, text: str, request: Requ
     if tokenizer is None:
         raise UserError("The checkpoint has no tokenizer: put its tokenizer's files into the checkpoint's directory.")
     method = request.method(network.module.kind)
-    if not isinstance(method, Sampling) or request.samples > 1 or request.frame is not None:
+    if not isinstance(method, Sampling) or request.samples > 1 or request.template is not None:
         raise UserError("Only one text that is drawn can be shown as it is written: leave out --stream.")
     yield f"> {text}\n{text}"
     settings: dict[str, Any] = {"max_new_tokens": request.max_new_tokens, "seed": request.seed}
@@ -134,18 +135,20 @@ def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Requ
         "rules": request.rules(),
         "seed": request.seed,
     }
-    if network.module.kind == "decoder" and request.frame is not None:
-        return rewrite_text(network, tokenizer, texts, **arguments, frame=request.frame)
+    if network.module.kind == "decoder" and request.template is not None:
+        return rewrite_text(network, tokenizer, texts, **arguments, template=request.template)
     if network.module.kind == "decoder":
         written = continue_text(network, tokenizer, texts, **arguments)
         return [text + more for text, more in zip(texts, written, strict=True)]
-    translates = request.frame is not None and request.frame.tokenizer is not None  # where a blank means nothing
+    translates = (
+        request.template is not None and request.template.source_tokenizer is not None
+    )  # where a blank means nothing
     has_blank = [bool(blanks(text)) and not translates for text in texts]
     with_blanks = [text for text, has in zip(texts, has_blank, strict=True) if has]
     without = [text for text, has in zip(texts, has_blank, strict=True) if not has]
     # Without blanks the tokenizer need have no sentinels.
     filled = iter(fill_sentinels(network, tokenizer, with_blanks, **arguments) if with_blanks else [])
-    rewritten = iter(rewrite_text(network, tokenizer, without, **arguments, frame=request.frame))
+    rewritten = iter(rewrite_text(network, tokenizer, without, **arguments, template=request.template))
     return [next(filled).text if has else next(rewritten) for has in has_blank]
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.decode.generate_tokens import Method, continue_tokens, stream_tokens, wrong_kind
 from plmjax.decode.logits_processors import FirstToken, Rule
@@ -21,25 +21,6 @@ from plmjax.modules import Bound
 
 UNFINISHED = "\ufffd"
 MASK = re.compile(r"\[MASK\]|<mask>")
-
-
-class SourceFrame(NamedTuple):
-    """What an encoder-decoder reads besides a text that it is to rewrite.
-
-    Attributes:
-        before, after: ids on either side of the text.
-        start: the first id that the decoder reads.
-        first: the id that it must write first, or None.
-        end: the id that ends what is written; None: the vocabulary's EOS.
-        tokenizer: of the text, where it is another than that of what is written.
-    """
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    start: int
-    first: int | None = None
-    end: int | None = None
-    tokenizer: Tokenizer | None = None
 
 
 def continue_text(
@@ -136,40 +117,41 @@ def rewrite_text(
     rules: tuple[Rule, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
-    frame: SourceFrame | None = None,
+    template: Seq2SeqTemplate | None = None,
 ) -> list[str]:
     """What an encoder-decoder writes for each text, such as a translation by a network trained on that; or a decoder
-    that was fine-tuned to write a text after another and a delimiter, which its `frame` has.
+    that was fine-tuned to write a text after another and a delimiter, which its `template` has.
 
     Text i draws from `fold_in(key(seed), i)`, whatever the batch size. [MASK] or <mask> in a text is the mask of a
-    vocabulary that has one. `frame`: what stands round a text; None: as T5, EOS after it and padding to start from.
+    vocabulary that has one. `template`: the special tokens; None: T5's, EOS after the
+    text and padding to start from.
 
     Raises:
         UserError: the network is neither.
     """
-    if network.module.kind != "encoder_decoder" and (network.module.kind != "decoder" or frame is None):
+    if network.module.kind != "encoder_decoder" and (network.module.kind != "decoder" or template is None):
         remedy = "use an encoder-decoder such as T5"
         raise wrong_kind(network.module, "rewrite a text", remedy)
     vocabulary = tokenizer.vocabulary
-    if frame is None:
+    if template is None:
         vocabulary.require("eos", "pad")
-        frame = SourceFrame((), (vocabulary.eos,), vocabulary.padding)
-    reads = frame.tokenizer or tokenizer
-    prompts = [[*frame.before, *ids_with_masks(reads, text), *frame.after] for text in _as_list(texts)]
-    if frame.first is not None:
-        rules = (*rules, FirstToken(frame.first))
+        template = Seq2SeqTemplate(Template(suffix=(vocabulary.eos,)), vocabulary.padding)
+    reads = template.source_tokenizer or tokenizer
+    prompts = [template.source.wrap(ids_with_masks(reads, text)) for text in _as_list(texts)]
+    if template.forced_bos_token_id is not None:
+        rules = (*rules, FirstToken(template.forced_bos_token_id))
     outputs = continue_prompts(
         network,
         tokenizer,
         prompts,
-        spoken=[vocabulary.eos if frame.end is None else frame.end],
+        spoken=[vocabulary.eos if template.eos_token_id is None else template.eos_token_id],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
         rules=rules,
         seed=seed,
         batch_size=batch_size,
-        start=frame.start,
-        end=frame.end,
+        start=template.decoder_start_token_id,
+        end=template.eos_token_id,
     )
     return [tokenizer.decode(tokens) for tokens in outputs]
 

@@ -13,7 +13,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.backbones import writes
 from plmjax.interop import Pretrained
 from plmjax.interop.native_only import TRANSLATION
-from plmjax.interop.source_templates import marks_of
+from plmjax.interop.source_templates import new_encoder_template
 from plmjax.modules.bart import BartConfig
 from plmjax.modules.bart_translation import translation_config
 
@@ -46,6 +46,6 @@ def with_new_encoder(pretrained: Pretrained, task: Any, recipe: Any) -> Pretrain
         tokenizer = load_tokenizer(writer.source_tokenizer)
     except UserError as error:
         raise UserError(f"writer.source_tokenizer: {error}") from error
-    marks_of(tokenizer)
+    new_encoder_template(tokenizer)
     config = translation_config(pretrained.config, tokenizer.vocabulary.padded_size, writer.source_layers)
     return replace(pretrained, config=config, architecture=TRANSLATION, source_tokenizer=tokenizer)

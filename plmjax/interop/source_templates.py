@@ -1,4 +1,4 @@
-"""What stands round a text that an encoder-decoder is to rewrite, and what its decoder begins with.
+"""The special tokens around a text that an encoder-decoder rewrites, and what its decoder begins with.
 
 T5: `text </s>`, from padding. Marian: `text </s>`, from padding, `>>de<< text </s>` where it writes several languages.
 BART: `<s> text </s>`, from </s>. mBART: `text </s> en_XX`, from the language that is to be written (Liu et al. 2020,
@@ -9,11 +9,11 @@ reads as BART does, in the source's own tokens (Lewis et al. 2019, Sec. 3.4).
 from typing import Any
 
 from plmjax.data.languages import token_names
+from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.fairseq import ML50
 from plmjax.decode.logits_processors import make_rules
 from plmjax.decode.respond import Request
-from plmjax.decode.text import SourceFrame
 from plmjax.errors import UserError
 from plmjax.interop.generation import settings
 from plmjax.interop.pretrained import Pretrained
@@ -22,8 +22,8 @@ from plmjax.modules.bart_translation import BartTranslationConfig
 DELIMITER = "delimiter_token_id"  # the field of a checkpoint's extras
 
 
-def source_frame(pretrained: Pretrained, source: str | None = None, target: str | None = None) -> SourceFrame:
-    """The frame for a checkpoint.
+def source_template(pretrained: Pretrained, source: str | None = None, target: str | None = None) -> Seq2SeqTemplate:
+    """The template of a checkpoint.
 
     Args:
         pretrained: an encoder-decoder with a tokenizer.
@@ -49,17 +49,18 @@ def source_frame(pretrained: Pretrained, source: str | None = None, target: str 
             )
         from_id, to_id = language_token(tokenizer, source), language_token(tokenizer, target)
         if ML50[-1] in tokenizer.special_names.values():
-            return SourceFrame((from_id,), (ending,), start, to_id)
-        return SourceFrame((), (ending, from_id), to_id, None)
+            return Seq2SeqTemplate(Template((from_id,), (), (ending,)), start, to_id)
+        return Seq2SeqTemplate(Template((), (), (ending, from_id)), to_id)
     if source is not None or (target is not None and kind != "marian"):
         raise UserError(f"{pretrained.architecture} has no tokens of languages: leave out the language.")
-    before = () if target is None else (language_token(tokenizer, target),)
+    first_token = None if target is None else language_token(tokenizer, target)
     if kind == "bart":
-        before = (pretrained.special.get("bos_token_id", vocabulary.cls_or_bos),)
+        first_token = pretrained.special.get("bos_token_id", vocabulary.cls_or_bos)
+    prefix = () if first_token is None else (first_token,)
     if isinstance(pretrained.config, BartTranslationConfig):
         reads = source_tokenizer_of(pretrained)
-        return SourceFrame(*marks_of(reads), start, first, ending, reads)
-    return SourceFrame(before, (ending,), start, first)
+        return Seq2SeqTemplate(new_encoder_template(reads), start, first, ending, reads)
+    return Seq2SeqTemplate(Template(prefix, (), (ending,)), start, first)
 
 
 def source_tokenizer_of(pretrained: Pretrained) -> Tokenizer:
@@ -72,8 +73,8 @@ def source_tokenizer_of(pretrained: Pretrained) -> Tokenizer:
     return pretrained.source_tokenizer
 
 
-def marks_of(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What opens a text of a new encoder, if the vocabulary has it, and what ends it.
+def new_encoder_template(tokenizer: Tokenizer) -> Template:
+    """The template of a new encoder's texts: bos, where the vocabulary has it, and eos; or cls and sep.
 
     Raises:
         UserError: the vocabulary has nothing that ends a text.
@@ -84,16 +85,18 @@ def marks_of(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
         raise UserError(
             f"The source's tokenizer, {tokenizer.name}, has no token to end a text with: it needs eos or sep."
         )
-    return (() if first is None else (first,)), (last,)
+    return Template(() if first is None else (first,), (), (last,))
 
 
-def delimited_frame(pretrained: Pretrained) -> SourceFrame | None:
-    """The frame of a decoder that was fine-tuned to rewrite texts; None for one that continues them.
+def delimited_template(pretrained: Pretrained) -> Seq2SeqTemplate | None:
+    """The template of a decoder that was fine-tuned to rewrite texts; None for one that continues them.
 
     Its checkpoint names the token that stands after the text that it reads and ends the one that it writes.
     """
     delimiter = pretrained.extras.get(DELIMITER)
-    return None if delimiter is None else SourceFrame((), (delimiter,), delimiter, end=delimiter)
+    return (
+        None if delimiter is None else Seq2SeqTemplate(Template(suffix=(delimiter,)), delimiter, eos_token_id=delimiter)
+    )
 
 
 def make_request(
@@ -104,19 +107,19 @@ def make_request(
     Args:
         pretrained: any.
         asked: settings under the names of `transformers`; None for no wish.
-        source, target: languages, see `source_frame`.
+        source, target: languages, see `source_template`.
         fields: the other fields of a Request.
 
     Raises:
-        UserError: a number out of its range, or as `source_frame`.
+        UserError: a number out of its range, or as `source_template`.
     """
     kind, tokenizer = pretrained.module.kind, pretrained.tokenizer
     generation = pretrained.generation
     wishes = {name: value for name, value in asked.items() if value is not None}
     whole = settings(generation, pretrained.special, kind, 0, wishes, usual_new_tokens=Request().max_new_tokens)
-    frame = source_frame(pretrained, source, target) if kind == "encoder_decoder" and tokenizer else None
+    template = source_template(pretrained, source, target) if kind == "encoder_decoder" and tokenizer else None
     if kind == "decoder":
-        frame = delimited_frame(pretrained)
+        template = delimited_template(pretrained)
     if kind != "encoder_decoder" and (source or target):
         raise UserError(f"{pretrained.architecture} rewrites no texts: leave out the language.")
     names = (
@@ -125,7 +128,7 @@ def make_request(
     )  # fmt: skip
     given = {name: whole[name] for name in names if name in whole}
     try:
-        rules = make_rules(**given, forced_bos_token_id=frame.first if frame else None)
+        rules = make_rules(**given, forced_bos_token_id=template.forced_bos_token_id if template else None)
     except ValueError as error:
         raise UserError(str(error)) from error
     temperature = asked.get("temperature")
@@ -143,7 +146,7 @@ def make_request(
         repetition_penalty=whole.get("repetition_penalty", 1.0),
         no_repeat_ngram=whole.get("no_repeat_ngram_size", 0),
         more_rules=rules,
-        frame=frame._replace(first=None) if frame else None,  # its rule is among those already
+        template=template._replace(forced_bos_token_id=None) if template else None,  # its rule is among those already
         **fields,
     )
 

@@ -7,8 +7,10 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, models, pre_tokenizers, processors
 
+from plmjax.data.templates import Template, cls_sep_template, xlnet_template
 from plmjax.data.tokenizers.base import METADATA_FILE, Tokenizer
 from plmjax.data.tokenizers.fairseq import LANGUAGES_OF, FairseqTokenizer
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 
 TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -140,36 +142,36 @@ def _wrapping(tokenizer: Tokenizer, backend: tokenizers.Tokenizer, model_type: s
     if model_type == "bart" and _is_byte_level(backend) and None not in (vocabulary.bos, vocabulary.eos):
         first, last = ((names[i], i) for i in (vocabulary.bos, vocabulary.eos) if i is not None)
         return processors.RobertaProcessing(last, first, add_prefix_space=False)
+    template = _template(vocabulary, model_type)
+    if template is None:
+        return None
+    used = dict.fromkeys((*template.prefix, *template.separator, *template.suffix))
+    return processors.TemplateProcessing(
+        single=_as_text(template, names, "$A"),
+        pair=_as_text(template, names, "$A", "$B"),
+        special_tokens=[(names[token], token) for token in used],
+    )
+
+
+def _template(vocabulary: Vocabulary, model_type: str) -> Template | None:
+    """The template of a model's texts; None for a model without one, or a vocabulary that lacks its tokens."""
+    v = vocabulary
     if model_type == "xlnet":
-        return _wrapping_at_the_end(names, vocabulary.cls, vocabulary.sep)
-    opening, closing = vocabulary.cls_or_bos, vocabulary.sep_or_eos
-    if model_type in CLOSED_BY_EOS:
-        opening, closing = vocabulary.bos if model_type in OPENED_BY_BOS else None, vocabulary.eos
-    if model_type == "xlm":
-        opening, closing = vocabulary.eos, vocabulary.eos
-    if model_type not in (*ENCODERS, *CLOSED_BY_EOS) or closing is None or (model_type in ENCODERS and opening is None):
-        return None
-    second = 1 if model_type in ("albert", "bert") else 0
-    start = f"{names[opening]}:0 " if opening is not None else ""
-    again = start if model_type == "xlm" else ""  # each side of translations has both
-    used = {names[token]: token for token in (opening, closing) if token is not None}
-    return processors.TemplateProcessing(
-        single=f"{start}$A:0 {names[closing]}:0",
-        pair=f"{start}$A:0 {names[closing]}:0 {again}$B:{second} {names[closing]}:{second}",
-        special_tokens=list(used.items()),
-    )
+        return None if None in (v.cls, v.sep) else xlnet_template(v)
+    if model_type in CLOSED_BY_EOS and v.eos is not None:
+        prefix = (v.bos,) if model_type in OPENED_BY_BOS and v.bos is not None else ()
+        return Template(prefix, (v.eos,), (v.eos,))
+    if model_type == "xlm":  # each side of translations has both
+        return None if v.eos is None else Template((v.eos,), (v.eos, v.eos), (v.eos,))
+    if model_type in ENCODERS and None not in (v.cls_or_bos, v.sep_or_eos):
+        return cls_sep_template(v, token_types="segments" if model_type in ("albert", "bert") else "none")
+    return None
 
 
-def _wrapping_at_the_end(names: dict[int, str], cls: int | None, sep: int | None) -> Any:
-    """XLNet's A <sep> B <sep> <cls>, the last of a type of its own."""
-    if cls is None or sep is None:
-        return None
-    first, last = f"$A:0 {names[sep]}:0", f"{names[cls]}:2"
-    return processors.TemplateProcessing(
-        single=f"{first} {last}",
-        pair=f"{first} $B:1 {names[sep]}:1 {last}",
-        special_tokens=[(names[sep], sep), (names[cls], cls)],
-    )
+def _as_text(template: Template, names: dict[int, str], *texts: str) -> str:
+    """The template as `tokenizers` writes one: "[CLS]:0 $A:0 [SEP]:0"."""
+    parts = template.parts(*([text] for text in texts))
+    return " ".join(f"{names.get(token, token)}:{token_type}" for tokens, token_type in parts for token in tokens)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

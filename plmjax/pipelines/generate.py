@@ -14,7 +14,7 @@ from plmjax.decode.fill import fill_mask as fill_masks
 from plmjax.decode.fill import fill_sentinels
 from plmjax.decode.text import decode_after, ids_with_masks, or_start
 from plmjax.interop import Pretrained
-from plmjax.interop.source_templates import delimited_frame, source_frame
+from plmjax.interop.source_templates import delimited_template, source_template
 from plmjax.modules import Bound
 from plmjax.pipelines.predict import as_list, like
 from plmjax.pipelines.task_metadata import abilities, cannot, require_tokenizer
@@ -43,25 +43,25 @@ def generate(
         raise cannot(pretrained, "write texts")
     tokenizer, found = require_tokenizer(pretrained), as_list(texts)
     vocabulary = tokenizer.vocabulary
-    delimited = delimited_frame(pretrained)
+    delimited = delimited_template(pretrained)
     if pretrained.module.kind == "decoder":
         prompts = [or_start(tokenizer.encode(text), tokenizer) for text in found]
         if delimited is not None:
-            prompts = [[*tokenizer.encode(text), *delimited.after] for text in found]
-            options = {"eos_token_id": delimited.end} | options
+            prompts = [delimited.source.wrap(tokenizer.encode(text)) for text in found]
+            options = {"eos_token_id": delimited.eos_token_id} | options
         tokens_BL, mask_BL = rectangle(prompts, vocabulary.padding, left=True)
     else:
-        frame = source_frame(pretrained, source, target)
-        reads = frame.tokenizer or tokenizer
-        prompts = [[*frame.before, *ids_with_masks(reads, text), *frame.after] for text in found]
+        template = source_template(pretrained, source, target)
+        reads = template.source_tokenizer or tokenizer
+        prompts = [template.source.wrap(ids_with_masks(reads, text)) for text in found]
         tokens_BL, mask_BL = rectangle(prompts, reads.vocabulary.padding, left=False)
-        options = {"decoder_start_token_id": frame.start} | options
-        if frame.first is not None:
-            options = {"forced_bos_token_id": frame.first} | options
+        options = {"decoder_start_token_id": template.decoder_start_token_id} | options
+        if template.forced_bos_token_id is not None:
+            options = {"forced_bos_token_id": template.forced_bos_token_id} | options
     written = pretrained.generate(tokens_BL, mask_BL, **options).tolist()
     copies = len(written) // len(found)
     if delimited is not None:
-        out = [tokenizer.decode(before(row[tokens_BL.shape[1] :], delimited.end)) for row in written]
+        out = [tokenizer.decode(before(row[tokens_BL.shape[1] :], delimited.eos_token_id)) for row in written]
     elif pretrained.module.kind == "decoder":
         length = tokens_BL.shape[1]
         read = [prompt for prompt in prompts for _ in range(copies)]

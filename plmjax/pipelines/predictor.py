@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from plmjax.data.templates import Frame
+from plmjax.data.templates import Template
 from plmjax.decode.generate_tokens import bucket
 from plmjax.finetune.backbones import Backbone, backbone_of, writes
 from plmjax.finetune.buckets import sorted_plan
@@ -88,14 +88,14 @@ class Reading:
 
 
 def backbone_for(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:
-    """The backbone of a network that was fine-tuned: by plmjax, or a decoder by `transformers`, without GPT's frame."""
+    """The backbone of a network fine-tuned by plmjax, or of a decoder by `transformers`, without GPT's template."""
     new = pretrained.extras.get("new_tokens")
     if new:  # its table has rows for them, which the backbone puts after the checkpoint's own
         config = dataclasses.replace(pretrained.config, vocab_size=min(new.values()))
         return backbone_of(dataclasses.replace(pretrained, config=config), task, recipe)
     backbone = backbone_of(pretrained, task, recipe)
     if pretrained.module.kind == "decoder" and not writes(task, recipe):
-        return dataclasses.replace(backbone, frame=Frame((), (), (), class_last=True))
+        return dataclasses.replace(backbone, template=Template(class_last=True))
     return backbone
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from plmjax.data.templates import Template, single_text_template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.tasks.scoring_format import ScoringFormat
@@ -75,14 +76,14 @@ def make_frame(
         return Frame(length - len(prefix), lambda request: _decoder(request, vocabulary, length, prefix))
     if kind == "encoder":
         vocabulary.require("mask")
-        edges = [[] if token is None else [token] for token in (vocabulary.cls_or_bos, vocabulary.sep_or_eos)]
+        template = single_text_template(vocabulary)
         if word_l2r and vocabulary.word_start is None:
             raise UserError(
                 "The tokenizer can't tell where words start, so later pieces of a word can't be masked with one: "
                 "leave word_l2r False, or use a network whose tokenizer can."
             )
-        room = length - sum(map(len, edges))
-        return Frame(room, lambda request: _encoder(request, vocabulary, room, edges, word_l2r))
+        room = length - template.num_special_tokens()
+        return Frame(room, lambda request: _encoder(request, vocabulary, room, template, word_l2r))
     if kind == "two_stream":
         return Frame(length, lambda request: _two_stream(request, length))
     if kind == "encoder_decoder":
@@ -99,8 +100,8 @@ def _decoder(request: Instance, vocabulary: Vocabulary, length: int, prefix: lis
     """
     context, text = list(request.context), list(request.text)
     if not context and not prefix:
-        opening = vocabulary.eos if vocabulary.eos is not None else vocabulary.bos
-        context, text = ([opening], text) if opening is not None else (text[:1], text[1:])
+        first = vocabulary.eos if vocabulary.eos is not None else vocabulary.bos
+        context, text = ([first], text) if first is not None else (text[:1], text[1:])
     if not text:
         return
     kept = [*prefix, *_end(context, length + 1 - len(prefix) - len(text))]
@@ -109,13 +110,12 @@ def _decoder(request: Instance, vocabulary: Vocabulary, length: int, prefix: lis
 
 
 def _encoder(
-    request: Instance, vocabulary: Vocabulary, room: int, edges: list[list[int]], word_l2r: bool
+    request: Instance, vocabulary: Vocabulary, room: int, template: Template, word_l2r: bool
 ) -> Iterator[ScoringRow]:
-    opening, closing = edges
     text = list(request.text)
     kept = _end(request.context, room - len(text))
-    whole = [*opening, *kept, *text, *closing]
-    first = len(opening) + len(kept)
+    whole = template.wrap([*kept, *text])
+    first = len(template.prefix) + len(kept)
     ends = _word_ends(text, vocabulary) if word_l2r else range(1, len(text) + 1)
     for index, end in enumerate(ends):
         masked = list(whole)
@@ -145,25 +145,27 @@ def _encoder_decoder(vocabulary: Vocabulary, length: int, scoring_format: Scorin
     if scoring_format.shown == "sentinel":
         vocabulary.require("sentinels")
         blank = vocabulary.sentinels[0]
+        after_context = Template(suffix=(blank, eos))
 
         def after_a_sentinel(request: Instance) -> Iterator[ScoringRow]:
-            yield _written([*_end(request.context, length - 2), blank, eos], [start, blank], request.text)
+            yield _written(after_context.wrap(_end(request.context, length - 2)), [start, blank], request.text)
 
         return Frame(length - 1, after_a_sentinel)
     if scoring_format.shown == "mask":
         vocabulary.require("mask")
-        opening = [] if vocabulary.bos is None else [vocabulary.bos]
-        room = length - 2 - len(opening)
+        masked = Template(() if vocabulary.bos is None else (vocabulary.bos,), (), (vocabulary.mask, eos))
+        room = length - masked.num_special_tokens()
 
         def whole(request: Instance) -> Iterator[ScoringRow]:
             kept = _end(request.context, room - len(request.text))
-            shown = [*opening, *kept, vocabulary.mask, eos]
-            yield _written(shown, [start, *opening, *kept], request.text)
+            yield _written(masked.wrap(kept), [start, *masked.prefix, *kept], request.text)
 
         return Frame(room, whole)
 
+    closed = Template(suffix=(eos,))
+
     def the_rest(request: Instance) -> Iterator[ScoringRow]:
-        yield _written([*_end(request.context, length - 1), eos], [start], request.text)
+        yield _written(closed.wrap(_end(request.context, length - 1)), [start], request.text)
 
     return Frame(length, the_rest)
 

@@ -10,10 +10,11 @@ import optax
 import pytest
 
 from plmjax.checkpoints.paths import path_string
-from plmjax.data.templates import encoder_frame, two_stream_frame
+from plmjax.data.templates import xlnet_template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.backbones import make_backbone
+from plmjax.finetune.backbones.encoder import encoder_template
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.update_strategies import AllParameters, LayerDecay
 from plmjax.interop import Pretrained
@@ -25,35 +26,35 @@ from plmjax.modules.gpt import VARIANTS as GPT
 A, B = [101, 102], [103]
 
 
-def joined(frame: Any, *texts: list[int]) -> tuple[list[int], list[int], tuple[int, ...], int]:
-    found = frame.join(texts)
-    assert len(found.tokens) == sum(map(len, texts)) + frame.added(len(texts))
+def packed(template: Any, *texts: list[int]) -> tuple[list[int], list[int], tuple[int, ...], int]:
+    found = template.pack(*texts)
+    assert len(found.tokens) == sum(map(len, texts)) + template.num_special_tokens(len(texts))
     return found.tokens.tolist(), found.types.tolist(), found.starts, found.class_index
 
 
 def test_bert(tokenizer: Tokenizer) -> None:
     v = tokenizer.vocabulary
-    frame = encoder_frame(BERT["tiny"], v)
-    assert joined(frame, A) == ([v.cls, *A, v.sep], [0] * 4, (1,), 0)
-    assert joined(frame, A, B) == ([v.cls, *A, v.sep, *B, v.sep], [0] * 4 + [1] * 2, (1, 4), 0)
+    template = encoder_template(BERT["tiny"], v)
+    assert packed(template, A) == ([v.cls, *A, v.sep], [0] * 4, (1,), 0)
+    assert packed(template, A, B) == ([v.cls, *A, v.sep, *B, v.sep], [0] * 4 + [1] * 2, (1, 4), 0)
 
 
 def test_roberta(tokenizer: Tokenizer) -> None:
     v = tokenizer.vocabulary
-    frame = encoder_frame(BERT["roberta_tiny"], v)
-    assert joined(frame, A, B) == ([v.cls, *A, v.sep, v.sep, *B, v.sep], [0] * 7, (1, 5), 0)
+    template = encoder_template(BERT["roberta_tiny"], v)
+    assert packed(template, A, B) == ([v.cls, *A, v.sep, v.sep, *B, v.sep], [0] * 7, (1, 5), 0)
 
 
 def test_xlnet(tokenizer: Tokenizer) -> None:
     v = tokenizer.vocabulary
-    assert joined(two_stream_frame(v), A, B) == ([*A, v.sep, *B, v.sep, v.cls], [0, 0, 0, 1, 1, 2], (0, 3), 5)
-    assert joined(two_stream_frame(v), A) == ([*A, v.sep, v.cls], [0, 0, 0, 2], (0,), 3)
+    assert packed(xlnet_template(v), A, B) == ([*A, v.sep, *B, v.sep, v.cls], [0, 0, 0, 1, 1, 2], (0, 3), 5)
+    assert packed(xlnet_template(v), A) == ([*A, v.sep, v.cls], [0, 0, 0, 2], (0,), 3)
 
 
 def test_gpt(tokenizer: Tokenizer) -> None:
     config = replace(GPT["gpt1_tiny"], vocab_size=300)
     backbone = make_backbone(Pretrained(config, {}, "OpenAIGPTLMHeadModel", tokenizer), FineTune())
-    assert joined(backbone.frame, A, B) == ([300, *A, 301, *B, 302], [0] * 6, (1, 4), 5)
+    assert packed(backbone.template, A, B) == ([300, *A, 301, *B, 302], [0] * 6, (1, 4), 5)
 
 
 def scales(config: Any, rule: Any) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ def shapeless(tokenizer: Tokenizer, family: str) -> Pretrained:
 
 
 def joined(pretrained: Pretrained, *texts: list[int]) -> tuple[list[int], int]:
-    found = make_backbone(pretrained, recipe()).frame.join(texts)
+    found = make_backbone(pretrained, recipe()).template.pack(*texts)
     return found.tokens.tolist(), found.class_index
 
 
@@ -76,10 +76,10 @@ def test_the_frame_of_a_language(of_languages: Tokenizer) -> None:
     english, german = language_token(of_languages, "en"), language_token(of_languages, "de")
     backbone: Any = make_backbone(mbart, in_language("de"))
     assert backbone.start == german != english
-    assert backbone.frame.join([A]).tokens.tolist() == [*A, v.eos, german]
-    framed = backbone.frame.join([A, B])
+    assert backbone.template.pack(A).tokens.tolist() == [*A, v.eos, german]
+    framed = backbone.template.pack(*[A, B])
     assert (framed.tokens.tolist(), framed.class_index) == ([*A, v.eos, *B, v.eos, german], 4)
-    assert backbone.frame.added(2) == 3
+    assert backbone.template.num_special_tokens(2) == 3
     with pytest.raises(UserError, match="needs the language of its texts: give --config.writer.source_language"):
         make_backbone(mbart, recipe())
     with pytest.raises(UserError, match="no token of the language 'fr'"):

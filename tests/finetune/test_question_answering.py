@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plmjax.data.templates import Frame, encoder_frame, two_stream_frame
+from plmjax.data.templates import Template, xlnet_template
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.finetune.backbones.encoder import EncoderBackbone
+from plmjax.finetune.backbones.encoder import EncoderBackbone, encoder_template
 from plmjax.finetune.task_models.base import LengthLimits
 from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel
 from plmjax.modules.bert import VARIANTS as BERT
@@ -39,24 +39,26 @@ def squad_file(folder: Path) -> str:
     return str(file)
 
 
-FRAMES: dict[str, Any] = {
-    "bert": lambda vocabulary: encoder_frame(BERT["tiny"], vocabulary),
-    "xlnet": two_stream_frame,
+TEMPLATES: dict[str, Any] = {
+    "bert": lambda vocabulary: encoder_template(BERT["tiny"], vocabulary),
+    "xlnet": xlnet_template,
 }
 
 
-@pytest.fixture(params=list(FRAMES))
+@pytest.fixture(params=list(TEMPLATES))
 def made(
     request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path
 ) -> tuple[QuestionAnsweringModel, Any, Any, QuestionAnsweringTask]:
     task = QuestionAnsweringTask(
         train=squad_file(tmp_path), unanswerable=True, id="id", metric=("f1", "exact_match", "best_f1")
     )
-    frame: Frame = FRAMES[request.param](tokenizer.vocabulary)
+    template: Template = TEMPLATES[request.param](tokenizer.vocabulary)
     config = BERT["tiny"] if request.param == "bert" else XLNET["tiny"]
     given = recipe()
     given.doc_stride = 10
-    task_model = QuestionAnsweringModel(task, EncoderBackbone(config, tokenizer, frame), LengthLimits(40, False), given)
+    task_model = QuestionAnsweringModel(
+        task, EncoderBackbone(config, tokenizer, template), LengthLimits(40, False), given
+    )
     examples = task.splits()["train"]
     return task_model, examples, task_model.features(examples, learn=True), task
 

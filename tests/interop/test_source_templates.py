@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.decode.respond import respond
-from plmjax.decode.text import SourceFrame, rewrite_text
+from plmjax.decode.text import rewrite_text
 from plmjax.errors import UserError
 from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.interop import Pretrained
-from plmjax.interop.source_templates import language_token, make_request, source_frame
+from plmjax.interop.source_templates import language_token, make_request, source_template
 from plmjax.modules import Bound
 from plmjax.modules.bart import BartConfig, MBartConfig
 from plmjax.modules.bert import BertConfig
@@ -59,17 +60,17 @@ def _with(pretrained: Pretrained, tokenizer: Tokenizer) -> Pretrained:
 
 def test_mbart(model: bytes, tmp_path: Path) -> None:
     pretrained = mbart(model, tmp_path, "MBartTokenizer")
-    assert source_frame(pretrained, "en_XX", "de_DE") == SourceFrame((), (2, EN), DE, None)
+    assert source_template(pretrained, "en_XX", "de_DE") == Seq2SeqTemplate(Template(suffix=(2, EN)), DE)
     with pytest.raises(UserError, match="needs the languages.*ar_AR, cs_CZ"):
-        source_frame(pretrained, "en_XX")
+        source_template(pretrained, "en_XX")
     with pytest.raises(UserError, match="no token of the language 'xx_XX': it has ar_AR"):
-        source_frame(pretrained, "en_XX", "xx_XX")
+        source_template(pretrained, "en_XX", "xx_XX")
 
 
 def test_mbart_50_and_what_it_writes(model: bytes, tmp_path: Path) -> None:
-    """The strings are those of the ids that `generate` gives for the same frame."""
+    """The strings are those of the ids that `generate` gives for the same template."""
     pretrained = mbart(model, tmp_path, "MBart50Tokenizer")
-    assert source_frame(pretrained, "en_XX", "de_DE") == SourceFrame((EN,), (2,), 2, DE)
+    assert source_template(pretrained, "en_XX", "de_DE") == Seq2SeqTemplate(Template((EN,), (), (2,)), 2, DE)
     tokenizer = pretrained.tokenizer
     assert tokenizer is not None
     ids = [EN, *tokenizer.encode("The cat"), 2]
@@ -93,7 +94,7 @@ def test_heads_read_the_language_too(
 ) -> None:
     given = FineTune(writer=WriterConfig(source_language="en_XX"))
     backbone: Any = make_backbone(mbart(model, tmp_path, kind), given)
-    framed = backbone.frame.join([[5], [6]])
+    framed = backbone.template.pack(*[[5], [6]])
     assert (framed.tokens.tolist(), framed.class_index, backbone.start) == (row, class_index, start)
 
 
@@ -110,11 +111,11 @@ def test_bart_reads_its_mask_between_bos_and_eos(model: bytes, tmp_path: Path, m
     special = {"bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
     config = BartConfig(vocab_size=tokenizer.vocabulary.size, **SIZES)
     bart = _with(fresh(config, "BartForConditionalGeneration", **special), tokenizer)
-    rewrite_text(Bound(bart.module, bart.params), tokenizer, "The [MASK] sat", frame=source_frame(bart))
+    rewrite_text(Bound(bart.module, bart.params), tokenizer, "The [MASK] sat", template=source_template(bart))
     mask = tokenizer.vocabulary.mask
     assert seen == [[0, *tokenizer.encode("The"), mask, *tokenizer.encode("sat"), 2], [2]]
     with pytest.raises(UserError, match="BartForConditionalGeneration has no tokens of languages"):
-        source_frame(bart, target="de_DE")
+        source_template(bart, target="de_DE")
 
 
 def test_languages_under_other_names() -> None:

@@ -30,15 +30,15 @@ class MarianTokenizer(Tokenizer):
             sentencepiece.SentencePieceProcessor(model_proto=model) for model in (source, target)
         )
         self._ids, self._extra_tokens = dict(ids), tuple(extra_tokens)
-        for token in self._extra_tokens:
-            self._ids.setdefault(token, max(self._ids.values()) + 1)
+        for name in self._extra_tokens:
+            self._ids.setdefault(name, max(self._ids.values()) + 1)
         size = max(self._ids.values()) + 1
         self._pieces = [""] * size
         for piece, token in self._ids.items():
             self._pieces[token] = piece
         roles = {name: self._ids[piece] for name, piece in ROLES.items()}
         codes = [token for piece, token in self._ids.items() if piece.startswith(">>") and piece.endswith("<<")]
-        codes += [self._ids[token] for token in self._extra_tokens]
+        codes += [self._ids[name] for name in self._extra_tokens]
         gaps = [token for token, piece in enumerate(self._pieces) if not piece]
         self.vocabulary = make_vocabulary(
             size,
@@ -123,6 +123,6 @@ def load(file: Path) -> MarianTokenizer:
         raise UserError(f"The tokenizer in {directory} can't be read as Marian's ({error}).") from error
 
 
-def load_saved(directory: Path, metadata: Mapping[str, Any]) -> MarianTokenizer:
+def load_saved(directory: Path, metadata: Mapping[str, Any]) -> Tokenizer:
     """Loads what `MarianTokenizer.save` wrote."""
     return load(directory / SOURCE).with_extra_tokens(metadata.get("extra_tokens", ()))

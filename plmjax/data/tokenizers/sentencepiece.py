@@ -210,7 +210,7 @@ def load(file: Path, sentinels: int | None = None) -> SentencePieceTokenizer:
     return SentencePieceTokenizer(model, sentinels) if sentinels else tokenizer
 
 
-def load_saved(directory: Path, metadata: Mapping[str, Any]) -> SentencePieceTokenizer:
+def load_saved(directory: Path, metadata: Mapping[str, Any]) -> Tokenizer:
     """Loads what `SentencePieceTokenizer.save` wrote."""
     file = directory / MODEL_FILE
     if not file.is_file():

@@ -1,11 +1,11 @@
-"""What all windows share: the interface, the field names, and how parts are put into a window."""
+"""What all windows share: the interface, the field names, and how a row of texts becomes a window."""
 
 from abc import ABC, abstractmethod
 
 import numpy as np
 
 from plmjax.data.store.split import Split
-from plmjax.data.tokenizers.vocabulary import Vocabulary
+from plmjax.data.templates import PackedTexts
 from plmjax.errors import UserError
 
 Window = dict[str, np.ndarray]
@@ -57,33 +57,16 @@ def too_small(split: Split, length: int, has: str) -> UserError:
     )
 
 
-def frame(parts: list[np.ndarray], types: list[int], length: int, padding: int) -> Window:
-    """Puts `parts` one after the other into a window of `length`; `types` is the token type of each part."""
+def packed_window(row: PackedTexts, length: int, padding: int) -> Window:
+    """A window of `length` tokens whose first are the row's."""
     tokens_L = np.full(length, padding, np.int32)
     token_types_L = np.zeros(length, np.int32)
     segments_L = np.zeros(length, np.int32)
-    end = 0
-    for part, token_type in zip(parts, types, strict=True):
-        start, end = end, end + len(part)
-        tokens_L[start:end] = part
-        token_types_L[start:end] = token_type
-    segments_L[:end] = 1
+    end = len(row.tokens)
+    tokens_L[:end], token_types_L[:end], segments_L[:end] = row.tokens, row.types, 1
     return {
         "tokens": tokens_L,
         "token_types": token_types_L,
         "positions": np.arange(length, dtype=np.int32),
         "segments": segments_L,
     }
-
-
-def framing_ids(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
-    """[cls] and [sep] as int32 [1] arrays; bos and eos stand in for them in vocabularies with RoBERTa's names.
-
-    Raises:
-        UserError: the vocabulary has neither.
-    """
-    if vocabulary.cls_or_bos is None:
-        vocabulary.require("cls")
-    if vocabulary.sep_or_eos is None:
-        vocabulary.require("sep")
-    return np.array([vocabulary.cls_or_bos], np.int32), np.array([vocabulary.sep_or_eos], np.int32)

@@ -12,6 +12,7 @@ import numpy as np
 from plmjax.data.languages import NONE, smoothed
 from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
+from plmjax.data.templates import Template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows.base import SENTENCE_FIELDS, Window, Windows, index_in, too_small
 from plmjax.errors import UserError
@@ -174,10 +175,10 @@ class Stream(Windows):
         return self._count
 
     def __getitem__(self, index: int) -> Window:
-        place_L = index_in(index, self._count) * self._stride + np.arange(self.length)
-        sentence_L = np.searchsorted(self._starts, place_L, side="right") - 1  # -1: the first eos
-        is_eos_L = (sentence_L < 0) | (place_L + 1 == self._starts[sentence_L + 1])
-        raw_L = np.where(is_eos_L, 0, self._begins[sentence_L] + place_L - self._starts[sentence_L])
+        position_L = index_in(index, self._count) * self._stride + np.arange(self.length)
+        sentence_L = np.searchsorted(self._starts, position_L, side="right") - 1  # -1: the first eos
+        is_eos_L = (sentence_L < 0) | (position_L + 1 == self._starts[sentence_L + 1])
+        raw_L = np.where(is_eos_L, 0, self._begins[sentence_L] + position_L - self._starts[sentence_L])
         return {
             "tokens": np.where(is_eos_L, self._eos, self._tokens[raw_L]).astype(np.int32),
             "token_types": np.full(self.length, self._language, np.int32),
@@ -195,7 +196,8 @@ class TranslationPairWindows(Windows):
         assert vocabulary.eos is not None
         self.length, self.padding = length, vocabulary.padding
         self._split, self._documents = split, documents
-        self._eos = np.array([vocabulary.eos], np.int32)
+        eos = (vocabulary.eos,)
+        self._template = Template(eos, eos + eos, eos)
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -209,15 +211,14 @@ class TranslationPairWindows(Windows):
         left, right = (int(language) for language in split.document_languages[document])
         first, last = middle - start + 2, end - middle + 2  # tokens of each side with its separators
         tokens_L = np.full(self.length, self.padding, np.int32)
-        sides = [self._eos, split.tokens[start:middle], self._eos, self._eos, split.tokens[middle:end], self._eos]
-        tokens_L[: first + last] = np.concatenate(sides)
-        place_L = np.arange(self.length, dtype=np.int32)
-        is_second_L = place_L >= first
-        is_real_L = place_L < first + last
+        tokens_L[: first + last] = self._template.pack(split.tokens[start:middle], split.tokens[middle:end]).tokens
+        position_L = np.arange(self.length, dtype=np.int32)
+        is_second_L = position_L >= first
+        is_real_L = position_L < first + last
         return {
             "tokens": tokens_L,
             "token_types": np.where(is_second_L & is_real_L, right, left).astype(np.int32),
-            "positions": (np.where(is_second_L, place_L - first, place_L) * is_real_L).astype(np.int32),
+            "positions": (np.where(is_second_L, position_L - first, position_L) * is_real_L).astype(np.int32),
             "segments": is_real_L.astype(np.int32),
             "translation": np.array(1, np.int32),
         }

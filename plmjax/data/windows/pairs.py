@@ -15,8 +15,9 @@ import numpy as np
 
 from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
+from plmjax.data.templates import cls_sep_template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
-from plmjax.data.windows.base import PAIR_FIELDS, Window, Windows, frame, framing_ids, index_in, too_small
+from plmjax.data.windows.base import PAIR_FIELDS, Window, Windows, index_in, packed_window, too_small
 from plmjax.errors import UserError
 
 SPECIAL_TOKENS = 3  # [cls] A [sep] B [sep]
@@ -159,7 +160,7 @@ class PairWindows(Windows):
     def __init__(self, split: Split, vocabulary: Vocabulary, length: int, description: str, build):
         self.length = length
         self.padding = vocabulary.padding
-        self._cls, self._sep = framing_ids(vocabulary)
+        self._template = cls_sep_template(vocabulary, token_types="segments")
         if length < SPECIAL_TOKENS + 2:
             raise UserError(
                 f"A window of {length} tokens has no room for two segments and {SPECIAL_TOKENS} special tokens: "
@@ -174,8 +175,7 @@ class PairWindows(Windows):
     def __getitem__(self, index: int) -> Window:
         a_start, a_end, b_start, b_end, label = self._ranges[index_in(index, len(self))].tolist()
         first, second = self._tokens[a_start:a_end], self._tokens[b_start:b_end]
-        parts = [self._cls, first, self._sep, second, self._sep]
-        window = frame(parts, [0, 0, 0, 1, 1], self.length, self.padding)
+        window = packed_window(self._template.pack(first, second), self.length, self.padding)
         window["sentence_label"] = np.array(label, np.int32)
         return window
 

@@ -11,8 +11,9 @@ import numpy as np
 from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.phrases import OUTSIDE
 from plmjax.data.store.split import Split
+from plmjax.data.templates import cls_sep_template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
-from plmjax.data.windows.base import SENTENCE_FIELDS, Window, Windows, frame, framing_ids, index_in, too_small
+from plmjax.data.windows.base import SENTENCE_FIELDS, Window, Windows, index_in, packed_window, too_small
 from plmjax.errors import UserError
 
 
@@ -60,7 +61,7 @@ class PackedWindows(Windows):
     def __init__(self, split: Split, vocabulary: Vocabulary, length: int, crossing: bool, phrases: bool):
         self.length = length
         self.padding = vocabulary.padding
-        self._cls, self._sep = framing_ids(vocabulary)
+        self._template = cls_sep_template(vocabulary)
         if length < 3:
             raise UserError(
                 f"A window of {length} tokens has no room for text between two special tokens: take 3 or more."
@@ -84,8 +85,8 @@ class PackedWindows(Windows):
         starts = self._split.document_starts
         borders = starts[np.searchsorted(starts, start, side="right") : np.searchsorted(starts, end, side="left")]
         borders = np.asarray(borders) - start
-        text = np.insert(text, borders, self._sep[0])
-        window = frame([self._cls, text, self._sep], [0, 0, 0], self.length, self.padding)
+        text = np.insert(text, borders, self._template.separator[0])
+        window = packed_window(self._template.pack(text), self.length, self.padding)
         if self._phrases and self._split.phrases is not None:
             marks_L = np.zeros(self.length, np.int32)
             marks_L[1 : 1 + len(text)] = np.insert(self._split.phrases[start:end], borders, OUTSIDE)

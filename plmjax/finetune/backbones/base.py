@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from plmjax.data.templates import Frame
+from plmjax.data.templates import Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.interop import Pretrained
@@ -26,12 +26,12 @@ class Backbone:
     Attributes:
         config: the network's.
         tokenizer: the checkpoint's.
-        frame: special tokens around the texts.
+        template: the special tokens around the texts.
     """
 
     config: Any
     tokenizer: Tokenizer
-    frame: Frame
+    template: Template
 
     both_orders: ClassVar[bool] = False  # whether two texts whose order means nothing are read both ways
     bidirectional: ClassVar[bool] = True  # whether each token's state has seen the whole row

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.data.templates import Frame
+from plmjax.data.templates import Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.characters import SENTENCE_BEGIN, SENTENCE_END, spell
 from plmjax.data.tokenizers.vocabulary import Vocabulary, make_vocabulary
@@ -115,5 +115,5 @@ def character_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
         raise UserError("features.l2 must be at least 0, and features.cells at least 1.")
     splitter = tokenizer_of(pretrained)
     assert isinstance(splitter, WordTokenizer)
-    frame = Frame((BEGIN,), (END, BEGIN), (END,))
-    return CharacterBackbone(pretrained.config, TaskWords(splitter), frame, recipe.features.l2)
+    template = Template((BEGIN,), (END, BEGIN), (END,))
+    return CharacterBackbone(pretrained.config, TaskWords(splitter), template, recipe.features.l2)

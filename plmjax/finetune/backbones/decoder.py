@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from plmjax.data.templates import Frame
+from plmjax.data.templates import Template
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
@@ -64,5 +64,5 @@ def decoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     if recipe.lm_weight < 0:
         raise UserError(f"lm_weight is {recipe.lm_weight}: it must be at least 0.")
     start = config.vocab_size
-    frame = Frame((start,), (start + 1,), (start + 2,), class_last=True)
-    return DecoderBackbone(config, tokenizer_of(pretrained), frame, recipe.lm_weight)
+    template = Template((start,), (start + 1,), (start + 2,), class_last=True)
+    return DecoderBackbone(config, tokenizer_of(pretrained), template, recipe.lm_weight)

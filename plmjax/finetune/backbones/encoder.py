@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from plmjax.data.templates import encoder_frame, two_stream_frame
+from plmjax.data.templates import Template, cls_sep_template, xlnet_template
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
@@ -19,12 +20,12 @@ from plmjax.interop import Pretrained
 
 @dataclass(frozen=True)
 class EncoderBackbone(Backbone):
-    """Token types as the frame has them; in a network that has a table of languages, all of one language."""
+    """Token types as the template has them; in a network that has a table of languages, all of one language."""
 
     language: int = 0
 
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
-        types: jax.Array | None = None if self.frame.types == "none" else types_BL
+        types: jax.Array | None = None if self.template.token_types == "none" else types_BL
         if getattr(self.config, "num_languages", 0):
             types = jnp.full_like(tokens_BL, self.language)
         return network.encode(tokens_BL, types, None, segments_BL)
@@ -38,10 +39,17 @@ def encoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
         raise UserError(
             f"language is {recipe.language}, and the network has {languages}: give one from 0 to {languages - 1}."
         )
-    return EncoderBackbone(config, tokenizer, encoder_frame(config, tokenizer.vocabulary), recipe.language)
+    return EncoderBackbone(config, tokenizer, encoder_template(config, tokenizer.vocabulary), recipe.language)
 
 
 def two_stream_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of XLNet."""
     tokenizer = tokenizer_of(pretrained)
-    return EncoderBackbone(pretrained.config, tokenizer, two_stream_frame(tokenizer.vocabulary))
+    return EncoderBackbone(pretrained.config, tokenizer, xlnet_template(tokenizer.vocabulary))
+
+
+def encoder_template(config: Any, vocabulary: Vocabulary) -> Template:
+    """The template of an encoder; UserError where the vocabulary lacks a token that opens or closes a text."""
+    double = getattr(config, "position_offset", 0) > 0  # RoBERTa
+    token_types = "segments" if getattr(config, "token_type_vocab", 0) > 1 else "none"
+    return cls_sep_template(vocabulary, double_separator=double, token_types=token_types)

@@ -15,11 +15,11 @@ from typing import Any
 
 import jax
 
-from plmjax.data.templates import Frame
+from plmjax.data.templates import Template
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
-from plmjax.interop.source_templates import source_frame
+from plmjax.interop.source_templates import source_template
 from plmjax.modules import family_of
 from plmjax.objectives.sequences import shift_right
 
@@ -58,23 +58,24 @@ def encoder_decoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
         )
     kind = T5Backbone if family == "t5" else EncoderDecoderBackbone
     if family == "mbart":
-        return kind(config, tokenizer, *_frame_of_language(pretrained, recipe.writer.source_language))
+        return kind(config, tokenizer, *_template_of_language(pretrained, recipe.writer.source_language))
     start, ending = _special(pretrained, "decoder_start_token_id"), _special(pretrained, "eos_token_id")
-    frame = Frame((), (ending,), (ending,), class_last=True)  # A </s> B </s>
+    template = Template((), (ending,), (ending,), class_last=True)  # A </s> B </s>
     if family == "bart":  # <s> A </s> </s> B </s>
-        frame = replace(frame, opening=(_special(pretrained, "bos_token_id"),), between=(ending, ending))
-    return kind(config, tokenizer, frame, start)
+        template = replace(template, prefix=(_special(pretrained, "bos_token_id"),), separator=(ending, ending))
+    return kind(config, tokenizer, template, start)
 
 
-def _frame_of_language(pretrained: Pretrained, language: str) -> tuple[Frame, int]:
+def _template_of_language(pretrained: Pretrained, language: str) -> tuple[Template, int]:
     """A </s> B </s> en_XX and its decoder's first token, en_XX; mBART-50: en_XX A </s> B </s>, and </s>."""
     if not language:
         raise UserError(
             "An mBART needs the language of its texts: give --config.writer.source_language, such as en_XX."
         )
-    found = source_frame(pretrained, language, language)
-    ending, *after = found.after
-    return Frame(found.before, (ending,), found.after, class_last=True, after_class=len(after)), found.start
+    found = source_template(pretrained, language, language)
+    ending, *after = found.source.suffix
+    template = replace(found.source, separator=(ending,), class_last=True, after_class=len(after))
+    return template, found.decoder_start_token_id
 
 
 def _special(pretrained: Pretrained, name: str) -> int:

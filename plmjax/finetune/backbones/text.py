@@ -12,19 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from plmjax.data.templates import Frame
+from plmjax.data.templates import Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
-from plmjax.interop.source_templates import source_frame
+from plmjax.interop.source_templates import source_template
 
 TEXT_TO_TEXT = "text_to_text"  # a recipe's task_model: every task is done by writing, in T5's words
 
 
 @dataclass(frozen=True)
 class Seq2SeqBackbone(Backbone):
-    """A decoder or an encoder-decoder; the frame is that of what it reads.
+    """A decoder or an encoder-decoder; the template is that of what it reads.
 
     Attributes:
         kind: of the network.
@@ -87,22 +87,22 @@ def seq2seq_backbone(pretrained: Pretrained, recipe: Any) -> Seq2SeqBackbone:
 
 def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> Seq2SeqBackbone:
     family = pretrained.family.model_type
-    frame = source_frame(pretrained, writer.source_language or None, writer.target_language or None)
-    first, last = frame.first, frame.after[:1] if frame.end is None else (frame.end,)
+    template = source_template(pretrained, writer.source_language or None, writer.target_language or None)
+    first, end = template.forced_bos_token_id, template.eos_token_id
+    last = template.source.suffix[:1] if end is None else (end,)
     if family == "bart":  # `<s> text </s>` on both sides
         first = pretrained.special.get("bos_token_id", tokenizer_of(pretrained).vocabulary.cls_or_bos)
     elif family == "mbart" and first is None:  # `text </s> de_DE`, of which the decoder reads the language first
-        last = (*last, frame.start)
-    opened = Frame(tuple(token for token in frame.before if token is not None), (), frame.after)
+        last = (*last, template.decoder_start_token_id)
     return Seq2SeqBackbone(
         pretrained.config,
         tokenizer_of(pretrained),
-        opened,
+        template.source,
         "encoder_decoder",
-        frame.start,
+        template.decoder_start_token_id,
         first,
         last,
-        source_tokenizer=frame.tokenizer,
+        source_tokenizer=template.source_tokenizer,
     )
 
 
@@ -112,6 +112,6 @@ def _of_decoder(pretrained: Pretrained) -> Seq2SeqBackbone:
     token = known if known is not None else vocabulary.sep
     new = ("delimiter",) if token is None else ()
     delimiter = pretrained.config.vocab_size if token is None else token
-    frame = Frame((), (), (delimiter,))
+    template = Template(suffix=(delimiter,))
     config = pretrained.config
-    return Seq2SeqBackbone(config, pretrained.tokenizer, frame, "decoder", delimiter, None, (delimiter,), new)
+    return Seq2SeqBackbone(config, pretrained.tokenizer, template, "decoder", delimiter, None, (delimiter,), new)

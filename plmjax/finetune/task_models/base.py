@@ -130,7 +130,7 @@ class TaskModel:
             UserError: they do not fit, and are not to be cut.
         """
         fitted = [list(text) for text in texts]
-        added = self.backbone.frame.added(len(texts))
+        added = self.backbone.template.num_special_tokens(len(texts))
         total = sum(map(len, fitted)) + added
         if self.limits.length is None or total <= self.limits.length:
             return fitted
@@ -150,6 +150,6 @@ def too_long(example: Example, tokens: int, length: int) -> UserError:
     )
 
 
-def arrays_of(framed: Any) -> dict[str, np.ndarray]:
+def arrays_of(packed: Any) -> dict[str, np.ndarray]:
     """The sequences of a row."""
-    return {"tokens": framed.tokens, "token_types": framed.types, "segments": np.ones_like(framed.tokens)}
+    return {"tokens": packed.tokens, "token_types": packed.types, "segments": np.ones_like(packed.tokens)}

@@ -144,9 +144,9 @@ class QuestionAnsweringModel(TaskModel):
         return [best._replace(no_answer=none - score) for (score, best), none in zip(spans, silence, strict=True)]
 
     def _rows(self, number: int, example: Example, question: list[int], context: Encoding) -> list[Feature]:
-        frame, most = self.backbone.frame, self.limits.length
+        template, most = self.backbone.template, self.limits.length
         tokens = len(context.ids)
-        room = tokens if most is None else most - frame.added(2) - len(question)
+        room = tokens if most is None else most - template.num_special_tokens(2) - len(question)
         if room < 1:
             raise UserError(
                 f"{example.place} has a question of {len(question)} tokens, which leaves no room for its context in a "
@@ -176,19 +176,19 @@ class QuestionAnsweringModel(TaskModel):
         answer: tuple[int, int] | None,
     ) -> Feature:
         first, last = cut
-        order = 0 if self.backbone.frame.context_first else 1
+        order = 0 if self.backbone.template.context_first else 1
         texts = [question, context.ids[first:last]][:: 1 if order else -1]
-        framed = self.backbone.frame.join(texts)
-        offset = framed.starts[order]
-        allowed = np.zeros(len(framed.tokens), np.int32)
+        packed = self.backbone.template.pack(*texts)
+        offset = packed.starts[order]
+        allowed = np.zeros(len(packed.tokens), np.int32)
         allowed[offset : offset + last - first] = 1
-        allowed[framed.class_index] = 1
+        allowed[packed.class_index] = 1
         is_here = answer is not None and first <= answer[0] and answer[1] < last
-        ends = [offset + token - first for token in answer] if is_here else [framed.class_index] * 2
+        ends = [offset + token - first for token in answer] if is_here else [packed.class_index] * 2
         first_characters, last_characters = np.array(context.offset_mapping[first:last]).T
-        window = Window(offset, first_characters, last_characters, central, framed.class_index)
+        window = Window(offset, first_characters, last_characters, central, packed.class_index)
         values = {"answer_start": np.int32(ends[0]), "answer_end": np.int32(ends[1])}
-        return Feature(number, len(framed.tokens), arrays_of(framed) | {"allowed": allowed}, values, window)
+        return Feature(number, len(packed.tokens), arrays_of(packed) | {"allowed": allowed}, values, window)
 
     def _best_span(self, window: Window, row: RowOutput) -> tuple[float, tuple[int, int] | None]:
         """The score and the characters of the likeliest span whose start this window shows best."""

@@ -99,7 +99,7 @@ class Seq2SeqModel(TaskModel):
         features = []
         for number, (example, source, target) in enumerate(zip(examples, sources, targets, strict=True)):
             (text,) = self.fitted(example, [source])
-            tokens = self.backbone.frame.join([text]).tokens
+            tokens = self.backbone.template.pack(text).tokens
             learned = [] if known[number] is None else self._cut(example, target)
             values = {
                 "targets": np.array(learned + [0] * (places - len(learned)), np.int32),
@@ -184,7 +184,7 @@ class Seq2SeqModel(TaskModel):
         """As the base's; in a decoder's row the target needs its places too."""
         if self.backbone.kind == "decoder" and self.limits.length is not None:
             (text,) = texts
-            writer, added = self.recipe.writer, self.backbone.frame.added(1)
+            writer, added = self.recipe.writer, self.backbone.template.num_special_tokens(1)
             room = self.limits.length - added - max(writer.target_length, writer.max_new_tokens)
             if len(text) <= room:
                 return [list(text)]

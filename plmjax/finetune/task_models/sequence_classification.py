@@ -37,16 +37,16 @@ class SequenceTaskModel(TaskModel):
         features = []
         for number, example in enumerate(examples):
             rows = self.rows([next(encoded) for _ in example.texts])
-            framed = [self.backbone.frame.join(self.fitted(example, row)) for row in rows]
-            longest = max(len(row.tokens) for row in framed)
-            fields = [arrays_of(row) for row in framed]
+            packed = [self.backbone.template.pack(*self.fitted(example, row)) for row in rows]
+            longest = max(len(row.tokens) for row in packed)
+            fields = [arrays_of(row) for row in packed]
             padding = self.padding
             sequences = {
                 name: np.stack([_filled(one[name], longest, padding.get(name, 0)) for one in fields])
                 for name in fields[0]
             }
             values = {
-                "class_index": np.array([row.class_index for row in framed], np.int32),
+                "class_index": np.array([row.class_index for row in packed], np.int32),
                 "target": self.target(example),
                 "target_weight": np.float32(example.target is not None),
             }

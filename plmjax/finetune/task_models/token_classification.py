@@ -41,13 +41,13 @@ class TokenClassificationModel(TaskModel):
         for number, example in enumerate(examples):
             words = [next(pieces) for _ in example.texts]
             kept = self._kept(example, [len(word) for word in words])
-            framed = self.backbone.frame.join([[token for word in words[:kept] for token in word]])
-            firsts = framed.starts[0] + np.cumsum([0, *map(len, words[: kept - 1])])
-            tags, weights = np.zeros(len(framed.tokens), np.int32), np.zeros(len(framed.tokens), np.float32)
+            packed = self.backbone.template.pack([token for word in words[:kept] for token in word])
+            firsts = packed.starts[0] + np.cumsum([0, *map(len, words[: kept - 1])])
+            tags, weights = np.zeros(len(packed.tokens), np.int32), np.zeros(len(packed.tokens), np.float32)
             tags[firsts] = [numbers[tag] for tag in example.target[:kept]]
             weights[firsts] = 1.0
-            sequences = arrays_of(framed) | {"tags": tags, "tag_weights": weights}
-            features.append(Feature(number, len(framed.tokens), sequences, {}, firsts))
+            sequences = arrays_of(packed) | {"tags": tags, "tag_weights": weights}
+            features.append(Feature(number, len(packed.tokens), sequences, {}, firsts))
         return features
 
     def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
@@ -93,7 +93,7 @@ class TokenClassificationModel(TaskModel):
 
     def _kept(self, example: Example, lengths: Sequence[int]) -> int:
         """How many words fit."""
-        added = self.backbone.frame.added(1)
+        added = self.backbone.template.num_special_tokens(1)
         if self.limits.length is None or sum(lengths) + added <= self.limits.length:
             return len(lengths)
         if not self.limits.cut:
