@@ -62,7 +62,7 @@ def test_a_recipe_written_under_old_names_is_read() -> None:
     ("flag", "told"),
     [
         ("--old.way=text_to_text", "FineTune's field 'way' is now called 'task_model': give it by that name"),
-        ("--old.update_strategy.rate=0.5", "FineTune's field 'updates' is now called 'update_strategy'"),
+        ("--old.updates.rate=0.5", "FineTune's field 'updates' is now called 'update_strategy'"),
         ("--old.train.warmup_ratio=0.5", "FineTuneTrainConfig's field 'warmup_ratio' is now called 'warmup_ratio'"),
     ],
 )
