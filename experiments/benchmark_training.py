@@ -13,18 +13,17 @@ import numpy as np
 
 from plmjax.interop.initial import load_source
 from plmjax.modules import build
-from plmjax.modules.distillation import DistillationConfig
 from plmjax.objectives.base import start_memory
+from plmjax.train.composites import complete_model, prepare_params
 from plmjax.train.config import Config
-from plmjax.train.data import TrainingBatches, abstract_batch, open_store
+from plmjax.train.data import TrainingBatches, open_store
 from plmjax.train.flops import forward_flops, peak_flops
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.resolve import resolve
 from plmjax.train.schedules import make_schedule
-from plmjax.train.sharding import make_mesh, to_devices
+from plmjax.train.sharding import abstract_batch, make_mesh, to_devices
 from plmjax.train.state import abstract_state, create_state, parameter_count
 from plmjax.train.step import forward, jit_train_step
-from plmjax.train.teacher import fill_in_teacher, init_from_teacher
 
 
 def measure_training(
@@ -46,7 +45,7 @@ def measure_training(
         UserError: the configuration or the data does not allow it.
     """
     store = open_store(config.data, workdir)
-    config = fill_in_teacher(config, workdir, load_source)
+    config = complete_model(config, workdir, load_source)
     config = resolve(config, store.vocabulary, len(jax.devices()), store.languages)
     train = replace(config.train, ramp_batch_size=0, ramp_tokens=0)
     config = replace(config, train=train)
@@ -74,9 +73,7 @@ def measure_training(
         compiled = time.perf_counter() - began
         flops = 3.0 * forward_flops(partial(forward, **parts), abstract.params, shapes, abstract.memory)
         state = create_state(module, optimizer, train.seed, abstract, empty_memory)
-        if isinstance(config.model, DistillationConfig):
-            fingerprint, vocabulary = store.tokenizer.fingerprint, store.vocabulary
-            list(init_from_teacher(config.model, state.params, fingerprint, vocabulary, load_source))
+        list(prepare_params(config.model, state.params, store.tokenizer.fingerprint, store.vocabulary, load_source))
         batch = to_devices(local, mesh, train.batch_size)
         seconds = []
         for _ in range(warmup + steps):

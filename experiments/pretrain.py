@@ -26,7 +26,8 @@ from plmjax.interop.initial import load_source
 from plmjax.train import distributed
 from plmjax.train.backend import use_deterministic_kernels
 from plmjax.train.examples import dump_examples
-from plmjax.train.loop import EXIT_STOPPED, train
+from plmjax.train.loop import pretrain
+from plmjax.train.trainer import EXIT_STOPPED
 
 DEFAULT = Path(__file__).parent / "configs" / "gpt2.py"
 
@@ -66,7 +67,7 @@ def main() -> None:
     if DUMP_EXAMPLES.value:
         print(dump_examples(config, workdir, DUMP_EXAMPLES.value, load_source))
         return
-    result = train(config, workdir, init_from=INIT_FROM.value, load=load_source)
+    result = pretrain(config, workdir, init_from=INIT_FROM.value, load=load_source)
     if jax.process_index() == 0:
         print(describe_result(result, config.train.steps))
     if result.status == "stopped":

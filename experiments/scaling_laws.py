@@ -26,7 +26,7 @@ from absl import flags
 from experiments import _main
 from experiments.scaling.runs import report, train_family
 from experiments.summary import config_as_text
-from plmjax.train.loop import EXIT_STOPPED
+from plmjax.train.trainer import EXIT_STOPPED
 
 DEFAULT = Path(__file__).parent / "configs" / "scaling.py"
 

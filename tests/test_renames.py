@@ -37,7 +37,7 @@ def test_classes_are_there(name: str) -> None:
 def test_a_recipe_written_under_old_names_is_read() -> None:
     old = {
         "type": "plmjax.finetune.config:FineTune",
-        "train": {"type": "plmjax.finetune.config:TrainConfig", "warmup_ratio": 0.25},
+        "train": {"type": "plmjax.finetune.config:TrainConfig", "warmup_share": 0.25},
         "updates": {"type": "plmjax.finetune.updates:HeadsOnly"},
         "way": "crf_token_classification",
         "length": 12,
@@ -63,7 +63,7 @@ def test_a_recipe_written_under_old_names_is_read() -> None:
     [
         ("--old.way=text_to_text", "FineTune's field 'way' is now called 'task_model': give it by that name"),
         ("--old.updates.rate=0.5", "FineTune's field 'updates' is now called 'update_strategy'"),
-        ("--old.train.warmup_ratio=0.5", "FineTuneTrainConfig's field 'warmup_ratio' is now called 'warmup_ratio'"),
+        ("--old.train.warmup_share=0.5", "FineTuneTrainConfig's field 'warmup_share' is now called 'warmup_ratio'"),
     ],
 )
 def test_an_old_field_is_refused_by_its_new_name(

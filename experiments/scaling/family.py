@@ -11,9 +11,10 @@ from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.modules import build
 from plmjax.train.config import Config
-from plmjax.train.data import TrainingBatches, abstract_batch
+from plmjax.train.data import TrainingBatches
 from plmjax.train.flops import forward_flops
 from plmjax.train.resolve import resolve
+from plmjax.train.sharding import abstract_batch
 from plmjax.train.state import parameter_count
 from plmjax.train.step import forward
 

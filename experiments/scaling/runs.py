@@ -17,7 +17,7 @@ from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.train.data import open_store
 from plmjax.train.flops import peak_flops
-from plmjax.train.loop import train
+from plmjax.train.loop import pretrain
 from plmjax.train.reporting import clock, read_records, si
 
 # For the time that is left before a run is finished; then what was measured counts.
@@ -49,7 +49,7 @@ def train_family(family: Family, workdir: Path, devices: Sequence[jax.Device] | 
             flush=True,
         )
         began = time.perf_counter()
-        result = train(member.config, workdir / member.name, devices=devices)
+        result = pretrain(member.config, workdir / member.name, devices=devices)
         if result.status == "stopped":
             print("stopped: run the same command again to go on", flush=True)
             return False

@@ -112,8 +112,3 @@ def validation_batches(config: Config, loader: Loader, mesh: Mesh) -> Iterator[d
     count = min(config.train.eval_batches or loader.num_batches, loader.num_batches)
     for number in range(count):
         yield to_devices(loader.batch(number), mesh, config.train.eval_batch_size)
-
-
-def abstract_batch(local: Batch, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of the global batch of which `local` has this process's rows."""
-    return {name: jax.ShapeDtypeStruct((batch_size, *value.shape[1:]), value.dtype) for name, value in local.items()}

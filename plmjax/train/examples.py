@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from plmjax.train.composites import complete_model
 from plmjax.train.config import Config
 from plmjax.train.data import TrainingBatches, open_store
 from plmjax.train.initialize import Loader, load_native
 from plmjax.train.resolve import resolve
 from plmjax.train.step import NOISE_STREAM, corrupt_batch
-from plmjax.train.teacher import fill_in_teacher
 
 TOKEN_FIELDS = (
     ("tokens", "segments"),
@@ -33,7 +33,7 @@ def dump_examples(config: Config, workdir: str | Path, count: int, load: Loader 
         UserError: the configuration or the data does not allow the run.
     """
     store = open_store(config.data, Path(workdir).absolute())
-    config = fill_in_teacher(config, Path(workdir).absolute(), load)
+    config = complete_model(config, Path(workdir).absolute(), load)
     config = resolve(config, store.vocabulary, None, store.languages)
     loader = TrainingBatches(config, store, None)
     noise_key = jax.random.fold_in(jax.random.key(config.train.seed), NOISE_STREAM)

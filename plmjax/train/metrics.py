@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -19,6 +20,14 @@ class MetricAccumulator:
     def start(self) -> None:
         """Starts the clock anew."""
         self.began, self.waited, self.tokens, self.steps, self.flops = time.perf_counter(), 0.0, 0, 0, 0.0
+
+    def leave_out(self, seconds: float) -> None:
+        """Leaves seconds that were not spent on steps out of the speed."""
+        self.began += seconds
+
+    def copied_sums(self) -> dict[str, list[float]]:
+        """The sums as they are now, for a checkpoint that is written later."""
+        return {name: list(pair) for name, pair in self.sums.items()}
 
     def clear(self) -> None:
         """Forgets the steps so far: a line has been written."""
@@ -38,7 +47,7 @@ class MetricAccumulator:
                 pair[0] += float(total)
                 pair[1] += float(weight)
 
-    def means(self, coefficients: dict[str, float]) -> dict[str, float]:
+    def means(self, coefficients: Mapping[str, float]) -> dict[str, float]:
         """{"loss": total, each loss and metric by name: mean}."""
         means = {name: total / weight if weight else 0.0 for name, (total, weight) in self.sums.items()}
         losses = {name.removeprefix("losses/"): mean for name, mean in means.items() if name.startswith("losses/")}

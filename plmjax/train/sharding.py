@@ -36,6 +36,11 @@ RULES: tuple[tuple[str, tuple[Any, ...]], ...] = (
     (r"kernel", ("fsdp", "tensor")),  # any other matrix
 )
 
+HostBatch = dict[str, np.ndarray]
+"""{field: [rows of this process, ...]}."""
+AbstractBatch = dict[str, jax.ShapeDtypeStruct]
+"""{field: shape and dtype of the global batch}."""
+
 
 def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """The mesh over `devices` (all of them if None), its axes left to the compiler (`AxisType.Auto`).
@@ -132,3 +137,8 @@ def to_devices(batch: dict[str, np.ndarray], mesh: Mesh, batch_size: int) -> dic
         name: jax.make_array_from_process_local_data(rows, value, (batch_size, *value.shape[1:]))
         for name, value in batch.items()
     }
+
+
+def abstract_batch(local: HostBatch, batch_size: int) -> AbstractBatch:
+    """Shapes of the global batch of which `local` has this process's rows."""
+    return {name: jax.ShapeDtypeStruct((batch_size, *value.shape[1:]), value.dtype) for name, value in local.items()}

@@ -1,4 +1,4 @@
-"""The teacher of a distillation: found when a run begins, and what of it the student starts from."""
+"""The teacher of a distillation: it is found when a run begins, and the student starts from some of its layers."""
 
 import copy
 from collections.abc import Iterator
@@ -9,38 +9,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plmjax.checkpoints.checkpointer import latest
 from plmjax.checkpoints.networks import one_network
 from plmjax.checkpoints.paths import path_string
-from plmjax.checkpoints.serialize import from_json
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules.distillation import DistillationConfig
-from plmjax.train.config import Config
 from plmjax.train.initialize import InitialNetwork, Loader, adapt_params, load_native
 
 STACKED = "encoder/layers/"
 
 
-def fill_in_teacher(config: Config, workdir: Path, load: Loader = load_native) -> Config:
-    """`config` with the teacher's config in a distillation's model; any other as it is.
+def fill_in_teacher(model: DistillationConfig, saved: Any, load: Loader = load_native) -> None:
+    """Fills in the teacher's config where it is not known: `saved`'s, else that of the checkpoint `teacher_from`.
 
-    A run that has a checkpoint knows its teacher; for a new one `load` reads what `model.teacher_from` names.
+    Args:
+        model: changed in place.
+        saved: the model of the run's own checkpoint, None in a new run.
+        load: reads the teacher's checkpoint.
 
     Raises:
-        UserError: it names none, or one that can't be read.
+        UserError: `teacher_from` names none, or one that can't be read.
     """
-    if not isinstance(config.model, DistillationConfig) or config.model.teacher is not None:
-        return config
-    config = copy.deepcopy(config)
-    found = latest(workdir / "checkpoints")
-    if found is not None:
-        saved = from_json(found.manifest["config"]["model"])
-        config.model.teacher = getattr(saved, "teacher", None)
-    if config.model.teacher is None:
-        config.model.teacher = copy.deepcopy(_load(config.model, load).config)
-        config.model.teacher.vocab_size = 0  # the store's vocabulary decides
-    return config
+    if model.teacher is None:
+        model.teacher = getattr(saved, "teacher", None)
+    if model.teacher is None:
+        model.teacher = copy.deepcopy(_load(model, load).config)
+        model.teacher.vocab_size = 0  # the store's vocabulary decides
 
 
 def init_from_teacher(
@@ -50,7 +44,9 @@ def init_from_teacher(
     vocabulary: Vocabulary,
     load: Loader = load_native,
 ) -> Iterator[str]:
-    """Puts the teacher's parameters in `params`, and from them, unless at random, the student's; says what it did.
+    """Puts the teacher's parameters into `params`, and starts the student from them unless it starts at random.
+
+    Yields a sentence for each thing that it did.
 
     Raises:
         UserError: the teacher has another tokenizer or no token head, or the student can't start from it.

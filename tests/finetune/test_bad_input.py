@@ -126,7 +126,7 @@ def test_a_text_longer_than_the_positions(kind: str, encoder: Pretrained, tmp_pa
     with pytest.raises(UserError) as caught:
         task_model.features(examples, learn=True)
     said = one_sentence(caught.value)
-    assert f"{examples[0].place} has 82 tokens with the special ones, and a row has 64" in said
+    assert f"{examples[0].place} has 82 tokens including the special ones, but a row holds 64" in said
     given = recipe()
     given.truncation = True
     task_model, _ = task_model_of(encoder, task, given)
@@ -152,7 +152,7 @@ def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
         two_columns(tmp_path / "a.tsv", [("it", "good")], metric=("f2",)).splits()
     with pytest.raises(UserError, match=r"train.batch_size is 30, which 4 \(devices times microbatches\)"):
         check(recipe(batch_size=30), 4)
-    with pytest.raises(UserError, match="length is 65, and the network has 64 positions"):
+    with pytest.raises(UserError, match="max_length is 65, but the network has 64 positions"):
         task_model_of(encoder, two_columns(tmp_path / "a.tsv", [("it", "good")]), FineTune(max_length=65))
     with pytest.raises(UserError, match=r"update_strategy.rate is 1.5"):
         LayerDecay(1.5).wrap_optimizer(optax.identity(), encoder.config, 1)

@@ -12,11 +12,10 @@ import pytest
 
 import plmjax
 from plmjax.errors import UserError
-from plmjax.finetune.compiled_steps import CompiledSteps
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.interop import Pretrained
-from plmjax.train.loop import EXIT_STOPPED
+from plmjax.train.trainer import EXIT_STOPPED, Programs
 from tests.finetune.kit import recipe
 from tests.finetune.test_loop import make_task
 
@@ -41,15 +40,22 @@ def whole(encoder: Pretrained, data: Path) -> Results:
 def break_off(monkeypatch: pytest.MonkeyPatch, action: Any) -> list[int]:
     """Calls `action` when step KILLED begins, once; the list counts all steps that are made."""
     steps: list[int] = []
-    train = CompiledSteps.train
+    program = Programs.__call__
 
-    def counted(self: CompiledSteps, *arguments: Any) -> Any:
-        steps.append(len(steps) + 1)
-        if len(steps) == KILLED:
-            action()
-        return train(self, *arguments)
+    def counted(self: Programs, batch: Any) -> Any:
+        """The programs of one batch, of which the training step is counted."""
+        found = program(self, batch)
 
-    monkeypatch.setattr(CompiledSteps, "train", counted)
+        def step(*arguments: Any) -> Any:
+            if len(arguments) == 3:  # a state, a batch and a seed
+                steps.append(len(steps) + 1)
+                if len(steps) == KILLED:
+                    action()
+            return found(*arguments)
+
+        return step
+
+    monkeypatch.setattr(Programs, "__call__", counted)
     return steps
 
 

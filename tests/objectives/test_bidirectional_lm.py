@@ -21,7 +21,7 @@ from plmjax.objectives import BidirectionalLM, CausalLM
 from plmjax.objectives.base import carries_memory, start_memory
 from plmjax.train.config import OptimizerConfig
 from plmjax.train.initialize import load_init_params
-from plmjax.train.loop import train
+from plmjax.train.loop import pretrain
 from plmjax.train.step import corrupt_batch
 from tests.objectives.conftest import bound
 from tests.train.kit import sentences, tiny_config
@@ -130,7 +130,7 @@ def changes():
 def finished(store, changes, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     config = tiny_config(store.directory, **changes, train__steps=STEPS, train__eval_every=STEPS)
-    return train(config, workdir, devices=jax.devices()[:1])
+    return pretrain(config, workdir, devices=jax.devices()[:1])
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_a_run_learns_both_ways(finished):
 def test_a_run_resumes_to_the_bit(finished, store, changes, tmp_path):
     for steps in (STEPS // 2 + 1, STEPS):
         changed = {"train__steps": steps, "train__eval_every": STEPS, "optimizer__decay_steps": STEPS}
-        train(tiny_config(store.directory, **changes, **changed), tmp_path, devices=jax.devices()[:1])
+        pretrain(tiny_config(store.directory, **changes, **changed), tmp_path, devices=jax.devices()[:1])
     assert_same_params(finished.workdir, tmp_path)
     assert timeless(finished.workdir)[-1] == timeless(tmp_path)[-1]
 

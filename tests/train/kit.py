@@ -93,9 +93,9 @@ def start_run(
         "logging.basicConfig()\n"
         f"{code}\n"
         "from tests.train.kit import tiny_config\n"
-        "from plmjax.train.loop import train\n"
+        "from plmjax.train.loop import pretrain\n"
         f"config = tiny_config({str(store)!r}, **json.loads({json.dumps(json.dumps(changes))}))\n"
-        f"result = train(config, {str(workdir)!r})\n"
+        f"result = pretrain(config, {str(workdir)!r})\n"
         "print('RESULT', result.status, result.step, flush=True)\n"
     )
     environment = os.environ | {

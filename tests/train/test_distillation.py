@@ -21,10 +21,10 @@ from plmjax.modules.distilbert import DistilBertConfig
 from plmjax.modules.distillation import DistillationConfig
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
-from plmjax.train import loop
 from plmjax.train.config import Config
-from plmjax.train.loop import Result, train
+from plmjax.train.loop import Result, pretrain
 from plmjax.train.teacher import student_from_teacher
+from plmjax.train.trainer import Trainer
 from tests.train.kit import make_store, tiny_config
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ STUDENT = DistilBertConfig(num_layers=2, **SIZES)
 
 
 def run(config: Config, workdir: Path) -> Result:
-    return train(config, workdir, devices=ONE)
+    return pretrain(config, workdir, devices=ONE)
 
 
 def distillation(store: Path, teacher: Path | str, **fields: Any) -> Config:
@@ -72,15 +72,15 @@ def test_a_stopped_run_goes_on_to_the_same_bits_without_its_teacher(
 ) -> None:
     lent, workdir = tmp_path / "teacher", tmp_path / "run"
     shutil.copytree(teacher, lent)
-    take, taken = loop._Run._take, []
+    take, taken = Trainer._take, []
 
-    def stop_at_four(self: loop._Run, *arguments: object) -> dict:
+    def stop_at_four(self: Trainer, *arguments: object) -> dict:
         taken.append(1)
         if len(taken) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return take(self, *arguments)
 
-    monkeypatch.setattr(loop._Run, "_take", stop_at_four)
+    monkeypatch.setattr(Trainer, "_take", stop_at_four)
     first = run(distillation(tiny_store, lent), workdir)
     assert (first.status, first.step) == ("stopped", 3)
     shutil.rmtree(lent)

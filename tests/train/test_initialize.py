@@ -9,7 +9,7 @@ import pytest
 
 from plmjax.errors import UserError
 from plmjax.train.initialize import adapt_params, load_init_params
-from plmjax.train.loop import train
+from plmjax.train.loop import pretrain
 from plmjax.train.reporting import read_records
 from tests.train.kit import tiny_config
 
@@ -84,8 +84,8 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_a_run_starts_from_another(tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """A run, then a new one that begins with its parameters and so with a lower loss."""
     config, one = tiny_config(tiny_store), jax.devices()[:1]
-    train(config, tmp_path / "first", devices=one)
-    result = train(config, tmp_path / "second", init_from=str(tmp_path / "first"), devices=one)
+    pretrain(config, tmp_path / "first", devices=one)
+    result = pretrain(config, tmp_path / "second", init_from=str(tmp_path / "first"), devices=one)
     assert result.status == "finished"
     assert "fresh: none; unused: none" in capsys.readouterr().out
     early, later = (next(read_records(tmp_path / name / "metrics.jsonl"))["loss"] for name in ("first", "second"))

@@ -16,9 +16,9 @@ from plmjax.losses.weighted import Weighted
 from plmjax.modules.transformer_xl import TransformerXLConfig
 from plmjax.objectives import CausalLM, RecurrentLM
 from plmjax.objectives.recurrent_lm import Reading
-from plmjax.train import loop
-from plmjax.train.loop import train
+from plmjax.train.loop import pretrain
 from plmjax.train.reporting import read_records
+from plmjax.train.trainer import Trainer
 from tests.train.kit import make_store, tiny_config
 
 ONE = jax.devices()[:1]
@@ -45,7 +45,7 @@ def timeless(workdir: Path) -> list[dict]:
 def finished(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 12 steps on one device, never interrupted."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    result = train(tiny_config(tiny_store), workdir, devices=ONE)
+    result = pretrain(tiny_config(tiny_store), workdir, devices=ONE)
     assert (result.status, result.step) == ("finished", 12)
     return workdir
 
@@ -64,7 +64,7 @@ def test_learns_and_writes_what_it_promises(finished: Path) -> None:
 
 def test_a_complete_run_is_left_alone(finished: Path, tiny_store: Path) -> None:
     before = (finished / "metrics.jsonl").read_bytes()
-    result = train(tiny_config(tiny_store), finished, devices=ONE)
+    result = pretrain(tiny_config(tiny_store), finished, devices=ONE)
     assert (result.status, result.step) == ("complete", 12)
     assert (finished / "metrics.jsonl").read_bytes() == before
 
@@ -72,22 +72,22 @@ def test_a_complete_run_is_left_alone(finished: Path, tiny_store: Path) -> None:
 def test_a_stopped_run_resumes_to_the_same_bits(
     finished: Path, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = loop._Run._take
+    take = Trainer._take
 
-    def stop_at_seven(self: loop._Run, *arguments: object) -> dict:
+    def stop_at_seven(self: Trainer, *arguments: object) -> dict:
         taken.append(1)
         if len(taken) == 7:
             os.kill(os.getpid(), signal.SIGTERM)
         return take(self, *arguments)
 
     taken: list[int] = []
-    monkeypatch.setattr(loop._Run, "_take", stop_at_seven)
-    first = train(tiny_config(tiny_store), tmp_path, devices=ONE)
+    monkeypatch.setattr(Trainer, "_take", stop_at_seven)
+    first = pretrain(tiny_config(tiny_store), tmp_path, devices=ONE)
     assert (first.status, first.step) == ("stopped", 6)
     # What a killed run leaves behind: lines beyond its checkpoint and half a line.
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"split": "train", "step": 8, "loss": 1}\n{"split": "tr')
-    second = train(tiny_config(tiny_store), tmp_path, devices=ONE)
+    second = pretrain(tiny_config(tiny_store), tmp_path, devices=ONE)
     assert (second.status, second.step) == ("finished", 12)
     assert_same_params(finished, tmp_path)
     assert timeless(finished) == timeless(tmp_path)
@@ -104,13 +104,13 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 )
 def test_another_configuration_is_refused(finished: Path, tiny_store: Path, changes: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        train(tiny_config(tiny_store, **changes), finished, devices=ONE)
+        pretrain(tiny_config(tiny_store, **changes), finished, devices=ONE)
 
 
 def test_another_store_is_refused(finished: Path, tmp_path: Path) -> None:
     other = make_store(tmp_path / "store", seed=1)
     with pytest.raises(UserError, match="another tokenizer"):
-        train(tiny_config(other), finished, devices=ONE)
+        pretrain(tiny_config(other), finished, devices=ONE)
 
 
 def test_non_finite_gradients_end_the_run(tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_non_finite_gradients_end_the_run(tiny_store: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(CausalLM, "losses", infinite)
     with pytest.raises(UserError, match=r"not finite 3 times in a row, lastly in step 3"):
-        train(tiny_config(tiny_store, train__max_nonfinite=3), tmp_path, devices=ONE)
+        pretrain(tiny_config(tiny_store, train__max_nonfinite=3), tmp_path, devices=ONE)
     written = json.loads((tmp_path / "nonfinite.json").read_text())
     assert written["step"] == 3
     assert len(written["example_ids"]) == 8
@@ -131,7 +131,7 @@ def test_non_finite_gradients_end_the_run(tiny_store: Path, tmp_path: Path, monk
 
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no token store"):
-        train(tiny_config(tmp_path / "nowhere"), tmp_path / "run", devices=ONE)
+        pretrain(tiny_config(tmp_path / "nowhere"), tmp_path / "run", devices=ONE)
 
 
 def test_compiles_nothing_after_the_first_steps(
@@ -144,16 +144,16 @@ def test_compiles_nothing_after_the_first_steps(
         if "backend_compile" in event:
             compiled.append(1)
 
-    take = loop._Run._take
+    take = Trainer._take
 
-    def count(self: loop._Run, *arguments: object) -> dict:
+    def count(self: Trainer, *arguments: object) -> dict:
         before.append(len(compiled))
         return take(self, *arguments)
 
-    monkeypatch.setattr(loop._Run, "_take", count)
+    monkeypatch.setattr(Trainer, "_take", count)
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        train(tiny_config(tiny_store, train__eval_every=1, checkpoint__every_steps=1), tmp_path, devices=ONE)
+        pretrain(tiny_config(tiny_store, train__eval_every=1, checkpoint__every_steps=1), tmp_path, devices=ONE)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert before[0] > 0
@@ -167,11 +167,11 @@ def test_a_memory_survives_a_stop(tiny_store: Path, tmp_path: Path) -> None:
         num_layers=2, num_heads=2, head_width=8, d_model=16, d_ff=32, memory_length=12, unroll=False
     )
     changes = {"model": model, "objective": RecurrentLM(evaluation=Reading(memory_length=20))}
-    whole = train(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE)
+    whole = pretrain(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE)
     stopped = tiny_config(tiny_store, **changes, train__steps=5, optimizer__decay_steps=12)
-    train(stopped, tmp_path / "stopped", devices=ONE)
-    train(tiny_config(tiny_store, **changes, optimizer__decay_steps=12), tmp_path / "stopped", devices=ONE)
+    pretrain(stopped, tmp_path / "stopped", devices=ONE)
+    pretrain(tiny_config(tiny_store, **changes, optimizer__decay_steps=12), tmp_path / "stopped", devices=ONE)
     assert_same_params(tmp_path / "whole", tmp_path / "stopped")
     assert timeless(tmp_path / "whole")[-1] == timeless(tmp_path / "stopped")[-1]
-    many = train(tiny_config(tiny_store, **changes, mesh__data=2, mesh__fsdp=4), tmp_path / "many")
+    many = pretrain(tiny_config(tiny_store, **changes, mesh__data=2, mesh__fsdp=4), tmp_path / "many")
     assert many.validation["loss"] == pytest.approx(whole.validation["loss"], rel=1e-4)

@@ -9,7 +9,7 @@ from plmjax.errors import UserError
 from plmjax.modules import Bound, build
 from plmjax.modules.bart import BartConfig
 from plmjax.objectives import Mass
-from plmjax.train.loop import train
+from plmjax.train.loop import pretrain
 from plmjax.train.outputs import dump_outputs, write
 from tests.train.kit import tiny_config
 
@@ -25,7 +25,7 @@ def run(tiny_store, tmp_path_factory):
     config = tiny_config(
         tiny_store, model=BartConfig(**NETWORK), objective=Mass(), train__length=24, train__steps=2, train__batch_size=8
     )
-    train(config, folder)
+    pretrain(config, folder)
     return folder
 
 
@@ -59,6 +59,6 @@ def test_each_token_is_the_likeliest_after_those_written():
 
 
 def test_other_networks_are_refused(tiny_store, tmp_path):
-    train(tiny_config(tiny_store, train__steps=2), tmp_path / "gpt2")
+    pretrain(tiny_config(tiny_store, train__steps=2), tmp_path / "gpt2")
     with pytest.raises(UserError, match="network of kind 'decoder', which restores no examples"):
         dump_outputs(tmp_path / "gpt2", 1)

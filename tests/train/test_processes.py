@@ -12,7 +12,7 @@ import pytest
 
 from plmjax.checkpoints.checkpointer import latest, load_params
 from plmjax.checkpoints.paths import path_string
-from plmjax.train.loop import train
+from plmjax.train.loop import pretrain
 from plmjax.train.reporting import read_records
 from tests.train.kit import start_run, tiny_config
 
@@ -72,8 +72,8 @@ def test_killed_inside_a_save(tiny_store: Path, tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGKILL, output
     assert latest(tmp_path / "killed" / "checkpoints").step == 5
     one = jax.devices()[:1]
-    assert train(tiny_config(tiny_store, **changes), tmp_path / "killed", devices=one).step == 12
-    train(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=one)
+    assert pretrain(tiny_config(tiny_store, **changes), tmp_path / "killed", devices=one).step == 12
+    pretrain(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=one)
     same_params(tmp_path / "killed", tmp_path / "whole")
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
 
@@ -120,7 +120,7 @@ Loader.batch = spy
 def test_two_processes_are_one(tiny_store: Path, tmp_path: Path) -> None:
     """The same example ids, each read by one process alone, and the same losses; then one process goes on."""
     changes = {"train__steps": 8, "train__log_every": 1, "checkpoint__every_steps": 4, "model__dropout": 0.0}
-    train(tiny_config(tiny_store, **changes), tmp_path / "one", devices=jax.devices()[:4])
+    pretrain(tiny_config(tiny_store, **changes), tmp_path / "one", devices=jax.devices()[:4])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -147,4 +147,4 @@ def test_two_processes_are_one(tiny_store: Path, tmp_path: Path) -> None:
         assert step == other_step
         assert loss == pytest.approx(other, rel=1e-5), (split, step)
     more = changes | {"train__steps": 10}
-    assert train(tiny_config(tiny_store, **more), tmp_path / "two", devices=jax.devices()[:1]).status == "finished"
+    assert pretrain(tiny_config(tiny_store, **more), tmp_path / "two", devices=jax.devices()[:1]).status == "finished"

@@ -7,7 +7,7 @@ import pytest
 from plmjax.errors import UserError
 from plmjax.train.config import TrainConfig
 from plmjax.train.data import TrainingBatches
-from plmjax.train.loop import train
+from plmjax.train.loop import pretrain
 from plmjax.train.ramp import make_ramp
 from plmjax.train.reporting import read_records
 from plmjax.train.resolve import resolve
@@ -63,7 +63,7 @@ def test_every_example_once_and_in_the_order_of_a_constant_batch(tiny_store):
 @pytest.mark.slow
 def test_the_schedule_counts_whole_batches(tiny_store, tmp_path):
     changes = RAMP | {"train__steps": 18, "train__microbatches": 4, "train__eval_every": 18}
-    assert train(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE).step == 18
+    assert pretrain(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE).step == 18
     whole = list(read_records(tmp_path / "whole" / "metrics.jsonl"))
     rates = [record["learning_rate"] for record in whole if record["split"] == "train"]
     # Warm-up is 2 whole batches, 16 examples: after 4 updates of 2 examples half of it.
@@ -74,9 +74,9 @@ def test_the_schedule_counts_whole_batches(tiny_store, tmp_path):
 @pytest.mark.slow
 def test_resuming_within_the_ramp(tiny_store, tmp_path):
     changes = RAMP | {"train__eval_every": 12, "optimizer__decay_steps": 8}
-    train(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE)
+    pretrain(tiny_config(tiny_store, **changes), tmp_path / "whole", devices=ONE)
     for steps in (5, 12):
-        train(tiny_config(tiny_store, **changes | {"train__steps": steps}), tmp_path / "cut", devices=ONE)
+        pretrain(tiny_config(tiny_store, **changes | {"train__steps": steps}), tmp_path / "cut", devices=ONE)
     assert_same_params(tmp_path / "whole", tmp_path / "cut")
     last = [[record for record in timeless(tmp_path / name) if record["step"] == 12] for name in ("whole", "cut")]
     assert last[0] == last[1]

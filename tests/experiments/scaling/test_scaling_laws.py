@@ -17,7 +17,7 @@ import pytest
 from experiments.scaling import runs as family_runs
 from experiments.scaling.family import Family
 from plmjax.errors import UserError
-from plmjax.train import loop
+from plmjax.train.trainer import Trainer
 from tests.train.kit import REPOSITORY, make_store, tiny_config
 
 pytestmark = pytest.mark.slow
@@ -89,7 +89,7 @@ def test_a_finished_family_is_left_alone(whole, store, monkeypatch):
 
 
 def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, monkeypatch):
-    take, taken = loop._Run._take, []
+    take, taken = Trainer._take, []
 
     def stop_in_the_third_run(self, *arguments):
         taken.append(self.workdir.name)
@@ -97,7 +97,7 @@ def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, mo
             os.kill(os.getpid(), signal.SIGTERM)
         return take(self, *arguments)
 
-    monkeypatch.setattr(loop._Run, "_take", stop_in_the_third_run)
+    monkeypatch.setattr(Trainer, "_take", stop_in_the_third_run)
     assert not train_and_report(store, tmp_path)
     assert [run["name"] for run in family_runs.read_runs(tmp_path)] == ["1x8_768", "1x16_768"]
     taken.clear()
