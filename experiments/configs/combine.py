@@ -34,6 +34,7 @@ from experiments.configs import (
     t5,
     t5_architectures,
     transformer_xl,
+    ul2,
     xlm,
     xlnet,
 )
@@ -86,6 +87,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
 # Where an objective needs more than plain English.
 STORES = {
     "conditional_lm": ctrl.CODED,
+    "mixture_of_denoisers": ul2.ENGLISH_WITH_MODES,
     "multilingual_denoising": mbart.THREE_LANGUAGES,
     "translation": marian.CAPTIONS,
     "cross_lingual_causal_lm": xlm.THREE_LANGUAGES,

@@ -12,9 +12,10 @@ Made = TypeVar("Made")  # a Config, or a FineTune
 ENGLISH = DataConfig(store="runs/english")  # what the first command of docs/results/index.md writes
 
 
-def builtin() -> DataConfig:
-    """The built-in corpus, made ready in the working folder at the first run."""
-    return DataConfig(prepare=PrepareOptions(sources=("builtin",), vocab_size=2048, model_type="bpe"))
+def builtin(extra_tokens: tuple[str, ...] = ()) -> DataConfig:
+    """The built-in corpus, made ready in the working folder at the first run; `extra_tokens` for its tokenizer."""
+    options = PrepareOptions(sources=("builtin",), vocab_size=2048, model_type="bpe", extra_tokens=extra_tokens)
+    return DataConfig(prepare=options)
 
 
 def pick(variants: dict[str, Callable[[], Made]], variant: str) -> Made:

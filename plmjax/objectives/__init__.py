@@ -11,6 +11,7 @@ from plmjax.objectives.denoising import Denoising, MultilingualDenoising
 from plmjax.objectives.distillation import Distillation
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.objectives.mass import Mass
+from plmjax.objectives.mixture_of_denoisers import MixtureOfDenoisers
 from plmjax.objectives.multitask_masked_lm import MultitaskMaskedLM
 from plmjax.objectives.permutation_lm import PermutationLM, RecurrentPermutationLM
 from plmjax.objectives.prefix_lm import PrefixLM
@@ -38,6 +39,7 @@ OBJECTIVES: dict[str, type] = {
     "masked_lm": MaskedLM,
     "mass": Mass,
     "mass_style": MassStyle,
+    "mixture_of_denoisers": MixtureOfDenoisers,
     "multilingual_denoising": MultilingualDenoising,
     "multitask_masked_lm": MultitaskMaskedLM,
     "permutation_lm": PermutationLM,
@@ -71,6 +73,7 @@ __all__ = [
     "MaskedLM",
     "Mass",
     "MassStyle",
+    "MixtureOfDenoisers",
     "MultilingualDenoising",
     "MultitaskMaskedLM",
     "Objective",

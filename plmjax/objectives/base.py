@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
+from plmjax.losses.cross_entropy import TokenLoss
 from plmjax.losses.weighted import Weighted
 from plmjax.modules.encoder import EncoderOutput
 
@@ -51,6 +52,17 @@ class Objective(Protocol):
 
     def coefficients(self) -> dict[str, float]:
         """Factor of each loss in the total; 1 for a name that is missing."""
+
+
+class Grouped(Objective, Protocol):
+    """An objective that labels each example, or each target, with a group: its language, its denoiser, ...
+
+    Validation reports the loss, accuracy and perplexity of each group.
+    """
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the metrics of the groups, such as "denoising_en"; see `group_metrics`."""
 
 
 class Recurrent(Objective, Protocol):
@@ -191,6 +203,29 @@ def binary_metrics(name: str, correct: jax.Array, labels: jax.Array, weights: ja
 def token_metrics(name: str, correct: jax.Array, weights: jax.Array) -> dict[str, Weighted]:
     """The accuracy of a loss, named after it."""
     return {f"{name}_accuracy": Weighted.of(correct, weights)}
+
+
+def group_metrics(
+    groups: Sequence[str], loss: TokenLoss, weights: jax.Array, numbers: jax.Array
+) -> dict[str, Weighted]:
+    """The loss of each group, under its name, and its accuracy.
+
+    Args:
+        groups: names, such as "denoising_en".
+        loss, weights: of each target.
+        numbers: int32, the group of each target by its place in `groups`; of a shape that broadcasts to the targets'.
+    """
+    metrics: dict[str, Weighted] = {}
+    for number, name in enumerate(groups):
+        own = weights * (numbers == number)
+        metrics[name] = Weighted.of(loss.loss, own)
+        metrics |= token_metrics(name, loss.correct, own)
+    return metrics
+
+
+def groups_of(objective: Any) -> tuple[str, ...]:
+    """The names of the groups by which an objective reports its loss; () where it has none."""
+    return getattr(objective, "groups", ())
 
 
 def _listed(names: Sequence[str]) -> str:

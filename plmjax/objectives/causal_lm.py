@@ -16,7 +16,7 @@ from plmjax.errors import UserError
 from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.modules.adaptive import AdaptiveHead
-from plmjax.objectives.base import Example, Losses, check_fit, check_share, token_metrics
+from plmjax.objectives.base import Example, Losses, check_fit, check_share, group_metrics, token_metrics
 
 
 def _chunks() -> Chunks:
@@ -79,7 +79,19 @@ class CausalLM:
 
     def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         loss = self.token_loss(network, self.states(network, batch), batch, vocabulary, train)
-        return {"causal_lm": loss.total}, token_metrics("causal_lm", loss.correct, batch["weights"])
+        metrics = token_metrics("causal_lm", loss.correct, batch["weights"])
+        if self.groups and not train:
+            metrics |= group_metrics(self.groups, loss, batch["weights"], self.group_numbers(batch))
+        return {"causal_lm": loss.total}, metrics
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """See base.Grouped."""
+        return ()
+
+    def group_numbers(self, batch: Example) -> jax.Array:
+        """int32, broadcasts to [B, L]: the group of each target."""
+        return batch["group"][:, None]
 
     def states(self, network: Any, batch: Example) -> jax.Array:
         """[B, L, D], from which the next tokens are predicted."""

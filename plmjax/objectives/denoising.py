@@ -1,7 +1,6 @@
 """Denoising: the network reads a text that was corrupted and writes the original (BART, Lewis et al. 2019; mBART,
 Liu et al. 2020)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,22 +10,20 @@ import jax.numpy as jnp
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import LanguagePassages, Passages
 from plmjax.errors import UserError
-from plmjax.noise.infilling import PaddedText
-from plmjax.objectives.base import Example, Losses, check_fit, token_metrics
-from plmjax.objectives.cross_lingual import by_language
+from plmjax.objectives.base import Example, check_fit
 from plmjax.objectives.noising import Noising
-from plmjax.objectives.sequences import SEQUENCE_KINDS, as_example, check_row, sequence_loss, target_loss
+from plmjax.objectives.sequence_noise import SequenceObjective, scalars, text_of, wrap
+from plmjax.objectives.sequences import as_example
 
 
 @dataclass(slots=True)
-class Denoising:
+class Denoising(SequenceObjective):
     """BART: inputs `<s> corrupted text </s>`, targets `<s> text </s>`, all of which are predicted.
 
     The decoder reads </s> and then the targets but the last, as the released models do. No noise touches <s> and </s>,
     and a corrupted text is never longer than `train.length`.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = SEQUENCE_KINDS
     NAME: ClassVar[str] = "denoising"
 
     window: Any = field(default_factory=Passages)
@@ -34,33 +31,9 @@ class Denoising:
     static: bool = False  # True: an example has the same noise in every epoch
 
     @property
-    def heads(self) -> tuple[str, ...]:
-        return ("token",)
-
-    def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
-        check_fit(self, network_config, kind, length, ("tokens", "segments", "sentence_starts"))
-        if length < 3:
-            raise UserError(
-                f"train.length is {length}, too short for a text between two special tokens; give 3 or more."
-            )
-        check_row(network_config, kind, length, length)
-        vocabulary.require("pad", "bos", "eos")
-        self.noise.check(vocabulary)
-
-    def windows(self, split: Any, vocabulary: Vocabulary, length: int, seed: int) -> Any:
-        return self.window.build(split, vocabulary, length - 2, seed)
-
-    def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
-        text = text_of(example)
-        noisy = self.noise(key, text, example["sentence_starts"] > 0, vocabulary)
-        inputs, targets = (frame(one, [vocabulary.bos], [vocabulary.eos]) for one in (noisy, text))
-        return scalars(example) | as_example(inputs, targets, vocabulary.pad, vocabulary.eos)
-
-    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
-        return sequence_loss(self.NAME, network, batch, vocabulary)
-
-    def coefficients(self) -> dict[str, float]:
-        return {}
+    def sequence_noise(self) -> Noising:
+        """BART's mixture of noises."""
+        return self.noise
 
 
 @dataclass(slots=True)
@@ -77,8 +50,8 @@ class MultilingualDenoising(Denoising):
     languages: tuple[str, ...] = ()  # of the store; filled in when the run starts
 
     @property
-    def perplexities(self) -> tuple[str, ...]:
-        """Metrics of which a validation gives the perplexity."""
+    def groups(self) -> tuple[str, ...]:
+        """The loss by language."""
         return tuple(f"{self.NAME}_{language}" for language in self.languages)
 
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
@@ -93,39 +66,9 @@ class MultilingualDenoising(Denoising):
         text = text_of(example)
         noisy = self.noise(key, text, example["sentence_starts"] > 0, vocabulary)
         language = jnp.asarray(vocabulary.language_tokens, jnp.int32)[example["language"]]
-        inputs, targets = (frame(one, [], [language]) for one in (noisy, text))
-        return scalars(example) | as_example(inputs, targets, vocabulary.pad, language)
-
-    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
-        loss = target_loss(network, batch, vocabulary)
-        metrics = token_metrics(self.NAME, loss.correct, batch["weights"])
-        if not train:
-            languages_BT = jnp.broadcast_to(batch["language"][:, None], batch["targets"].shape)
-            metrics |= by_language(self.NAME, loss, batch["weights"], languages_BT, self.languages)
-        return {self.NAME: loss.total}, metrics
-
-
-def text_of(example: Example) -> PaddedText:
-    """The tokens of a window that is one text."""
-    is_real_L = example["segments"] > 0
-    return PaddedText(jnp.where(is_real_L, example["tokens"], -1), jnp.sum(is_real_L))
-
-
-def scalars(example: Example) -> Example:
-    """The fields of a window that are of the whole example; the others have another length than the two sequences."""
-    return {name: value for name, value in example.items() if value.ndim == 0}
-
-
-def frame(text: PaddedText, before: Sequence[int | jax.Array], after: Sequence[int | jax.Array]) -> jax.Array:
-    """int32: the text between tokens, then -1s; an empty text is all filling."""
-    length = len(text.tokens) + len(before) + len(after)
-    place_L = jnp.arange(length)
-    framed_L = jnp.full(length, -1, jnp.int32).at[len(before) : len(before) + len(text.tokens)].set(text.tokens)
-    for number, token in enumerate(before):
-        framed_L = framed_L.at[number].set(token)
-    for number, token in enumerate(after):
-        framed_L = framed_L.at[len(before) + text.real + number].set(token)
-    return jnp.where((text.real > 0) & (place_L < text.real + len(before) + len(after)), framed_L, -1)
+        inputs, targets = (wrap(one, [], [language]) for one in (noisy, text))
+        corrupted = scalars(example) | as_example(inputs, targets, vocabulary.pad, language)
+        return corrupted | {"group": example["language"]}
 
 
 def require_language_tokens(vocabulary: Vocabulary) -> None:

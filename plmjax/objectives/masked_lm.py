@@ -18,7 +18,15 @@ from plmjax.data.windows import FullSentences
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.modules.encoder import EncoderOutput
 from plmjax.noise import masking
-from plmjax.objectives.base import EncoderObjective, Example, Losses, LossTerm, check_share, token_metrics
+from plmjax.objectives.base import (
+    EncoderObjective,
+    Example,
+    Losses,
+    LossTerm,
+    check_share,
+    group_metrics,
+    token_metrics,
+)
 from plmjax.objectives.masking_strategies import MaskableText, MaskingStrategies
 
 
@@ -93,5 +101,22 @@ class MaskedLM(EncoderObjective):
     masking: Masking = field(default_factory=Masking)
     static: bool = False  # True: an example has the same mask in every epoch, as BERT's prepared data have
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """See base.Grouped."""
+        return ()
+
+    def group_numbers(self, batch: Example) -> jax.Array:
+        """int32, broadcasts to [B, M]: the group of each target."""
+        return batch["group"][:, None]
+
     def loss_terms(self) -> tuple[LossTerm, ...]:
         return (self.masking,)
+
+    def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
+        if train or not self.groups:
+            return EncoderObjective.losses(self, network, batch, vocabulary, train)
+        loss = self.masking.token_loss(network, self.encoding(network, batch), batch, vocabulary)
+        metrics = token_metrics("masked_lm", loss.correct, batch["weights"])
+        metrics |= group_metrics(self.groups, loss, batch["weights"], self.group_numbers(batch))
+        return {"masked_lm": loss.total}, metrics

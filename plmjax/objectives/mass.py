@@ -18,7 +18,7 @@ from plmjax.noise.fragments import fragments_mask, max_hidden
 from plmjax.noise.masking import mask_tokens, token_span_ids
 from plmjax.noise.tokens import keep_tokens
 from plmjax.objectives.base import Example, Losses, check_fit, check_share
-from plmjax.objectives.denoising import scalars, text_of
+from plmjax.objectives.sequence_noise import scalars, text_of
 from plmjax.objectives.sequences import sequence_loss
 
 FIRST = ("mask", "previous")

@@ -17,13 +17,14 @@ from plmjax.errors import UserError
 from plmjax.noise.infilling import PaddedText, draw_spans, hide_spans, insert_masks, poisson_shares, single_words
 from plmjax.noise.order import rotation_order, sentence_order
 from plmjax.noise.span_masking import span_budgets
-from plmjax.objectives.base import check_share
+from plmjax.objectives.base import Example, check_share
+from plmjax.objectives.sequence_noise import SequenceLengths, SequenceNoise, SequencePair, text_of, wrap
 
 UNITS = ("span", "word", "token")
 
 
 @dataclass(slots=True)
-class Noising:
+class Noising(SequenceNoise):
     """The noises in the order in which the released code applies them. A share of 0 leaves one out.
 
     The defaults are those of the paper's large model: 30% of the words in infilled spans, all sentences permuted. The
@@ -40,24 +41,41 @@ class Noising:
     insert: float = 0.0  # masks put in, as a share of the tokens
     rotate: float = 0.0  # how likely the text is rotated
 
-    def check(self, vocabulary: Vocabulary) -> None:
-        """Raises UserError for settings out of range, or that the vocabulary can't serve."""
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("tokens", "segments", "sentence_starts")
+
+    def check_noise(self, vocabulary: Vocabulary, length: int, where: str = "objective.noise") -> None:
+        if length < 3:
+            raise UserError(
+                f"train.length is {length}, too short for a text between two special tokens; give 3 or more."
+            )
         for name in ("permute", "mask", "random_share", "insert", "rotate"):
-            check_share(f"objective.noise.{name}", getattr(self, name))
+            check_share(f"{where}.{name}", getattr(self, name))
         if self.unit not in UNITS:
-            raise UserError(f"objective.noise.unit is {self.unit!r}; it must be one of {', '.join(UNITS)}.")
+            raise UserError(f"{where}.unit is {self.unit!r}; it must be one of {', '.join(UNITS)}.")
         if self.replace_length not in (1, 0, -1):
-            raise UserError(f"objective.noise.replace_length is {self.replace_length}; it must be 1, 0 or -1.")
+            raise UserError(f"{where}.replace_length is {self.replace_length}; it must be 1, 0 or -1.")
         if not 0 < self.poisson_lambda <= 64:
             raise UserError(
-                f"objective.noise.poisson_lambda is {self.poisson_lambda}; give a mean length above 0 and up to 64."
+                f"{where}.poisson_lambda is {self.poisson_lambda}; give a mean length above 0 and up to 64."
             )
-        vocabulary.require("mask", "eos")
+        vocabulary.require("pad", "bos", "eos", "mask")
         if self.mask and self.unit != "token" and vocabulary.word_start is None:
             raise UserError(
-                f"objective.noise.unit is {self.unit!r}, but the tokenizer can't tell where words begin: set it to "
+                f"{where}.unit is {self.unit!r}, but the tokenizer can't tell where words begin: set it to "
                 "'token' or take another tokenizer."
             )
+
+    def lengths(self, inputs_length: int) -> SequenceLengths:
+        return SequenceLengths(inputs_length - 2, inputs_length, inputs_length)
+
+    def sequences(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> SequencePair:
+        """`<s> noisy text </s>` and `<s> text </s>`; the decoder reads </s> first."""
+        text = text_of(example)
+        noisy = self(key, text, example["sentence_starts"] > 0, vocabulary)
+        inputs, targets = (wrap(one, [vocabulary.bos], [vocabulary.eos]) for one in (noisy, text))
+        return SequencePair(inputs, targets, vocabulary.eos)
 
     def __call__(
         self, key: jax.Array, text: PaddedText, sentence_starts_L: jax.Array, vocabulary: Vocabulary

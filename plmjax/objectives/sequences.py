@@ -4,7 +4,7 @@ An encoder-decoder reads the inputs in its encoder and the targets in its decode
 targets behind the inputs, and learns the targets alone (Raffel et al. 2020, Secs. 3.2.1 and 3.2.3); one that sees its
 prefix whole (`is_prefix_lm`) sees the inputs so.
 
-Legend: L inputs, T targets, R places of the row, B batch, D model width.
+Legend: L inputs, T targets, R length of the row, B batch, D model width.
 """
 
 from typing import Any, NamedTuple
@@ -43,14 +43,14 @@ def shift_right(targets: jax.Array, start: int | jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.full(1, start, targets.dtype), targets[:-1]])
 
 
-def check_row(network_config: Any, kind: str, inputs: int, targets: int, places: int | None = None) -> None:
+def check_row(network_config: Any, kind: str, inputs: int, targets: int, row: int | None = None) -> None:
     """UserError where a network has too few positions for inputs and targets of these lengths, or can't score them.
 
-    places: of a decoder's row; None: inputs and targets together.
+    row: the length of a decoder's row; None: inputs and targets together.
     """
     max_positions, network = getattr(network_config, "max_positions", None), type(network_config).__name__
     if kind == "decoder":
-        needed, what = places or inputs + targets, f"{inputs} inputs and {targets} targets in one row"
+        needed, what = row or inputs + targets, f"{inputs} inputs and {targets} targets in one row"
     else:
         needed, what = targets, f"{targets} targets"
     if max_positions and needed > max_positions:
@@ -72,10 +72,10 @@ def sequence_loss(
     vocabulary: Vocabulary,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
-    places: int | None = None,
+    row: int | None = None,
 ) -> Losses:
     """The cross-entropy of the targets given the inputs, and its metrics, under `name`; as `target_loss`."""
-    loss = target_loss(network, batch, vocabulary, z_loss, label_smoothing, places)
+    loss = target_loss(network, batch, vocabulary, z_loss, label_smoothing, row)
     return {name: loss.total}, token_metrics(name, loss.correct, batch["weights"])
 
 
@@ -85,7 +85,7 @@ def target_loss(
     vocabulary: Vocabulary,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
-    places: int | None = None,
+    row: int | None = None,
 ) -> TokenLoss:
     """The cross-entropy of each target [B, T] given the inputs.
 
@@ -94,9 +94,9 @@ def target_loss(
         batch: with the fields of `as_example`. Several texts of a row have the same number in `segments` and in
             `decoder_segments`, and each has an input.
         vocabulary, z_loss, label_smoothing: see losses.cross_entropy.
-        places: of a decoder's row, where inputs and targets never take more; None: the places of both.
+        row: the length of a decoder's row, where inputs and targets never take more; None: the length of both.
     """
-    states = states_in_one_row(network, batch, places) if network.kind == "decoder" else states_in_two(network, batch)
+    states = states_in_one_row(network, batch, row) if network.kind == "decoder" else states_in_two(network, batch)
     head = network.token_head(states)
     return cross_entropy(
         head.h,
@@ -123,19 +123,19 @@ def states_in_two(network: Any, batch: Example) -> jax.Array:
     )
 
 
-def states_in_one_row(network: Any, batch: Example, places: int | None = None) -> jax.Array:
+def states_in_one_row(network: Any, batch: Example, row: int | None = None) -> jax.Array:
     """[B, T, D], from which a decoder predicts the targets: the head is for them alone, as in an encoder-decoder."""
-    row = in_one_row(batch, places)
-    prefix = {"prefix_BL": row.is_input} if network.is_prefix_lm else {}
-    x_BRD = network.decode(row.tokens, row.positions, row.segments, **prefix)
-    return jnp.take_along_axis(x_BRD, row.sources[..., None], axis=1)
+    joined = in_one_row(batch, row)
+    prefix = {"prefix_BL": joined.is_input} if network.is_prefix_lm else {}
+    x_BRD = network.decode(joined.tokens, joined.positions, joined.segments, **prefix)
+    return jnp.take_along_axis(x_BRD, joined.sources[..., None], axis=1)
 
 
 class DecoderRow(NamedTuple):
     """Inputs and targets of each text, one after the other, and then padding.
 
     tokens, positions, segments: int32 [B, R]; positions begin anew with each text. is_input: bool [B, R].
-    sources: int32 [B, T], the place that predicts each target: the one before the target's own.
+    sources: int32 [B, T], the position that predicts each target: the one before the target's own.
     """
 
     tokens: jax.Array
@@ -145,8 +145,8 @@ class DecoderRow(NamedTuple):
     sources: jax.Array
 
 
-def in_one_row(batch: Example, places: int | None = None) -> DecoderRow:
-    """A batch's inputs and targets as a decoder reads them; what is past `places` is cut off.
+def in_one_row(batch: Example, row: int | None = None) -> DecoderRow:
+    """A batch's inputs and targets as a decoder reads them; what is past `row` tokens is cut off.
 
     No token marks where the targets begin: the inputs end with one that does (EOS), and it predicts the first of them.
     """
@@ -155,7 +155,7 @@ def in_one_row(batch: Example, places: int | None = None) -> DecoderRow:
     is_target_R = jnp.arange(both_BR.shape[1]) >= inputs
     rank_BR = jnp.where(both_BR > 0, 2 * both_BR + is_target_R[None], jnp.iinfo(jnp.int32).max)
     order_BR = jnp.argsort(rank_BR, axis=1, stable=True)
-    kept_BR = order_BR[:, :places]
+    kept_BR = order_BR[:, :row]
 
     def sort(x_BR: jax.Array) -> jax.Array:
         return jnp.take_along_axis(x_BR, kept_BR, axis=1)

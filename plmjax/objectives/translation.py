@@ -11,7 +11,8 @@ from plmjax.data.windows import Translations
 from plmjax.errors import UserError
 from plmjax.noise.infilling import PaddedText
 from plmjax.objectives.base import Example, Losses, check_fit, check_share
-from plmjax.objectives.denoising import frame, require_language_tokens, scalars, text_of
+from plmjax.objectives.denoising import require_language_tokens
+from plmjax.objectives.sequence_noise import scalars, text_of, wrap
 from plmjax.objectives.sequences import SEQUENCE_KINDS, as_example, check_row, sequence_loss
 
 
@@ -58,8 +59,8 @@ class Translation:
         before: list[jax.Array] = []
         if self._marked:
             before = [jnp.asarray(vocabulary.language_tokens, jnp.int32)[example["target_language"]]]
-        inputs = frame(text_of(example), before, [vocabulary.eos])
-        return scalars(example) | as_example(inputs, frame(target, [], [vocabulary.eos]), vocabulary.pad)
+        inputs = wrap(text_of(example), before, [vocabulary.eos])
+        return scalars(example) | as_example(inputs, wrap(target, [], [vocabulary.eos]), vocabulary.pad)
 
     def losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
         smoothing = self.label_smoothing if train else 0.0

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
-from plmjax.objectives.base import start_memory
+from plmjax.objectives.base import groups_of, start_memory
 from plmjax.train.sharding import batch_sharding, replicated
 from plmjax.train.step import Batch, Sums, corrupt_batch, losses_and_memory
 
@@ -56,7 +56,7 @@ class Evaluator:
         self, mesh: Mesh, param_shardings: Any, *, module: Any, objective: Any, vocabulary: Vocabulary
     ) -> None:
         self._coefficients = objective.coefficients()
-        self._perplexities: tuple[str, ...] = getattr(objective, "perplexities", ())
+        self._groups = groups_of(objective)
         rows, copies = batch_sharding(mesh), replicated(mesh)
         parts = {"module": module, "objective": objective, "vocabulary": vocabulary}
         self._step = jax.jit(
@@ -75,8 +75,8 @@ class Evaluator:
     def __call__(self, params: Any, batches: Iterable[Batch]) -> dict[str, float]:
         """{"loss": ..., each loss and metric by name: ...}: means over all batches, the losses first.
 
-        A loss and a metric of one name give one entry, the loss's; a metric of nothing gives none. Of the names that
-        the objective has in `perplexities`, `<name>_perplexity` is given too.
+        A loss and a metric of one name give one entry, the loss's; a metric of nothing gives none. For each group
+        of the objective `<name>_perplexity` is given too.
         """
         sums: tuple[Sums, Sums] | None = None
         memory: Any = None
@@ -89,7 +89,7 @@ class Evaluator:
         losses, metrics = jax.device_get(sums)
         found = {name: term for name, term in metrics.items() if name not in losses and term[1] > 0}
         means = {name: float(Weighted(*term).mean()) for name, term in (losses | found).items()}
-        for name in self._perplexities:
+        for name in self._groups:
             if name in means:
                 means[f"{name}_perplexity"] = math.exp(min(means[name], 700.0))
         total = sum(self._coefficients.get(name, 1.0) * means[name] for name in losses)

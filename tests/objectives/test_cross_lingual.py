@@ -162,7 +162,7 @@ def test_losses_by_language(network, languages_split, vocabulary):
     batch = corrupted(BOTH, vocabulary, clean)
     losses, metrics = losses_of(BOTH, network, vocabulary, train=False)(batch)
     names = [f"{kind}_{language}" for kind in ("masked_lm", "translation_lm") for language in LANGUAGES]
-    assert tuple(names) == BOTH.perplexities
+    assert tuple(names) == BOTH.groups
     np.testing.assert_allclose(sum(metrics[name].sum for name in names), losses["masked_lm"].sum, rtol=1e-5)
     types = np.take_along_axis(batch["token_types"], batch["masked_positions"], 1)
     for name in names:
@@ -201,9 +201,9 @@ def test_cached_decoding_is_the_full_pass(vocabulary):
     np.testing.assert_allclose(jnp.concatenate([first, second], 1), full, atol=1e-5)
 
 
-def test_validation_gives_perplexities_and_leaves_out_what_it_has_not_seen():
+def test_validation_gives_groups_and_leaves_out_what_it_has_not_seen():
     evaluator = Evaluator.__new__(Evaluator)
-    evaluator._coefficients, evaluator._perplexities = {}, ("masked_lm_en", "masked_lm_hi")
+    evaluator._coefficients, evaluator._groups = {}, ("masked_lm_en", "masked_lm_hi")
     seen = {"masked_lm_en": Weighted(6.0, 3.0), "masked_lm_hi": Weighted(0.0, 0.0)}
     evaluator._empty_memory = lambda rows: ()
     evaluator._step = lambda params, batch, memory: ({"masked_lm": Weighted(6.0, 3.0)}, seen, memory)

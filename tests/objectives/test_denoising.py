@@ -177,7 +177,7 @@ def test_mbart_ends_with_eos_and_the_language_and_the_decoder_starts_with_it(spo
     parts = [metrics[f"denoising_{language}"] for language in ("en", "de")]
     np.testing.assert_allclose(sum(part.sum for part in parts), losses["denoising"].sum, rtol=1e-5)
     assert sum(part.weight for part in parts) == batch["weights"].sum()
-    assert objective.perplexities == ("denoising_en", "denoising_de")
+    assert objective.groups == ("denoising_en", "denoising_de")
 
 
 def test_configs_have_the_papers_and_the_commands_numbers():

@@ -152,7 +152,7 @@ def test_a_prefix_lms_row_holds_its_text_and_no_more(split, vocabulary, prefix_d
     whole = of_targets(prefix_decoder, batch, vocabulary)
     got = losses_of(PREFIX, prefix_decoder, vocabulary, train=False)(batch)[0]["prefix_lm"]
     assert (float(got.sum), float(got.weight)) == pytest.approx(whole, rel=1e-5)
-    too_short = of_targets(prefix_decoder, batch, vocabulary, places=LENGTH - 4)
+    too_short = of_targets(prefix_decoder, batch, vocabulary, row=LENGTH - 4)
     assert too_short[0] != pytest.approx(whole[0], rel=1e-5)
 
 

@@ -69,9 +69,9 @@ def test_spans_fill_both_sequences_to_the_token(batches, vocabulary, case):
 
 
 def test_lengths_are_t5s():
-    assert SpanCorruption().lengths(512) == (568, 114)
-    assert SpanCorruption(noise="iid").lengths(512) == (511, 192)
-    assert SpanCorruption(density=0.5).lengths(512) == (766, 512)
+    assert SpanCorruption().lengths(512) == (568, 512, 114, None)
+    assert SpanCorruption(noise="iid").lengths(512) == (511, 512, 192, None)
+    assert SpanCorruption(density=0.5).lengths(512) == (766, 512, 512, None)
 
 
 @pytest.mark.parametrize("case", CASES)
