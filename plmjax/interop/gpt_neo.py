@@ -87,7 +87,8 @@ def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
             "be exported."
         )
     turn = ["local" if band else "global" for band in config.bands]
-    times = config.num_layers // len(turn)
+    layers = [turn[number % len(turn)] for number in range(config.num_layers)]
+    turns, rest = divmod(config.num_layers, len(turn))
     return {
         "vocab_size": config.vocab_size,
         "max_position_embeddings": config.max_positions,
@@ -95,8 +96,8 @@ def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
         "num_heads": config.num_heads,
         "hidden_size": config.d_model,
         "intermediate_size": config.d_ff,
-        "attention_types": [[turn, times]],
-        "attention_layers": turn * times,
+        "attention_types": [[layers, 1]] if rest else [[turn, turns]],
+        "attention_layers": layers,
         "window_size": max(widths, default=256),
         "activation_function": hf_activation(config.activation),
         "layer_norm_epsilon": config.norm_eps,

@@ -31,6 +31,7 @@ from plmjax.modules import (
     gpt,
     gpt3,
     lamda,
+    modernbert,
     t5,
     t5_lm,
     t5_shared,
@@ -93,6 +94,7 @@ FAMILIES: dict[str, Family] = {
     "mbart_decoder": Family(
         bart_decoder.MBartDecoderConfig, bart_decoder.MBartDecoder, bart_decoder.MBART_DECODER_VARIANTS
     ),
+    "modernbert": Family(modernbert.ModernBertConfig, modernbert.ModernBert, modernbert.VARIANTS),
     "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
     "t5_lm": Family(t5_lm.T5LMConfig, t5_lm.T5LM, t5_lm.VARIANTS),
     "t5_prefix_lm": Family(t5_lm.T5PrefixLMConfig, t5_lm.T5PrefixLM, t5_lm.PREFIX_VARIANTS),

@@ -15,6 +15,7 @@ from jax import Array, lax
 
 from plmjax.modules.layers import Dense, Dropout, Initializer, normal
 from plmjax.modules.masks import MASK_FLOOR, MASK_VALUE, Mask
+from plmjax.modules.positions import Rotary
 
 Kernel = Literal["xla", "cudnn", "pallas"]
 
@@ -312,12 +313,21 @@ class Attention(nn.Module):
         self.out = Dense(self.features, inputs=2, use_bias=out_bias, kernel_init=self.out_init, dtype=self.dtype)
         self.weights_dropout = Dropout(self.dropout, self.dropout_axis)
 
-    def keys_values(self, x_BTD: Array) -> KeysValues:
-        """What `x_BTD` gives to attend to."""
-        return KeysValues(self.key(x_BTD), self.value(x_BTD))
+    def keys_values(self, x_BTD: Array, rotary: Rotary | None = None) -> KeysValues:
+        """The keys, turned by `rotary` if there is one, and values of `x_BTD`. A cache holds keys that are turned."""
+        key_BTHK = self.key(x_BTD)
+        return KeysValues(key_BTHK if rotary is None else rotary.rotate(key_BTHK), self.value(x_BTD))
 
-    def __call__(self, x_BLD: Array, given: KeysValues, mask: Mask, bias_HLT: Array | None = None) -> Array:
-        """x_BLD attends to `given`: [B, L, D]."""
+    def __call__(
+        self,
+        x_BLD: Array,
+        keys_values: KeysValues,
+        mask: Mask,
+        bias_HLT: Array | None = None,
+        rotary: Rotary | None = None,
+    ) -> Array:
+        """x_BLD attends to `keys_values`: [B, L, D]. `rotary` is of the queries."""
         dropout = self.weights_dropout if self.weights_dropout.active() else None
-        mixed_BLHK = attend(self.query(x_BLD), *given, mask, bias_HLT, self.scale, dropout)
+        query_BLHK = self.query(x_BLD) if rotary is None else rotary.rotate(self.query(x_BLD))
+        mixed_BLHK = attend(query_BLHK, *keys_values, mask, bias_HLT, self.scale, dropout)
         return self.out(mixed_BLHK)

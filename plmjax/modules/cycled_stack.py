@@ -1,6 +1,6 @@
-"""A stack whose layers see bands of the past in turn: dense, banded, dense, ... (GPT-3, GPT-Neo).
+"""A stack whose layers differ by a pattern that repeats: dense, banded, dense, ... (GPT-3, GPT-Neo, ModernBERT).
 
-Legend: B batch, L length, D model width, H heads, K head width, N layers, P layers of one turn.
+Legend: B batch, L length, D model width, N layers, P layers of one turn.
 """
 
 from collections.abc import Callable
@@ -16,21 +16,37 @@ from plmjax.modules.attention import KeysValues, backend
 from plmjax.modules.masks import Mask
 from plmjax.modules.transformer import Block, BlockInputs, LayerCache
 
+Pattern = tuple[Callable[[BlockInputs], BlockInputs], ...]
+
+
+def banded(bands: tuple[int, ...]) -> Pattern:
+    """The pattern of layers that see bands in turn; see masks.Mask. ValueError for a band under 0, or none at all."""
+    if not bands or min(bands) < 0:
+        raise ValueError(f"bands {bands} can't be; give at least one, each from 0 on")
+
+    def one(band: int) -> Callable[[BlockInputs], BlockInputs]:
+        return lambda inputs: inputs._replace(mask=replace(inputs.mask, band=band))
+
+    return tuple(one(band) for band in bands)
+
 
 class CycledStack(nn.Module):
-    """`num_layers` blocks, layer i with the band bands[i % P]; parameters as those of transformer.Stack.
+    """`num_layers` blocks, layer i with the inputs that pattern[i % P] makes; parameters as those of transformer.Stack.
 
     A band decides how attention is computed, so it can't be a number of the loop: the loop runs over turns of P layers.
+    The first layer, where it is another block, and the layers left over at the end stand outside it.
 
     Attributes:
-        bands: keys that a query sees at most, itself included; 0: all before it.
+        pattern: for each layer of a turn, what it makes of the stack's inputs. P need not divide `num_layers`.
+        make_first: of layer 0, where that is another block with the same parameters; None: it is as the others.
         remat, unroll: as in transformer.run_layers.
     """
 
     num_layers: int
     make_block: Callable[..., Block]
-    bands: tuple[int, ...]
+    pattern: Pattern
     make_final_norm: Callable[..., nn.Module] | None = None
+    make_first: Callable[..., Block] | None = None
     remat: bool = False
     unroll: bool | None = None
 
@@ -39,41 +55,50 @@ class CycledStack(nn.Module):
         self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
     ) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and when a cache is given, its `own` with these tokens written."""
-        turn = len(self.bands)
-        if not turn or min(self.bands) < 0 or self.num_layers % turn:
-            raise ValueError(
-                f"bands {self.bands} for {self.num_layers} layers; give numbers from 0 on, as many as divide the layers"
-            )
         block = self.make_block(parent=None)
+        first = block if self.make_first is None else self.make_first(parent=None)
         layers = self.param("layers", self._init, block, x_BLD[:1, :1])
         dropout_key = self.make_rng("dropout") if self.has_rng("dropout") else None
         unroll = backend() == "cpu" if self.unroll is None else self.unroll
+        turn = len(self.pattern)
 
-        def run(x_BLD: Array, params: Any, number: Array, part: LayerCache | None, band: int) -> Any:
+        def run(carry: Any, part: tuple[Any, Array], place: int, leads: bool) -> Any:
+            (x_BLD, own), (params, number) = carry, part
             rngs = None if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, number)}
-            banded = inputs._replace(mask=replace(inputs.mask, band=band))
-            return block.apply({"params": params}, x_BLD, banded, part, rngs=rngs)
+            cached = None if own is None else LayerCache(own, layer=number)
+            return (first if leads else block).apply(
+                {"params": params}, x_BLD, self.pattern[place](inputs), cached, rngs=rngs
+            )
 
-        layer = jax.checkpoint(run, prevent_cse=unroll, static_argnums=4) if self.remat else run
-
-        def one_turn(carry: Any, parts: tuple[Any, Array]) -> tuple[Any, None]:
-            x_BLD, own = carry
-            for at, band in enumerate(self.bands):
-                params, number = jax.tree.map(lambda leaf, at=at: leaf[at], parts)
-                part = None if own is None else LayerCache(own, layer=number)
-                x_BLD, own = layer(x_BLD, params, number, part, band)
-            return (x_BLD, own), None
-
-        turns = self.num_layers // turn
+        step = jax.checkpoint(run, prevent_cse=unroll, static_argnums=(2, 3)) if self.remat else run
         parts = (layers, jnp.arange(self.num_layers, dtype=jnp.int32))
-        parts = jax.tree.map(lambda leaf: leaf.reshape(turns, turn, *leaf.shape[1:]), parts)
+        lead = 0 if self.make_first is None else 1
+        turns = (self.num_layers - lead) // turn
+
+        def part_of(stacked: Any, at: int) -> Any:
+            return jax.tree.map(lambda leaf: leaf[at], stacked)
+
+        def one_turn(carry: Any, stacked: Any) -> tuple[Any, None]:
+            for at in range(turn):
+                carry = step(carry, part_of(stacked, at), (lead + at) % turn, False)
+            return carry, None
+
         carry = (x_BLD, None if cache is None else cache.own)
-        (x_BLD, own), _ = jax.lax.scan(one_turn, carry, parts, unroll=turns if unroll else 1)
+        if self.make_first is not None:
+            carry = step(carry, part_of(parts, 0), 0, True)
+        end = lead + turns * turn
+        if turns:
+            looped = jax.tree.map(lambda leaf: leaf[lead:end].reshape(turns, turn, *leaf.shape[1:]), parts)
+            carry, _ = jax.lax.scan(one_turn, carry, looped, unroll=turns if unroll else 1)
+        for number in range(end, self.num_layers):
+            carry = step(carry, part_of(parts, number), number % turn, False)
+        x_BLD, own = carry
         if self.make_final_norm is not None:
             x_BLD = self.make_final_norm(name="final_norm")(x_BLD)
         return x_BLD, own
 
     def _init(self, key: Array, block: Block, x_11D: Array) -> dict[str, Any]:
+        # Neither what a layer sees nor where its tokens stand decides the shape of a parameter.
         return jax.vmap(lambda key: block.init(key, x_11D, BlockInputs(Mask()))["params"])(
             jax.random.split(key, self.num_layers)
         )

@@ -122,9 +122,9 @@ class Encoder(nn.Module):
         if {"sequence_classification", "token_classification"} & heads:
             self.head_dropout = Dropout(self.head_dropout_rate)
         if "token_classification" in heads:
-            self.tag_head = Dense(c.num_labels, kernel_init=init)
+            self.tag_head = self.make_tag_head()
         if "question_answering" in heads:
-            self.answer_head = Dense(2, kernel_init=init)
+            self.answer_head = self.make_answer_head()
 
     def known_heads(self) -> tuple[str, ...]:
         """Names that `config.heads` may hold."""
@@ -173,6 +173,14 @@ class Encoder(nn.Module):
         rate = self.head_dropout_rate
         return ClassHead(c.d_model, c.num_labels, "tanh", self.head_init, jnp.dtype(c.dtype), rate, rate)
 
+    def make_tag_head(self) -> nn.Module:
+        """[B, L, D] to [B, L, C]."""
+        return Dense(self.config.num_labels, kernel_init=self.head_init)
+
+    def make_answer_head(self) -> nn.Module:
+        """[B, L, D] to [B, L, 2]."""
+        return Dense(2, kernel_init=self.head_init)
+
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""
         x_BLD, tokens_BLD = self.encode_for_tokens(jnp.zeros((1, 1), jnp.int32))
@@ -209,6 +217,10 @@ class Encoder(nn.Module):
         """float32 [B, 2]: the pair's label, 0 when the second text follows the first."""
         self.require_head("next_sentence")
         return self.sentence_head(self.pool(x_BLD)).astype(jnp.float32)
+
+    def summary(self, x_BLD: Array, segments_BL: Array | None = None) -> Array:
+        """The states that `class_logits` reads of a text: all of them, of which most heads take the first token's."""
+        return x_BLD
 
     def boundary_head(self, left_BMD: Array, right_BMD: Array, offsets_BM: Array) -> TokenHead:
         """The parts of the scores of tokens in spans, from the states beside the span alone (SpanBERT, Sec. 3.2).

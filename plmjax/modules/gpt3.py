@@ -8,7 +8,7 @@ from typing import Any
 from flax import linen as nn
 
 from plmjax.modules.attention import Attention
-from plmjax.modules.cycled_stack import CycledStack
+from plmjax.modules.cycled_stack import CycledStack, banded
 from plmjax.modules.gpt import GPT, GPTConfig
 from plmjax.modules.transformer import Block
 
@@ -34,7 +34,7 @@ class GPT3(GPT):
     ) -> nn.Module:
         """The layers."""
         c = self.config
-        return CycledStack(c.num_layers, make_block, c.bands, make_final_norm, remat=c.remat, unroll=c.unroll)
+        return CycledStack(c.num_layers, make_block, banded(c.bands), make_final_norm, remat=c.remat, unroll=c.unroll)
 
 
 @dataclass(slots=True, unsafe_hash=True)

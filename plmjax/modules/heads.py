@@ -33,7 +33,10 @@ class TokenHead(NamedTuple):
 
 
 class TransformTokenHead(nn.Module):
-    """BERT's masked-LM head before the tied table: `dense`, activation, `norm`; and a `bias` [V]."""
+    """BERT's masked-LM head before the tied table: `dense`, activation, `norm`; and a `bias` [V].
+
+    `use_bias`: whether `dense` and `norm` have one.
+    """
 
     vocab_size: int
     features: int
@@ -41,12 +44,13 @@ class TransformTokenHead(nn.Module):
     norm_eps: float
     kernel_init: Initializer
     dtype: Any = jnp.float32
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Array, table_VE: Array) -> TokenHead:
-        h = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(x)
-        h = activation(self.activation)(h)
-        h = LayerNorm(self.norm_eps, self.dtype, name="norm")(h)
+        dense: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype, "use_bias": self.use_bias}
+        h = activation(self.activation)(Dense(self.features, name="dense", **dense)(x))
+        h = LayerNorm(self.norm_eps, self.dtype, self.use_bias, name="norm")(h)
         bias_V = self.param("bias", nn.initializers.zeros_init(), (self.vocab_size,), jnp.float32)
         return TokenHead(h, table_VE, bias_V)
 

@@ -73,21 +73,24 @@ class Dense(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation of the last axis with a learned `scale` and `bias` [D] (Ba et al. 2016)."""
+    """Layer normalisation of the last axis (Ba et al. 2016): a learned `scale` [D] and, if `use_bias`, `bias` [D]."""
 
     epsilon: float
     dtype: Any = jnp.float32
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones_init(), shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32)
         x = x.astype(jnp.float32)
         x = x - jnp.mean(x, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
         y = x * lax.rsqrt(variance + self.epsilon)
-        return (y * _over_last(scale, y) + _over_last(bias, y)).astype(self.dtype)
+        y = y * _over_last(scale, y)
+        if self.use_bias:
+            y = y + _over_last(self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32), y)
+        return y.astype(self.dtype)
 
 
 class RMSNorm(nn.Module):

@@ -1,10 +1,10 @@
-"""Where a token stands: rows of a learned table, or T5's relative buckets.
+"""Where a token stands: rows of a table, rotations of queries and keys, or T5's relative buckets.
 
-Legend: B batch, L queries, T keys, D model width, H heads.
+Legend: B batch, L queries, T keys, D model width, H heads, K head width.
 """
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -81,6 +81,34 @@ def sinusoidal_table(positions: int, features: int) -> np.ndarray:
     table = np.empty(angles.shape, np.float32)
     table[:, 0::2], table[:, 1::2] = np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])
     return table
+
+
+class Rotary(NamedTuple):
+    """Rotary position embeddings: cosine and sine of each token's angles, float32 [B or 1, L, K/2] (Su et al. 2021).
+
+    Queries and keys are turned by angles that grow with their positions, so that their product depends on the distance
+    alone. Column i turns with column i + K/2, as in Hugging Face's code, not with its neighbour as in the paper.
+    """
+
+    cos: Array
+    sin: Array
+
+    @classmethod
+    def at(cls, positions_BL: Array, head_width: int, theta: float) -> "Rotary":
+        """Of int32 positions [B or 1, L]: angle i is position * theta ** (-2 i / K)."""
+        if head_width % 2:
+            raise ValueError(f"rotary positions turn pairs of columns, but a head is {head_width} wide; make it even")
+        exponents = np.arange(0, head_width, 2, dtype=np.float32) / head_width
+        frequencies = jnp.asarray(1.0 / np.power(theta, exponents, dtype=np.float32))
+        angles = positions_BL[..., None].astype(jnp.float32) * frequencies[None, None]
+        return cls(jnp.cos(angles), jnp.sin(angles))
+
+    def rotate(self, x_BLHK: Array) -> Array:
+        """Queries or keys, turned; computed in float32, returned in their dtype."""
+        cos, sin = self.cos[:, :, None], self.sin[:, :, None]
+        first, second = jnp.split(x_BLHK.astype(jnp.float32), 2, axis=-1)
+        turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+        return turned.astype(x_BLHK.dtype)
 
 
 @lru_cache

@@ -95,12 +95,22 @@ class GatedMLP(MLP):
 
 
 class BlockInputs(NamedTuple):
-    """What every block of a stack reads besides the states."""
+    """What every block of a stack reads besides the states.
+
+    Attributes:
+        mask: of the self-attention.
+        bias: float32 [H, L, T], added to its logits, or None.
+        memory: [B, S, D], what the cross-attention reads, or None.
+        memory_mask: of the cross-attention.
+        rotary: a positions.Rotary by which queries and keys are turned, or None. A stack whose layers differ may be
+            given several, of which it gives each layer one.
+    """
 
     mask: Mask
     bias: Array | None = None
     memory: Array | None = None
     memory_mask: Mask = Mask()
+    rotary: Any = None
 
 
 class LayerCache(NamedTuple):
@@ -126,7 +136,11 @@ class LayerCache(NamedTuple):
 
 
 class Block(nn.Module):
-    """Self-attention and a feed-forward layer, each wired by `wiring` with its norm and residual dropout."""
+    """Self-attention and a feed-forward layer, each wired by `wiring` with its norm and residual dropout.
+
+    `norm_before_attention` False: a pre-norm block's attention reads the states as they are, and the norm's parameters
+    stay unread (the first layer of ModernBERT, whose embeddings are normalised).
+    """
 
     wiring: type[PreNorm] | type[PostNorm]
     make_attention: Callable[[], Attention]
@@ -134,6 +148,7 @@ class Block(nn.Module):
     make_norm: Callable[[], nn.Module]
     dropout: float = 0.0
     dropout_axis: int | None = None
+    norm_before_attention: bool = True
 
     def setup(self) -> None:
         self.attention = self.make_attention()
@@ -153,11 +168,11 @@ class Block(nn.Module):
         self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None
     ) -> tuple[Array, KeysValues | None]:
         """Self-attention, over the cache's tokens too."""
-        y_BLD = self.wiring.pre(self.attention_norm, x_BLD)
-        seen, own = self.attention.keys_values(y_BLD), None
+        y_BLD = self.wiring.pre(self.attention_norm, x_BLD) if self.norm_before_attention else x_BLD
+        seen, own = self.attention.keys_values(y_BLD, inputs.rotary), None
         if cache is not None:
             own, seen = cache.append(seen, inputs.mask.query_start)
-        y_BLD = self.attention(y_BLD, seen, inputs.mask, inputs.bias)
+        y_BLD = self.attention(y_BLD, seen, inputs.mask, inputs.bias, inputs.rotary)
         x_BLD = self.wiring.post(self.attention_norm, x_BLD, self.residual_dropout(y_BLD))
         return x_BLD, own
 

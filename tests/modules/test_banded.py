@@ -152,9 +152,21 @@ def test_remat_and_the_loop_change_nothing(remat, unroll):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-4), gradient(plain), gradient(other))
 
 
-def test_bands_that_do_not_divide_the_layers_are_refused():
-    with pytest.raises(ValueError, match=r"bands \(0, 4, 4\) for 2 layers"):
-        jax.eval_shape(
-            network("gpt3").module.clone(config=replace(network("gpt3").module.config, bands=(0, 4, 4))).init,
-            jax.random.key(0),
-        )
+@pytest.mark.parametrize(("remat", "unroll"), [(False, True), (True, False)])
+def test_a_pattern_need_not_divide_the_layers(remat, unroll):
+    sizes = {"num_layers": 5, "d_model": 16, "d_ff": 16}
+    written_out = network("gpt3", bands=(0, 4, 2, 0, 4), **sizes)
+    cycled, text = network("gpt3", bands=(0, 4, 2), remat=remat, unroll=unroll, **sizes), tokens(2, 9)
+
+    def gradient(net):
+        return jax.jit(jax.grad(lambda params: jnp.sum(jnp.sin(net.bound(params).decode(text)))))(written_out.params)
+
+    whole = gradient(written_out)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-4), whole, gradient(cycled))
+
+
+@pytest.mark.parametrize("bands", [(), (4, -1)])
+def test_bands_that_cannot_be_are_refused(bands):
+    module = network("gpt3").module
+    with pytest.raises(ValueError, match="give at least one, each from 0 on"):
+        jax.eval_shape(module.clone(config=replace(module.config, bands=bands)).init, jax.random.key(0))
