@@ -124,8 +124,12 @@ def draw(edges: set[tuple[str, str]], path: Path) -> None:
         end = (x1 - (WIDTH / 2 if x1 > x0 else -WIDTH / 2), y1) if beside else (x1, y1 + HEIGHT / 2)
         if (here, there) in upwards:
             start, end = (x0, y0 + HEIGHT / 2), (x1, y1 - HEIGHT / 2)
-        skips = level(there) - level(here) > 1 or (here, there) in upwards  # bent, so that it passes boxes by
-        bend = (-1.1 if x1 == x0 else 0.18 if x1 > x0 else -0.18) if skips else 0.0
+        bend = 0.0
+        if level(there) - level(here) > 1 or (here, there) in upwards:  # bent, so that it passes the boxes between by
+            bend = 0.18 if x1 > x0 else -0.18
+            if x1 == x0:
+                side = -WIDTH / 2 if (here, there) in upwards else WIDTH / 2
+                start, end, bend = (x0 + side, y0), (x1 + side, y1), -0.5
         style = {"arrowstyle": "-|>", "mutation_scale": 13, "color": color, "linewidth": 1.3, "shrinkB": 1}
         axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", **style))
     for room in (room for row in ROWS for room in row):

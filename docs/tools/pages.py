@@ -1,6 +1,7 @@
 """The pages of the site that are made from the code: the API reference and the table of what is measured."""
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,17 +27,36 @@ def first_sentence(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
+def defined_in(path: Path) -> list[str]:
+    """The public classes, functions and values that a file defines, not those that it imports."""
+    names = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            names.append(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return [name for name in names if not name.startswith("_")]
+
+
+def reference(name: str) -> str:
+    """mkdocstrings' directive for a module; what a package imports is shown where it is defined."""
+    path = ROOT / name.replace(".", "/")
+    lines = [f"::: {name}", "    options:", "      heading_level: 2"]
+    if path.is_dir():
+        lines.append(f"      members: {json.dumps(defined_in(path / '__init__.py'))}")
+    return "\n".join(lines)
+
+
 def api_page(room: str) -> str:
     """A room's modules, each with its public classes and functions."""
-    names = list(modules_of(PACKAGE / room))
-    return "\n\n".join([f"# plmjax.{room}", *(f"::: {name}\n    options:\n      heading_level: 2" for name in names)])
+    return "\n\n".join([f"# plmjax.{room}", *map(reference, modules_of(PACKAGE / room))])
 
 
 def package_page() -> str:
     """The modules that stand in no room."""
     loose = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-    names = ["plmjax", *(f"plmjax.{name}" for name in loose)]
-    return "\n\n".join(["# plmjax", *(f"::: {name}\n    options:\n      heading_level: 2" for name in names)])
+    return "\n\n".join(["# plmjax", *map(reference, ["plmjax", *(f"plmjax.{name}" for name in loose)])])
 
 
 def api_index() -> str:
@@ -44,13 +64,10 @@ def api_index() -> str:
     lines = [
         "# API reference",
         "",
-        "Made from the docstrings. [Architecture](../reference/architecture.md) shows who",
+        "Every page is made from the docstrings of one subpackage. [Architecture](../reference/architecture.md) shows "
+        "which subpackage imports which.",
         "",
     ]
-    lines[2] = (
-        "Every page is made from the docstrings of one subpackage. [Architecture](../reference/architecture.md) shows "
-        "which subpackage imports which."
-    )
     lines += ["| subpackage | modules |", "|---|---|"]
     for room in rooms():
         names = [name.removeprefix(f"plmjax.{room}").lstrip(".") for name in modules_of(PACKAGE / room)]
