@@ -74,8 +74,8 @@ def document_ids(languages: tuple[str, ...], known: tuple[str, ...]) -> tuple[in
 
 
 def token_names(language: str) -> tuple[str, ...]:
-    """How tokenizers name the token of a language: that which is trained here first, then the released mBART's and
-    Marian's."""
+    """The names that tokenizers give the token of a language: of one trained here, then of the released mBART and
+    Marian."""
     return f"<{language}>", f"[{language}]", f">>{language}<<", language
 
 

@@ -1,6 +1,6 @@
 """Batches as a pure function of (seed, step): the same on any number of hosts, resumed from one integer.
 
-The only module of the data room that imports JAX, which Grain does; it takes no device.
+The only module of the data room that imports JAX, through Grain; it takes no device.
 """
 
 from collections.abc import Iterator, Sequence

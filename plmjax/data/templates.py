@@ -91,7 +91,7 @@ class Template:
 
 
 class Seq2SeqTemplate(NamedTuple):
-    """What an encoder-decoder reads besides a text that it rewrites, and what its decoder begins and ends with.
+    """The special tokens of an encoder-decoder that rewrites texts: around the text, and of its decoder.
 
     Attributes:
         source: the special tokens around the text.

@@ -34,7 +34,7 @@ def at_point(recipe: FineTune, point: Point) -> FineTune:
         for section in sections:
             place = getattr(place, section, None)
         if not hasattr(place, name):
-            raise UserError(f"The sweep sets {path!r}, which the recipe does not have: mend the sweep.")
+            raise UserError(f"The sweep sets {path!r}, which the recipe does not have: correct the sweep.")
         setattr(place, name, value)
     return changed
 

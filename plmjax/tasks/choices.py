@@ -108,7 +108,7 @@ class ChoiceScoring:
         if not 0 <= number < len(choices):
             raise UserError(
                 f"{row.place} has the answer {answer!r:.40}, which is none of its {len(choices)} choices nor the "
-                "number or letter of one: mend it, or name another field with config.task.answer."
+                "number or letter of one: correct it, or name another field with config.task.answer."
             )
         return Question(row, choices, number)
 

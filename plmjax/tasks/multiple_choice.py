@@ -56,7 +56,9 @@ class MultipleChoiceTask(SupervisedTask):
         lists = {name: row[name] for name in self.unfold}
         counts = {len(values) for values in lists.values()}
         if len(counts) != 1:
-            raise UserError(f"{row.place} has lists of {sorted(counts)} entries in {', '.join(self.unfold)}: mend it.")
+            raise UserError(
+                f"{row.place} has lists of {sorted(counts)} entries in {', '.join(self.unfold)}: correct it."
+            )
         return [
             Row({**row.fields, **{name: values[index] for name, values in lists.items()}}, f"{row.place}: {index + 1}")
             for index in range(counts.pop())
@@ -66,7 +68,7 @@ class MultipleChoiceTask(SupervisedTask):
         given: list[Any] = [row[name] for name in self.choices]
         given = list(given[0]) if len(given) == 1 and isinstance(given[0], (list, tuple)) else given
         if len(given) != self.count:
-            raise UserError(f"{row.place} has {len(given)} choices, not task.count={self.count}: mend one of them.")
+            raise UserError(f"{row.place} has {len(given)} choices, not task.count={self.count}: correct one of them.")
         for choice in given:
             if not isinstance(choice, str) or not choice.strip():
                 raise UserError(f"{row.place} has the choice {choice!r:.40}: each must be a text that is not empty.")
@@ -98,6 +100,6 @@ def right_one(row: Row, field: str, choices: Sequence[str]) -> int:
     if not 0 <= number < len(choices):
         raise UserError(
             f"{row.place} has the label {value!r:.40} in {field!r}, which is none of its {len(choices)} choices nor "
-            "the number or letter of one: mend it, or name another field with --task.label."
+            "the number or letter of one: correct it, or name another field with --task.label."
         )
     return number

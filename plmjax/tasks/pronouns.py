@@ -56,7 +56,7 @@ class WinogradTask(ClassificationTask):
         having = [number for number, word in enumerate(words) if _has(word, pronoun)]
         if not having or not (place.isascii() and place.isdigit()):
             raise UserError(
-                f"{row.place} has no word {pronoun!r} in {self.sentence!r}, or no number in {self.place!r}: mend it."
+                f"{row.place} has no word {pronoun!r} in {self.sentence!r}, or no number in {self.place!r}: correct it."
             )
         nearest = min(having, key=lambda number: abs(number - int(place)))
         words[nearest] = _mark(words[nearest], pronoun)
@@ -81,7 +81,7 @@ class PronounChoiceTask(MultipleChoiceTask):
         """With the pronoun marked."""
         text, pronoun = text_of(row, self.sentence), text_of(row, self.pronoun).strip()
         if not _has(text, pronoun):
-            raise UserError(f"{row.place} has no word {pronoun!r} in {self.sentence!r}: mend it.")
+            raise UserError(f"{row.place} has no word {pronoun!r} in {self.sentence!r}: correct it.")
         return Row({**row.fields, "marked": _mark(text, pronoun)}, row.place)
 
 

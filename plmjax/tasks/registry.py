@@ -176,7 +176,7 @@ def swag_files() -> MultipleChoiceTask:
 
 
 def wsc() -> WinogradTask:
-    """From TFDS's "wsc.fixed": its "wsc" has labels that its authors have mended since."""
+    """From TFDS's "wsc.fixed": its "wsc" has labels that its authors have corrected since."""
     return WinogradTask(
         train="tfds:super_glue/wsc.fixed:train",
         validation="tfds:super_glue/wsc.fixed:validation",

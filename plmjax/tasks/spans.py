@@ -79,8 +79,8 @@ class QuestionAnsweringTask(SupervisedTask):
         for text, start in answers:
             if not text.strip() or context[start : start + len(text)] != text:
                 raise UserError(
-                    f"{row.place} has the answer {text!r:.60}, which is not at character {start} of its context: mend "
-                    "the answer or its start."
+                    f"{row.place} has the answer {text!r:.60}, which is not at character {start} of its context: "
+                    "correct the answer or its start."
                 )
         return Example(texts=(question, context), target=answers, **self.identity(row))
 

@@ -203,8 +203,8 @@ def number_of(row: Row, field: str, labels: Sequence[str]) -> int:
     if value.isascii() and value.isdigit() and int(value) < len(labels) and not any(map(str.isdigit, labels)):
         return int(value)
     raise UserError(
-        f"{row.place} has the label {value!r:.40} in {field!r}, which is none of {', '.join(labels)}: mend the line or "
-        "give all labels with --task.labels."
+        f"{row.place} has the label {value!r:.40} in {field!r}, which is none of {', '.join(labels)}: correct the line "
+        "or give all labels with --task.labels."
     )
 
 

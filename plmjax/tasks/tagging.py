@@ -89,7 +89,7 @@ class TokenClassificationTask(SupervisedTask):
             if tag not in self.labels:
                 raise UserError(
                     f"{row.place} tags the word {word!r:.40} with {tag!r}, which is none of {', '.join(self.labels)}: "
-                    "mend it or give all tags with --task.labels."
+                    "correct it or give all tags with --task.labels."
                 )
         return Example(texts=tuple(words), target=tuple(tags), **self.identity(row))
 
@@ -115,7 +115,7 @@ class TokenClassificationTask(SupervisedTask):
             before = tags[wrong - 1] if wrong else "the start"
             raise UserError(
                 f"{row.place} has the tag {tags[wrong]!r} of word {wrong + 1} after {before!r}, which {self.scheme} "
-                "does not allow: mend it or set --task.scheme."
+                "does not allow: correct it or set --task.scheme."
             )
         return to_iob2(tags) if self.scheme == "IOB1" else tags
 

@@ -117,11 +117,11 @@ def test_every_token_is_scored_once(count):
 
 
 def test_what_has_no_code(store, source, tmp_path, split, vocabulary):
-    with pytest.raises(UserError, match="coded.jsonl:1 has no control code but None in the field 'domain'"):
+    with pytest.raises(UserError, match="coded.jsonl:1 has None in the field 'domain', not a control code"):
         prepare(PrepareOptions((str(source),), code_field="domain"), tmp_path / "a", progress=False)
     text = tmp_path / "a.txt"
     text.write_text("Some text.")
-    with pytest.raises(UserError, match="code_field is 'source', but .*a.txt' is no .jsonl file"):
+    with pytest.raises(UserError, match="code_field is 'source', but .*a.txt' is not a .jsonl file"):
         prepare(PrepareOptions((str(text),), code_field="source"), tmp_path / "b", progress=False)
     with pytest.raises(UserError, match="The train split has no control codes"):
         CodedChunks().build(split, vocabulary, 20, 0)

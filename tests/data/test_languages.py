@@ -145,7 +145,7 @@ def test_an_empty_side_is_skipped_and_counted(tmp_path, texts):
         ({"a": "1\t2\n3\n"}, "en-hi={}/a", "1,2", r"a:2 has 1 tab-separated columns and no column 2"),
         ({"a": "1\t2\n"}, "en-hi={}/a", "1", "give two numbers from 1"),
         ({"a": "1\t2\n"}, "en-hi={}/a", "0,1", "give two numbers from 1"),
-        ({"a": "1", "b": "2", "c": "3"}, "en-hi={}/a,{}/b,{}/c", "1,2", "stands for 3 files"),
+        ({"a": "1", "b": "2", "c": "3"}, "en-hi={}/a,{}/b,{}/c", "1,2", "matches 3 files"),
         ({"a": "1\t2\n"}, "en-en={}/a", "1,2", "translations of en into itself"),
     ],
 )

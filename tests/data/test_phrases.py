@@ -67,10 +67,10 @@ def test_words_of_characters():
         ([[1]], "give a list of"),
         ([[0.5, 2]], "give a list of"),
         ([[True, 2]], "give a list of"),
-        ([[2, 2]], r"phrase \[2, 2\] does not lie in the text of 9"),
-        ([[0, 10]], r"\[0, 10\] does not lie"),
-        ([[-1, 2]], r"\[-1, 2\] does not lie"),
-        ([[0, 3], [2, 7]], r"\[2, 7\] has a word in common"),
+        ([[2, 2]], r"phrase \[2, 2\] lies outside the text of 9"),
+        ([[0, 10]], r"\[0, 10\] lies outside"),
+        ([[-1, 2]], r"\[-1, 2\] lies outside"),
+        ([[0, 3], [2, 7]], r"\[2, 7\] shares a word"),
     ],
 )
 def test_bad_phrases_are_named(value, message):
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_refused(source, store, tmp_path):
         prepare(PrepareOptions((str(bare),), phrases_field="names"), tmp_path / "t", progress=False)
     text = source.with_name("text.txt")
     text.write_text("One.")
-    with pytest.raises(UserError, match=r"text\.txt' is no \.jsonl file, which alone"):
+    with pytest.raises(UserError, match=r"text\.txt' is not a \.jsonl file, and only"):
         prepare(PrepareOptions((str(text),), phrases_field="names"), tmp_path / "u", progress=False)
 
 

@@ -94,7 +94,7 @@ def test_description_is_of_the_content(tmp_path):
         ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a\.jsonl:2 is not JSON"),
         ("a.jsonl", b'{"body": "x", "id": 3}\n', "a.jsonl:1 has no field 'text' but body, id: name the field"),
         ("a.jsonl", b"[1]\n", "a.jsonl:1 has no field 'text' but a list"),
-        ("a.jsonl", b'{"text": 5}\n', "a.jsonl:1: the field 'text' is no text but 5"),
+        ("a.jsonl", b'{"text": 5}\n', "a.jsonl:1: the field 'text' is 5, not text"),
         ("a.jsonl.gz", b"not gzip", "not a whole gzip file"),
         ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 999, mtime=0)[:-20], "not a whole gzip file"),
         ("a.parquet", b"PAR1", "not a Parquet file"),
@@ -165,7 +165,7 @@ def test_tfds_without_tensorflow(tfds_builder):
     ("spec", "message"),
     [
         ("tfds:plmjax_tiny_texts:nosplit", "no split 'nosplit': there are"),
-        ("tfds:plmjax_tiny_texts?label", "'label' is no text feature; there are text, title"),
+        ("tfds:plmjax_tiny_texts?label", "'label' is not a text feature; the text features are text, title"),
         ("tfds:plmjax_no_such_set", "can't be prepared by TFDS"),
         ("tfds:", "names no TFDS data set"),
     ],

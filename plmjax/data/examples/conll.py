@@ -14,9 +14,9 @@ DOCUMENT = "-DOCSTART-"  # CoNLL-2003's line between documents, which is no sent
 
 
 def read_conll(source: str, word_column: int = 0, tag_column: int = -1) -> list[Row]:
-    """A row of `tokens` and `tags` for each sentence, its place being the line of its first word.
+    """A row of `tokens` and `tags` for each sentence, named by the line of its first word.
 
-    Columns are parted by blanks or tabs; lines that start with "# " are comments.
+    Columns are separated by blanks or tabs; lines that start with "# " are comments.
 
     Raises:
         UserError: there is no such file, it holds no sentence, or a line has too few columns.
@@ -52,7 +52,7 @@ def _sentences(path: Path, word_column: int, tag_column: int) -> list[Row]:
         if len(columns) < needed:
             raise UserError(
                 f"{path}:{line.number} has {len(columns)} columns, where a word in column {word_column} and a tag in "
-                f"column {tag_column} are needed: mend the line or name other columns."
+                f"column {tag_column} are needed: correct the line or name other columns."
             )
         if not words:
             first = line.number
@@ -78,8 +78,8 @@ def wrong_tag(tags: Sequence[str], scheme: str) -> int | None:
     for number, tag in enumerate(tags):
         before = tags[number - 1] if number else "O"
         is_tag = tag == "O" or (tag[:2] in ("B-", "I-") and len(tag) > 2)
-        parted = tag.startswith("B-") and before[2:] != tag[2:]  # by a B- where nothing needs to be parted
+        separating = tag.startswith("B-") and before[2:] != tag[2:]  # a B- where nothing needs to be separated
         unbegun = tag.startswith("I-") and before[2:] != tag[2:]
-        if not is_tag or (scheme == "IOB1" and parted) or (scheme == "IOB2" and unbegun):
+        if not is_tag or (scheme == "IOB1" and separating) or (scheme == "IOB2" and unbegun):
             return number
     return None

@@ -17,6 +17,7 @@ from typing import Any
 
 from plmjax.data.sources.base import matching_files
 from plmjax.data.sources.files import JSON_LINES, read_lines
+from plmjax.data.sources.tfds import read_tfds
 from plmjax.data.sources.translations import split_names
 from plmjax.errors import UserError
 
@@ -31,12 +32,12 @@ class Row:
     place: str
 
     def __getitem__(self, field: str) -> Any:
-        """A field; UserError where the row lacks it."""
+        """The value of a field; UserError where the row lacks it."""
         if field not in self.fields:
             known = ", ".join(map(str, self.fields))
             raise UserError(
-                f"{self.place} has no field {field!r} but {known:.200}: name one of these, or, of a table without a "
-                "header line, its columns."
+                f"{self.place} has no field {field!r} but {known:.200}: name one of these, or, for a table without a "
+                "header line, name its columns."
             )
         return self.fields[field]
 
@@ -55,8 +56,6 @@ def read_rows(source: str, columns: Sequence[str] = ()) -> list[Row]:
     if not source:
         raise UserError("No file of examples is named: give a path, a quoted glob or tfds:NAME:SPLIT.")
     if source.startswith("tfds:"):
-        from plmjax.data.sources.tfds import read_tfds
-
         rows = [Row(fields, f"{source}:{number}") for number, fields in enumerate(read_tfds(source), start=1)]
     elif len(files := split_names(source)) > 1 and not Path(source).is_file():
         rows = list(_parallel([one_file(file) for file in files], columns))
@@ -82,19 +81,19 @@ def _read_file(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def one_file(pattern: str) -> Path:
-    """The one file that a path or glob stands for; UserError where there are several."""
+    """The one file that a path or glob matches; UserError where there are several."""
     found = matching_files(pattern)
     if len(found) > 1:
-        raise UserError(f"{pattern!r} stands for {len(found)} files: of files whose lines belong together, name each.")
+        raise UserError(f"{pattern!r} matches {len(found)} files: name each of the files whose lines belong together.")
     return found[0]
 
 
 def _parallel(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[Row]:
-    """A row for each line number; UserError for files of unlike numbers of lines, or without names of their own."""
+    """A row for each line number; UserError for files with different numbers of lines, or with one name twice."""
     names = list(columns) or [path.name.removesuffix(".gz").rpartition(".")[2] for path in paths]
     if len(names) != len(paths) or max(Counter(names).values()) > 1:
         raise UserError(
-            f"{len(paths)} files whose lines belong together are named {', '.join(names)}: give each a name of its own "
+            f"{len(paths)} files whose lines belong together are named {', '.join(names)}: give each a different name "
             "with --task.columns."
         )
     texts = [[line.text.removeprefix(BYTE_ORDER_MARK).strip() for line in read_lines(path)] for path in paths]
@@ -108,7 +107,7 @@ def _parallel(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Tab-separated fields have no quotes around them; comma-separated ones may, and hold line breaks then."""
+    """The rows of a table. Comma-separated fields may be quoted and then hold line breaks; tab-separated ones not."""
     lines = (line.text.removeprefix(BYTE_ORDER_MARK) for line in read_lines(path))
     if path.suffix == ".tsv":
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
@@ -122,11 +121,11 @@ def _table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
             if len(cells) != len(names):
                 raise UserError(
                     f"{path}:{reader.line_num} has {len(cells)} columns, not the {len(names)} of "
-                    f"{', '.join(names):.200}: mend the line, or name the columns of a file that has no header line."
+                    f"{', '.join(names):.200}: correct the line, or name the columns of a file that has no header line."
                 )
             yield Row(dict(zip(names, cells, strict=True)), f"{path}:{reader.line_num}")
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num} can't be read as a table ({error}): mend the line.") from error
+        raise UserError(f"{path}:{reader.line_num} can't be read as a table ({error}): correct the line.") from error
 
 
 def _json_lines(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
@@ -137,10 +136,12 @@ def _json_lines(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
             record = json.loads(text)
         except json.JSONDecodeError as error:
             raise UserError(
-                f"{name}:{number} is not JSON ({error.msg} at column {error.colno}): mend or drop the line."
+                f"{name}:{number} is not JSON ({error.msg} at column {error.colno}): correct or remove the line."
             ) from error
         if not isinstance(record, dict):
-            raise UserError(f"{name}:{number} is no JSON object but a {type(record).__name__}: mend or drop the line.")
+            raise UserError(
+                f"{name}:{number} is a JSON {type(record).__name__}, not an object: correct or remove the line."
+            )
         yield Row(record, f"{name}:{number}")
 
 
@@ -156,25 +157,29 @@ def _zipped(path: Path) -> Iterator[Row]:
                 with archive.open(name) as raw:
                     yield from _json_lines(place, enumerate((_decoded(place, line) for line in raw), start=1))
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is not a whole zip file ({error}): fetch it again.") from error
+        raise UserError(f"{path} is not a complete zip file ({error}): download it again.") from error
 
 
 def _decoded(place: str, line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{place} is not UTF-8 ({error.reason}): convert it to UTF-8, with iconv for one.") from error
+        raise UserError(
+            f"{place} is not UTF-8 ({error.reason}): convert it to UTF-8, for example with iconv."
+        ) from error
 
 
 def _json(path: Path) -> Iterator[Row]:
-    """One JSON value in SQuAD's form, or an object on each line."""
+    """The rows of a file that is one JSON value in SQuAD's form, or has an object on each line."""
     lines = [(line.number, line.text) for line in read_lines(path)]
     text = "".join(line for _, line in lines)
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
-            raise UserError(f"{path}:{error.lineno} is not JSON ({error.msg}): fetch or mend it.") from error
+            raise UserError(
+                f"{path}:{error.lineno} is not JSON ({error.msg}): download it again or correct it."
+            ) from error
         return _json_lines(str(path), lines)
     return _squad(path, content)
 

@@ -1,4 +1,4 @@
-"""What every source of text is: documents of paragraphs, in an order that is always the same."""
+"""The base of every source of text: documents of paragraphs, in an order that is always the same."""
 
 import glob
 import re
@@ -17,7 +17,7 @@ BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 class Document(NamedTuple):
     """One document: an id that is unique in its source, and its paragraphs, none of them blank.
 
-    `languages` has its language where the source names one; of translations both, and the paragraphs are the sides.
+    `languages` has its language where the source names one; translations have both, and their paragraphs are the sides.
     `phrases` has the words of a tagger's phrases, see `phrases.parse`; `code` is its control code (CTRL).
     """
 
@@ -30,11 +30,11 @@ class Document(NamedTuple):
 
 @dataclass(slots=True)
 class ReadOptions:
-    """How sources are read.
+    """Options for reading sources.
 
     Attributes:
         text_field: the field of JSON lines and Parquet columns that holds the text.
-        blank_lines: what a blank line in a .txt file parts: "paragraphs" (a file is a document) or "documents".
+        blank_lines: what a blank line in a .txt file separates: "paragraphs" (a file is a document) or "documents".
         tfds_data_dir: where TFDS keeps its data; None is TFDS's own choice.
         pair_columns: the two columns, from 1, of translations in one tab-separated file.
         phrases_field: the field of JSON lines that holds a tagger's phrases, [[start, end], ...] in characters of the
@@ -55,7 +55,7 @@ class Source(ABC):
 
     Attributes:
         total, done: how much there is to read and how much `documents` has read, in a unit of the source's own.
-        languages: of its text, as its name says; two of translations.
+        languages: those of its text, as its name says; two for translations.
         skipped: translations that `documents` has left out because a side was empty.
     """
 
@@ -70,7 +70,7 @@ class Source(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, object]:
-        """What the source is, for the manifest: two sources of one description hold the same text."""
+        """The source's description for the manifest: two sources with the same description hold the same text."""
 
 
 def matching_files(pattern: str) -> list[Path]:
@@ -92,7 +92,7 @@ def matching_files(pattern: str) -> list[Path]:
 
 
 def alternatives(pattern: str) -> list[str]:
-    """The patterns that {a,b} groups stand for, innermost first: "x.{a,b}" gives "x.a" and "x.b"."""
+    """The patterns that {a,b} groups expand to, innermost first: "x.{a,b}" gives "x.a" and "x.b"."""
     group = re.search(r"\{([^{}]*)\}", pattern)
     if not group:
         return [pattern]
@@ -101,6 +101,6 @@ def alternatives(pattern: str) -> list[str]:
 
 
 def split_paragraphs(text: str) -> list[str]:
-    """The paragraphs of a text, parted by blank lines, without blanks around them."""
+    """The paragraphs of a text, which blank lines separate, without blanks around them."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     return [part for part in (part.strip() for part in BLANK_LINE.split(text)) if part]

@@ -137,7 +137,7 @@ class JsonLinesFile(FileSource):
         code = record.get(field)
         if not isinstance(code, str) or not code.strip():
             raise UserError(
-                f"{self.path}:{line.number} has no control code but {code!r:.40} in the field {field!r}: give every "
+                f"{self.path}:{line.number} has {code!r:.40} in the field {field!r}, not a control code: give every "
                 "document a text there, or name the field with --code_field."
             )
         return code.strip()
@@ -148,7 +148,8 @@ class JsonLinesFile(FileSource):
             record = json.loads(line.text)
         except json.JSONDecodeError as error:
             raise UserError(
-                f"{self.path}:{line.number} is not JSON ({error.msg} at column {error.colno}): mend or drop the line."
+                f"{self.path}:{line.number} is not JSON ({error.msg} at column {error.colno}): correct or remove the "
+                "line."
             ) from error
         if not isinstance(record, dict) or field not in record:
             has = ", ".join(record) if isinstance(record, dict) else f"a {type(record).__name__}"
@@ -157,7 +158,7 @@ class JsonLinesFile(FileSource):
             )
         if not isinstance(record[field], str):
             raise UserError(
-                f"{self.path}:{line.number}: the field {field!r} is no text but {record[field]!r:.40}: "
+                f"{self.path}:{line.number}: the field {field!r} is {record[field]!r:.40}, not text: "
                 "name another with --text_field."
             )
         return record
@@ -167,7 +168,7 @@ class ParquetFile(FileSource):
     """A .parquet file: a document a row."""
 
     def _texts(self) -> Iterator[RawDocument]:
-        import pyarrow
+        import pyarrow  # here, as it takes half a second, and few read Parquet
         import pyarrow.parquet
 
         field = self.options.text_field
@@ -187,7 +188,7 @@ class ParquetFile(FileSource):
                     rows += 1
                     if text is not None and not isinstance(text, str):
                         raise UserError(
-                            f"{self.path}: the column {field!r} is no text but {text!r:.40}: "
+                            f"{self.path}: the column {field!r} is {text!r:.40}, not text: "
                             "name another with --text_field."
                         )
                     yield RawDocument(rows, text or "")

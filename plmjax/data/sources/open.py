@@ -25,7 +25,9 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
     """
     options = options or ReadOptions()
     if options.blank_lines not in ("paragraphs", "documents"):
-        raise UserError(f"blank_lines is {options.blank_lines!r}: a blank line parts paragraphs or documents.")
+        raise UserError(
+            f"blank_lines is {options.blank_lines!r}: give paragraphs or documents, which blank lines separate."
+        )
     if not names:
         raise UserError("No source is named: give files, tfds:NAME or builtin.")
     sources: list[Source] = []
@@ -45,8 +47,8 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
             for field in ("phrases_field", "code_field"):
                 if getattr(options, field) and not isinstance(source, files.JsonLinesFile):
                     raise UserError(
-                        f"{field} is {getattr(options, field)!r}, but {full_name!r} is no .jsonl file, which alone has "
-                        "a place for it: leave it out."
+                        f"{field} is {getattr(options, field)!r}, but {full_name!r} is not a .jsonl file, and only "
+                        f".jsonl files have such fields: leave {field} out."
                     )
         sources += opened
     return sources
@@ -65,4 +67,4 @@ def read_documents(sources: Sequence[Source]) -> Iterator[Document]:
             yield document._replace(languages=source.languages)
         if empty:
             name = source.describe()["name"]
-            raise UserError(f"{name} holds no text: leave it out or fill it.")
+            raise UserError(f"{name} holds no text: leave it out, or put text into it.")

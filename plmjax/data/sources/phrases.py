@@ -8,16 +8,16 @@ import numpy as np
 from plmjax.errors import UserError
 
 Ranges = tuple[tuple[int, int], ...]
-"""First word and the word after the last of each phrase, words being what blanks part, counted in the document."""
+"""First word and the word after the last of each phrase; words are counted in the document, as blanks separate them."""
 
 
 def parse(value: Any, text: str, where: str) -> Ranges:
     """The words that phrases touch.
 
     Args:
-        value: what a source says: [[start, end], ...], characters of `text`, the end not with it.
-        text: of the document.
-        where: file and line, for messages.
+        value: the field's value, [[start, end], ...] in characters of `text`, the end excluded.
+        text: the document.
+        where: the file and line, for messages.
 
     Raises:
         UserError: no such pairs, a pair that is empty or beyond the text, or two phrases with a word in common.
@@ -33,11 +33,11 @@ def parse(value: Any, text: str, where: str) -> Ranges:
     for start, end in sorted(value):
         if not 0 <= start < end <= len(text):
             raise UserError(
-                f"{where}: the phrase [{start}, {end}] does not lie in the text of {len(text)} characters: mend it."
+                f"{where}: the phrase [{start}, {end}] lies outside the text of {len(text)} characters: correct it."
             )
         first, after = int(np.searchsorted(ends, start, side="right")), int(np.searchsorted(begins, end, side="left"))
         if ranges and first < ranges[-1][1]:
-            raise UserError(f"{where}: the phrase [{start}, {end}] has a word in common with the one before: drop one.")
+            raise UserError(f"{where}: the phrase [{start}, {end}] shares a word with the one before: remove one.")
         if first < after:  # else it is nothing but blanks
             ranges.append((first, after))
     return tuple(ranges)

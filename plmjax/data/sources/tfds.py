@@ -11,7 +11,7 @@ SPEC = re.compile(r"tfds:(?P<name>[^:?]+)(?::(?P<split>[^?]+))?(?:\?(?P<feature>
 
 
 class TfdsSource(Source):
-    """`tfds:NAME[/CONFIG][:SPLIT][?FEATURE]`; the feature may be left out where one is "text" or only one is text."""
+    """`tfds:NAME[/CONFIG][:SPLIT][?FEATURE]`; FEATURE may be left out where it is "text" or the only text."""
 
     def __init__(self, spec: str, options: ReadOptions):
         matched = _parse(spec)
@@ -36,12 +36,14 @@ class TfdsSource(Source):
         return {"name": self.spec, "dataset": info.full_name, "feature": self._feature, "rows": self.total}
 
     def _text_feature(self, named: str | None) -> str:
-        import tensorflow_datasets as tfds
+        import tensorflow_datasets as tfds  # here, as it takes seconds and is optional
 
         features = self._builder.info.features
         texts = [name for name, feature in features.items() if isinstance(feature, tfds.features.Text)]
         if named is not None and named not in texts:
-            raise UserError(f"{self.spec}: {named!r} is no text feature; there are {', '.join(texts) or 'none'}.")
+            raise UserError(
+                f"{self.spec}: {named!r} is not a text feature; the text features are {', '.join(texts) or 'none'}."
+            )
         chosen = named or ("text" if "text" in texts else texts[0] if len(texts) == 1 else None)
         if chosen is None:
             raise UserError(
@@ -54,11 +56,11 @@ def read_tfds(spec: str, data_dir: str | None = None) -> Iterator[dict[str, Any]
     """The examples of `tfds:NAME[/CONFIG][:SPLIT]`, bytes as text and numpy's numbers and arrays as Python's.
 
     Raises:
-        UserError: TFDS can't prepare the data set, it has no such split, or a feature is named.
+        UserError: TFDS can't prepare the data set, the data set has no such split, or `spec` names a feature.
     """
     matched = _parse(spec)
     if matched["feature"]:
-        raise UserError(f"{spec} names a feature, but examples have them all: leave out ?{matched['feature']}.")
+        raise UserError(f"{spec} names a feature, but examples have all features: leave out ?{matched['feature']}.")
     for row in _open(spec, _prepared(spec, matched["name"], data_dir), matched["split"] or "train"):
         yield _plain(row)
 
@@ -72,7 +74,7 @@ def _parse(spec: str) -> re.Match[str]:
 
 def _prepared(spec: str, name: str, data_dir: str | None) -> Any:
     try:
-        import tensorflow_datasets as tfds
+        import tensorflow_datasets as tfds  # here, as it takes seconds and is optional
     except ImportError as error:
         raise UserError(
             f"{spec} needs tensorflow-datasets: pip install tensorflow-datasets array_record importlib_resources."

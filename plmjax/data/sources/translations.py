@@ -38,8 +38,8 @@ class PairedFiles(Source):
             self.done = first.done + second.done
         if counts[0] != counts[1]:
             raise UserError(
-                f"{first.path} has {counts[0]} lines and {second.path} has {counts[1]}: translations need a line for "
-                "a line."
+                f"{first.path} has {counts[0]} lines and {second.path} has {counts[1]}: each line "
+                "needs its translation."
             )
         self.done = self.total
 
@@ -68,7 +68,7 @@ class PairedColumns(LinesFile):
             if line.strip() and len(fields) < max(self._columns):
                 raise UserError(
                     f"{self.path}:{number} has {len(fields)} tab-separated columns and no column "
-                    f"{max(self._columns)}: mend the line or choose others with --pair_columns."
+                    f"{max(self._columns)}: correct the line or choose others with --pair_columns."
                 )
             left, right = (fields[column - 1] if line.strip() else "" for column in self._columns)
             if pair := as_pair(f"{self.path.name}:{number}", left, right):
@@ -100,13 +100,13 @@ def open_translations(pattern: str, options: ReadOptions) -> Source:
     if len(paths) == 2:
         return PairedFiles((paths[0], paths[1]), options)
     raise UserError(
-        f"{pattern!r} stands for {len(paths)} files: translations are one file of tab-separated columns, or two files "
-        "with a line for a line."
+        f"{pattern!r} matches {len(paths)} files: translations are one file of tab-separated columns, or two files "
+        "whose lines translate each other."
     )
 
 
 def split_names(text: str) -> list[str]:
-    """What commas outside of {a,b} groups part."""
+    """The parts of a text between commas that are outside {a,b} groups."""
     parts, depth = [""], 0
     for character in text:
         depth += (character == "{") - (character == "}")

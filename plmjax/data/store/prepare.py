@@ -32,7 +32,7 @@ MADE = (TRAIN, *words.SPLITS)  # tokenizers that are made from the text
 
 @dataclass(slots=True)
 class PrepareOptions:
-    """What a token store is made from. All but `workers` decide what it holds.
+    """Options for making a token store. All but `workers` decide what it holds.
 
     Attributes:
         sources: files, globs, tfds:NAME or builtin, see `sources`.

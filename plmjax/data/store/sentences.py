@@ -3,6 +3,8 @@
 import functools
 from collections.abc import Callable
 
+import sentencex
+
 from plmjax.errors import UserError
 
 Splitter = Callable[[str], list[str]]
@@ -43,8 +45,6 @@ def split_sentences(language: str, paragraph: str) -> list[str]:
     A border without a blank ("said he!--Then") is kept in languages written without blanks alone, so that sentences
     joined by a blank are the paragraph again.
     """
-    import sentencex
-
     sentences: list[str] = []
     parted = True
     for sentence in sentencex.segment(language, " ".join(paragraph.split())):

@@ -41,7 +41,7 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How units become shards: what the worker processes need to know beside the tokenizer.
+    """The recipe for making shards from units: what the worker processes need besides the tokenizer.
 
     `language` splits the sentences of text whose source names none; `languages` are those that sources name;
     `phrases` is whether the tokens of a tagger's phrases are marked; `codes` whether documents have control codes.
@@ -195,7 +195,7 @@ def document_sentences(document: Document, language: str, prefix: str) -> list[s
         language: as `sentences.splitter` takes it; that of the document goes before it, and a side of a translation
             is a sentence.
         prefix: the tokenizer's `sentence_prefix`. Where it is a blank, paragraphs, and the lines of text that has one
-            sentence a line, are parted by a line break.
+            sentence a line, are separated by a line break.
     """
     if len(document.languages) == 2:
         return list(document.paragraphs)

@@ -1,4 +1,4 @@
-"""How often each id occurs in a store's training text."""
+"""Token counts: the number of times each id occurs in a store's training text."""
 
 from dataclasses import dataclass
 

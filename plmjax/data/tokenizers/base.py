@@ -80,7 +80,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _metadata(self) -> dict[str, object]:
-        """What the files do not say: the roles of special tokens, the number of sentinels."""
+        """The facts that the files do not hold: the roles of special tokens, the number of sentinels."""
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """The ids of a text, without added special tokens.
@@ -112,7 +112,7 @@ class Tokenizer(ABC):
         return self._with_appended(missing) if missing else self
 
     def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
-        """As `encode_batch`, of texts to be written; Marian cuts those otherwise."""
+        """Encodes texts that are to be written, which Marian splits with another model, as `encode_batch` does."""
         return self.encode_batch(texts)
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
@@ -149,10 +149,10 @@ class Tokenizer(ABC):
 
     @cached_property
     def sentence_prefix(self) -> str:
-        """What goes before a sentence that follows another in running text.
+        """The string before a sentence that follows another in running text.
 
-        " " where the blank is part of the next token (byte-level BPE), "" where the tokenizer itself parts two texts
-        that are encoded one by one.
+        " " where the blank is part of the next token (byte-level BPE), "" where the tokenizer itself separates two
+        texts that are encoded one by one.
         """
         ids = self.encode("a")
         return "" if re.search(r"\s", self.decode(ids + ids).strip()) else " "

@@ -44,7 +44,7 @@ def spell(words: Iterable[str], length: int = LENGTH, marks: Mapping[int | None,
 @lru_cache(maxsize=4)
 def spell_vocabulary(vocabulary: Vocabulary, length: int = LENGTH) -> np.ndarray:
     """int16 [size, length]: the characters of each id's piece; bos and eos by their marks."""
-    assert vocabulary.pieces is not None, "the vocabulary is of no tokenizer"
+    assert vocabulary.pieces is not None, "the vocabulary belongs to no tokenizer"
     return spell(vocabulary.pieces, length, {vocabulary.bos: SENTENCE_BEGIN, vocabulary.eos: SENTENCE_END})
 
 

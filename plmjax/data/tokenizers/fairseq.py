@@ -109,7 +109,7 @@ def load(file: Path) -> FairseqTokenizer:
     """Loads a published model; its languages are those of the class that the files beside it name.
 
     Raises:
-        UserError: it is no such model, or nothing beside it says which of the three it is.
+        UserError: it is not such a model, or no file beside it says which of the three it is.
     """
     return _read(file, LANGUAGES_OF[_class_beside(file)])
 
@@ -149,6 +149,6 @@ def _class_beside(file: Path) -> str:
         if stated in LANGUAGES_OF:
             return stated
     raise UserError(
-        f"{file} has fairseq's ids, and nothing beside it says whose: put the tokenizer_config.json of the model there "
+        f"{file} has fairseq's ids, and no file beside it names the model: put the model's tokenizer_config.json there "
         f"(tokenizer_class {', '.join(LANGUAGES_OF)}), or its tokenizer.json."
     )

@@ -67,11 +67,11 @@ class MarianTokenizer(Tokenizer):
         return MarianTokenizer(models[SOURCE], models[TARGET], self._ids, (*self._extra_tokens, *tokens))
 
     def _encode(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
-        codes, rest = _parted(text)
+        codes, rest = _split_code(text)
         return self._known([*codes, *processor.encode(rest, out_type=str)])
 
     def _encode_with_offsets(self, text: str) -> Encoding:
-        codes, rest = _parted(text)
+        codes, rest = _split_code(text)
         proto = self._source.encode(rest, return_type="proto")
         before = len(text) - len(rest)
         offsets = [(before + start, before + end) for start, end in encoding_of_proto(proto, rest).offset_mapping]
@@ -93,7 +93,7 @@ class MarianTokenizer(Tokenizer):
         return extra_metadata(self._extra_tokens)
 
 
-def _parted(text: str) -> tuple[list[str], str]:
+def _split_code(text: str) -> tuple[list[str], str]:
     """The code of a language that a text may begin with, and the rest."""
     code, mark, after = text.partition("<<")
     return ([code + mark], after) if text.startswith(">>") and mark else ([], text)
@@ -117,7 +117,7 @@ def load(file: Path) -> MarianTokenizer:
         ids = json.loads((directory / VOCABULARY).read_text(encoding="utf-8"))
         missing = [piece for piece in ROLES.values() if piece not in ids]
         if missing:
-            raise UserError(f"{directory / VOCABULARY} lacks {', '.join(missing)}: it is no vocabulary of Marian's.")
+            raise UserError(f"{directory / VOCABULARY} lacks {', '.join(missing)}: it is not a vocabulary of Marian's.")
         return MarianTokenizer((directory / SOURCE).read_bytes(), (directory / TARGET).read_bytes(), ids)
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"The tokenizer in {directory} can't be read as Marian's ({error}).") from error

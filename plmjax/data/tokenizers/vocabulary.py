@@ -1,12 +1,12 @@
-"""What a tokenizer tells the rest of the code about its ids."""
+"""The ids of a tokenizer, as the rest of the code knows them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from plmjax.data.store.token_counts import TokenCounts
 from plmjax.errors import UserError
 
 SPECIAL_NAMES = ("pad", "bos", "eos", "cls", "sep", "mask", "unk")
@@ -28,16 +28,16 @@ class Vocabulary:
         pad, bos, eos, cls, sep, mask, unk: the special ids; None where the tokenizer has no such token.
         sentinels: ids of the sentinels, sentinel 0 first; in T5 that is the highest id, and they count down.
         is_special: bool [padded_size]; True for special tokens, sentinels and the rows from `size` on.
-        word_start: bool [padded_size], True where a piece begins a word; None if the tokenizer can't tell.
+        word_start: bool [padded_size], True where a piece begins a word; None if the pieces don't show it.
         non_special: int32 [count]; the ids that are not special, ascending: what random replacement draws from.
-        shortlist: the ids below it are what a softmax over words predicts, those from there on being unk to it; `size`
-            but where the tokenizer's lexicon goes further.
+        shortlist: a softmax over words predicts the ids below it and takes all others for unk; equal to `size` unless
+            the tokenizer's lexicon is larger.
         language_tokens: ids of the tokens of the store's languages, in the order of the languages' ids; () where the
             store names none or the tokenizer lacks a token for one. See `languages.token_names`.
         named: the special tokens by their printed names, sentinels and extra tokens included: {"[MASK]": 4, "[R]": 7}.
         pieces: the piece behind each id, as the tokenizer's files spell it; None where there is no tokenizer.
-        token_counts: int64 [padded_size] or what `np.asarray` makes it of, how often each id is in a store's training
-            text; None without a store.
+        token_counts: `np.asarray` of it is int64 [padded_size], how often each id occurs in a store's training text;
+            None without a store.
     """
 
     size: int
@@ -57,10 +57,10 @@ class Vocabulary:
     language_tokens: tuple[int, ...] = ()
     named: Mapping[str, int] = field(default_factory=dict)
     pieces: tuple[str, ...] | None = None
-    token_counts: np.ndarray | TokenCounts | None = None
+    token_counts: ArrayLike | None = None
 
     def require(self, *names: str) -> None:
-        """Raises UserError naming those of the special tokens `names` ("mask", "sentinels", ...) that are missing."""
+        """Raises UserError that names the missing ones of the special tokens `names` ("mask", "sentinels", ...)."""
         missing = [name for name in names if getattr(self, name) is None or getattr(self, name) == ()]
         if missing:
             raise UserError(
@@ -109,8 +109,8 @@ def make_vocabulary(
         size: number of ids.
         specials: id of each special token, by its name in SPECIAL_NAMES; a missing name means no such token.
         sentinels: ids of the sentinels, sentinel 0 first.
-        others: further ids that are special and have no role here (BERT's [unused1], for one).
-        word_start: for each id below `size`, whether the piece begins a word; None if that can't be told.
+        others: further special ids without a role here, such as BERT's [unused1].
+        word_start: for each id below `size`, whether the piece begins a word; None if that is not known.
         named: further special tokens by their printed names.
         pieces: the piece behind each id below `size`, "" for an id without one; the special ones are in `named` too.
     """

@@ -1,4 +1,4 @@
-"""What all windows share: the interface, the field names, and how a row of texts becomes a window."""
+"""The base of all windows: the interface, the field names, and how a row of texts becomes a window."""
 
 from abc import ABC, abstractmethod
 

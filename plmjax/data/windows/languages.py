@@ -101,7 +101,7 @@ class TranslationPairs:
 
 @dataclass(slots=True, unsafe_hash=True)
 class StreamsAndTranslations:
-    """Both, for MLM + TLM. The released code takes batches of the one and the other in turn; here examples are mixed.
+    """Streams and translations, for MLM + TLM. The released code alternates batches of the two; here they are mixed.
 
     Attributes:
         alpha: as LanguageStreams'.

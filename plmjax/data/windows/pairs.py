@@ -155,7 +155,7 @@ class SentenceOrderPair:
 
 
 class PairWindows(Windows):
-    """Pairs by a plan, int64 [pairs, 5]: start and end of A, start and end of B, label."""
+    """The pairs of an index, int64 [pairs, 5]: start and end of A, start and end of B, label."""
 
     def __init__(self, split: Split, vocabulary: Vocabulary, length: int, description: str, build):
         self.length = length
@@ -229,7 +229,7 @@ def _require_two_documents(split: Split, length: int) -> None:
 
 
 def _ranges(config: Any, split: Split, length: int, draws: str) -> Callable[[], np.ndarray]:
-    """What makes the pairs of `config.duplicates` passes over a split, int64 [pairs, 5]; `draws` seeds them."""
+    """A function that draws the pairs of `config.duplicates` passes, int64 [pairs, 5]; `draws` is its seed."""
 
     def draw() -> np.ndarray:
         text = _Text(split, random.Random(draws))

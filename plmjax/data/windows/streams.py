@@ -10,10 +10,10 @@ from plmjax.data.windows.chunks import Chunks, ChunkWindows
 
 @dataclass(slots=True, unsafe_hash=True)
 class Streams:
-    """As `Chunks`, in order: row b of the batches reads the b-th of as many equal stretches of text as there are rows.
+    """The windows of `Chunks` in order: with B rows in a batch, row b reads the b-th of B equal stretches of the text.
 
-    The loader says in `continues` (0 or 1) whether a row goes on where the batch before stopped. Text that is left over
-    after the last whole stretch is not read.
+    The loader says in `continues` (0 or 1) whether a row continues where the batch before stopped. Text that is
+    left over after the last whole stretch is not read.
 
     Attributes:
         separator: put the vocabulary's eos after each document.
@@ -31,7 +31,7 @@ class Streams:
         return STREAM_FIELDS | {"continues"} | ({"backward"} if self.both_ways else set())
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "StreamWindows":
-        """As Chunks'."""
+        """Cuts a split as `Chunks.build` does, with the same errors."""
         chunks = Chunks(self.separator, overlap=self.overlap)
         chunks.build(split, vocabulary, length, seed)  # checks
         windows = StreamWindows(chunks, split, vocabulary, length)
