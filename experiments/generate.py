@@ -23,8 +23,8 @@ from absl import flags
 from experiments import _main
 from plmjax.decode.respond import read_texts, respond, stream
 from plmjax.interop import load
-from plmjax.interop.source_templates import make_request
 from plmjax.modules import Bound
+from plmjax.pipelines.request import make_request
 from plmjax.train.outputs import dump_outputs
 
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)

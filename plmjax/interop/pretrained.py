@@ -3,7 +3,7 @@
 Legend: B batch, L length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,15 +13,17 @@ import numpy as np
 from flax import linen as nn
 
 from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.decode import generate
 from plmjax.interop.family import Family
+from plmjax.interop.generation import settings
 from plmjax.interop.inputs import checked_inputs
 from plmjax.interop.registry import BY_CLASS
 from plmjax.modules import Bound, build
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pretrained:
-    """What `load_huggingface` and `plmjax.load` give.
+    """A network with its parameters: arrays in, arrays out. `plmjax.load` gives one that reads strings too.
 
     Attributes:
         config: the network's, of plmjax.modules; `vocab_size` is the number of rows in `params`.
@@ -84,81 +86,23 @@ class Pretrained:
 
     def generate(
         self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int | None = None, **options: Any
-    ) -> Any:
+    ) -> np.ndarray:
         """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result.
 
         What is not given is as the checkpoint's generation_config.json says, or 20 new tokens where neither says it.
         None in a setting's place leaves the checkpoint's out.
-
-        A string in the place of `input_ids` gives a string, and a list of them a list: what a decoder writes after the
-        text, and what an encoder-decoder makes of it. mBART's languages are `source` and `target`. With
-        num_return_sequences over 1 there is a list for each text.
         """
-        if isinstance(input_ids, str) or (isinstance(input_ids, (list, tuple)) and isinstance(input_ids[0], str)):
-            from plmjax.pipelines import generate as write
-
-            asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
-            return write(self, input_ids, **asked)
-        from plmjax.decode import generate
-        from plmjax.interop.generation import settings
-
         tokens_BL = np.asarray(input_ids, np.int32)
         asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
         keywords = settings(self.generation, self.special, self.module.kind, tokens_BL.shape[1], asked)
         return generate(Bound(self.module, self.device_params), tokens_BL, attention_mask, **keywords)
 
-    def classify(self, texts: str | Sequence[str], pairs: str | Sequence[str] | None = None) -> Any:
-        """The label of each text, or pair of texts, with every label's probability: plmjax.pipelines.Labelling.
-
-        A network that was taught numbers gives a float instead. A string gives one result, a list of them a list; so do
-        the other methods.
-
-        Raises:
-            UserError: the checkpoint was not taught it, or a text is empty or too long; so do the other methods.
-        """
-        from plmjax.pipelines import classify
-
-        return classify(self, texts, pairs)
-
-    def tag(self, texts: str | Sequence[str] | Sequence[Sequence[str]]) -> Any:
-        """The words with their tags, and the entities that these make: plmjax.pipelines.Tagged.
-
-        A string is parted at its blanks. A list of strings is the words of one text, a list of lists of several.
-        """
-        from plmjax.pipelines import tag
-
-        return tag(self, texts)
-
-    def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> Any:
-        """The part of a context that answers a question: pipelines.Found; one context may serve all questions."""
-        from plmjax.pipelines import answer
-
-        return answer(self, questions, contexts)
-
-    def choose(self, contexts: str | Sequence[str], choices: Sequence[Any]) -> Any:
-        """The likeliest of the choices after a context: pipelines.Chosen; a list of contexts takes a list for each.
-
-        There are as many choices as it was taught. What stood before each of them, such as a question, is part of it.
-        """
-        from plmjax.pipelines import choose
-
-        return choose(self, contexts, choices)
-
-    def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> Any:
-        """The likeliest tokens at each [MASK] or <mask> of a text: a list of plmjax.decode.fill.Candidate for each.
-
-        An encoder-decoder with sentinels fills <extra_id_0> and so on, or ___: plmjax.decode.fill.Filled.
-        """
-        from plmjax.pipelines import fill_mask
-
-        return fill_mask(self, texts, top_k)
-
-    @cached_property
-    def reading(self) -> Any:
-        """(wish, kinds of tasks) -> plmjax.pipelines.predictor.Reading, made once, as it holds compiled programs."""
-        from plmjax.pipelines.predictor import Readings
-
-        return Readings(self)
+    def __repr__(self) -> str:
+        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
+        tokenizer = self.tokenizer
+        reads = f"{tokenizer.kind} tokenizer of {tokenizer.vocabulary.size:,} tokens" if tokenizer else "no tokenizer"
+        network = type(self.config).__name__.removesuffix("Config")
+        return f"{type(self).__name__}({self.architecture}: {network}, {count:,} parameters, {reads})"
 
     @cached_property
     def device_params(self) -> Any:

@@ -1,12 +1,12 @@
-"""A checkpoint on plain strings: what `Pretrained.classify`, `tag`, `answer`, `choose`, `fill_mask` and `generate` do.
+"""A checkpoint on plain strings: `Model.classify`, `tag`, `answer`, `choose`, `fill_mask` and `generate`.
 
-The first four read as fine-tuning does, by its backbones and task models, so that a network does in use what it was
-taught.
+The first four use fine-tuning's backbones and task models, so that a network reads a text as it was trained to.
 """
 
-from plmjax.pipelines.generate import fill_mask, generate
-from plmjax.pipelines.predict import Chosen, Entity, Found, Labelling, Tagged, answer, choose, classify, tag
+from plmjax.pipelines.model import Model, load, load_huggingface
+from plmjax.pipelines.predict import AnswerPrediction, ChoicePrediction, Entity, LabelPrediction, TagPrediction
 
 __all__ = [
-    "Chosen", "Entity", "Found", "Labelling", "Tagged", "answer", "choose", "classify", "fill_mask", "generate", "tag",
+    "AnswerPrediction", "ChoicePrediction", "Entity", "LabelPrediction", "Model", "TagPrediction", "load",
+    "load_huggingface",
 ]  # fmt: skip

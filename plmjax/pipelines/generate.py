@@ -1,4 +1,4 @@
-"""Masks filled and texts written, on plain strings.
+"""Masks filled and texts generated, on plain strings.
 
 Legend: B texts, L length.
 """
@@ -17,13 +17,13 @@ from plmjax.interop import Pretrained
 from plmjax.interop.source_templates import delimited_template, source_template
 from plmjax.modules import Bound
 from plmjax.pipelines.predict import as_list, like
-from plmjax.pipelines.task_metadata import abilities, cannot, require_tokenizer
+from plmjax.pipelines.task_metadata import abilities, require_tokenizer, unsupported
 
 
 def fill_mask(pretrained: Pretrained, texts: str | Sequence[str], top_k: int = 5) -> Any:
-    """See `Pretrained.fill_mask`."""
+    """See `Model.fill_mask`."""
     if "fill_mask" not in abilities(pretrained):
-        raise cannot(pretrained, "fill what a text leaves out")
+        raise unsupported(pretrained, "fill masks")
     tokenizer, found = require_tokenizer(pretrained), as_list(texts)
     network = Bound(pretrained.module, pretrained.device_params)
     if pretrained.module.kind == "encoder":
@@ -38,9 +38,9 @@ def generate(
     target: str | None = None,
     **options: Any,
 ) -> Any:
-    """See `Pretrained.generate`."""
+    """See `Model.generate`."""
     if not pretrained.generates:
-        raise cannot(pretrained, "write texts")
+        raise unsupported(pretrained, "generate text")
     tokenizer, found = require_tokenizer(pretrained), as_list(texts)
     vocabulary = tokenizer.vocabulary
     delimited = delimited_template(pretrained)
@@ -58,7 +58,7 @@ def generate(
         options = {"decoder_start_token_id": template.decoder_start_token_id} | options
         if template.forced_bos_token_id is not None:
             options = {"forced_bos_token_id": template.forced_bos_token_id} | options
-    written = pretrained.generate(tokens_BL, mask_BL, **options).tolist()
+    written = Pretrained.generate(pretrained, tokens_BL, mask_BL, **options).tolist()
     copies = len(written) // len(found)
     if delimited is not None:
         out = [tokenizer.decode(before(row[tokens_BL.shape[1] :], delimited.eos_token_id)) for row in written]

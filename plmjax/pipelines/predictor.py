@@ -1,4 +1,4 @@
-"""A fine-tuned network reads examples: the rows, batches and predictions of plmjax.finetune, without its training.
+"""Predictions of a fine-tuned network: the rows and batches of plmjax.finetune, without its training.
 
 Legend: B batch.
 """
@@ -23,30 +23,31 @@ from plmjax.finetune.task_models import make_task_model
 from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound
-from plmjax.pipelines.task_metadata import cannot, recipe_of, task_of
+from plmjax.pipelines.task_metadata import recipe_of
 from plmjax.tasks.supervised import Example
 
-ROWS = 32  # of a batch at most
+MAX_ROWS = 32  # of a batch
 
 
-class Read(NamedTuple):
-    """What was read of an example: its prediction, of the task's kind, and its rows with their outputs."""
+class PredictedExample(NamedTuple):
+    """An example's prediction, of the task's kind, and its rows with the network's outputs."""
 
     prediction: Any
     rows: list[tuple[Feature, dict[str, np.ndarray]]]
 
 
-class Reading:
+class Predictor:
     """The task model of a checkpoint's task, compiled for each shape of batches.
 
     Args:
         pretrained: from `plmjax.load`.
-        task: that it was taught.
+        task: the one that it was fine-tuned on.
     """
 
     def __init__(self, pretrained: Pretrained, task: Any) -> None:
         recipe = recipe_of(pretrained)
         self.task = task
+        self.architecture = pretrained.architecture
         backbone = backbone_for(pretrained, task, recipe)
         self.task_model = make_task_model(task, backbone, limits_of(pretrained.config, recipe), recipe)
         self._params = pretrained.device_params
@@ -54,16 +55,16 @@ class Reading:
         self._predict = jax.jit(self._forward)
 
     @property
-    def writes(self) -> bool:
-        """Whether answers are written, so that they have no probabilities."""
+    def generates_text(self) -> bool:
+        """Whether predictions are generated as text, so that they have no probabilities."""
         return isinstance(self.task_model, Seq2SeqModel)
 
-    def read(self, examples: Sequence[Example]) -> list[Read]:
-        """The examples' predictions, in their order; UserError for one that is too long."""
+    def predict(self, examples: Sequence[Example]) -> list[PredictedExample]:
+        """The predictions, in the order of the examples; UserError for an example that is too long."""
         features = self.task_model.features(examples, learn=False)
         outputs: list[Any] = [None] * len(features)
         table = self.task_model.backbone.lookup_table()
-        size = min(ROWS, 1 << max(0, len(features) - 1).bit_length())
+        size = min(MAX_ROWS, 1 << max(0, len(features) - 1).bit_length())
         for rows in sorted_plan(np.array([feature.length for feature in features], np.int64), size):
             batch = self._batch([features[row] for row in rows], size)
             found = jax.device_get(self._predict(self._params, batch, table))
@@ -73,7 +74,7 @@ class Reading:
         rows_of: list[list[Any]] = [[] for _ in examples]
         for feature, output in zip(features, outputs, strict=True):
             rows_of[feature.example].append((feature, output))
-        return [Read(*one) for one in zip(predictions, rows_of, strict=True)]
+        return [PredictedExample(*one) for one in zip(predictions, rows_of, strict=True)]
 
     def _forward(self, params: Any, batch: dict[str, jax.Array], table: Any) -> dict[str, jax.Array]:
         task_model = copy.copy(self.task_model)
@@ -81,14 +82,14 @@ class Reading:
         return task_model.forward(Bound(self._module, params), batch, train=False)[2]
 
     def _batch(self, features: list[Feature], rows: int) -> dict[str, np.ndarray]:
-        """Rows filled up to a power of two, or to what the network has positions for."""
+        """Rows padded to a power of two, or to the network's positions."""
         longest = bucket(max(feature.length for feature in features))
         most = self.task_model.limits.length
         return make_batch(features, rows, min(longest, most) if most else longest, self.task_model.padding)
 
 
 def backbone_for(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:
-    """The backbone of a network fine-tuned by plmjax, or of a decoder by `transformers`, without GPT's template."""
+    """The backbone of a fine-tuned network; one that `transformers` fine-tuned has no template of GPT's."""
     new = pretrained.extras.get("new_tokens")
     if new:  # its table has rows for them, which the backbone puts after the checkpoint's own
         config = dataclasses.replace(pretrained.config, vocab_size=min(new.values()))
@@ -97,24 +98,3 @@ def backbone_for(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:
     if pretrained.module.kind == "decoder" and not writes(task, recipe):
         return dataclasses.replace(backbone, template=Template(class_last=True))
     return backbone
-
-
-class Readings:
-    """The reading of a checkpoint, made when it is first asked for."""
-
-    def __init__(self, pretrained: Pretrained) -> None:
-        self._pretrained = pretrained
-        self._made: Reading | None = None
-
-    def __call__(self, wish: str, kinds: Sequence[str]) -> Reading:
-        """The reading; `wish` says what is asked for ("classify texts"), `kinds` which tasks do it.
-
-        Raises:
-            UserError: the checkpoint was taught no such task, or has no tokenizer.
-        """
-        task = self._made.task if self._made else task_of(self._pretrained)
-        if task is None or task.kind not in kinds:
-            raise cannot(self._pretrained, wish)
-        if self._made is None:
-            self._made = Reading(self._pretrained, task)
-        return self._made

@@ -1,4 +1,4 @@
-"""What a checkpoint was taught: its task and recipe, from its manifest or from Hugging Face's config.json."""
+"""The task and recipe that a checkpoint was fine-tuned with, from its manifest or from Hugging Face's config.json."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from plmjax.tasks.classification import ClassificationTask, RegressionTask
 from plmjax.tasks.spans import QuestionAnsweringTask
 from plmjax.tasks.tagging import TokenClassificationTask
 
-DOES = {
+METHOD_OF_TASK = {
     "classification": "classify",
     "regression": "classify",
     "token_classification": "tag",
     "question_answering": "answer",
     "multiple_choice": "choose",
 }
-"""{kind of a task: the method that does it}."""
+"""{kind of a task: the method of `Model` that does it}."""
 
 
 def task_of(pretrained: Pretrained) -> Any | None:
-    """The task, its labels filled in; None for a network that was taught none."""
+    """The task with its labels; None for a network that was fine-tuned on none."""
     if stored := pretrained.task_metadata.get("task"):
         return from_json(stored)
     name, labels = pretrained.architecture, labels_of(pretrained)
@@ -34,7 +34,7 @@ def task_of(pretrained: Pretrained) -> Any | None:
         kind = pretrained.extras.get("problem_type")
         if kind == "multi_label_classification":
             raise UserError(
-                f"This {name} gives a text several labels, which plmjax has no task for: call it on input_ids."
+                f"This {name} gives a text several labels, for which plmjax has no task: call it on input_ids."
             )
         is_number = kind == "regression" or len(labels) == 1
         return RegressionTask() if is_number else ClassificationTask(labels=labels)
@@ -44,7 +44,7 @@ def task_of(pretrained: Pretrained) -> Any | None:
 
 
 def recipe_of(pretrained: Pretrained) -> FineTune:
-    """The recipe, without what only training needs."""
+    """The recipe, without the loss that only training needs."""
     stored = pretrained.task_metadata.get("recipe")
     recipe = from_json(stored) if stored else FineTune()
     return replace(recipe, lm_weight=0.0)
@@ -61,14 +61,14 @@ def labels_of(pretrained: Pretrained) -> tuple[str, ...]:
 
 
 def are_iob(labels: Sequence[str]) -> bool:
-    """Whether tags say where entities begin and go on."""
+    """Whether the tags are in the IOB2 scheme."""
     return all(label == "O" or label[:2] in ("B-", "I-") for label in labels)
 
 
 def abilities(pretrained: Pretrained) -> list[str]:
-    """The methods on strings that this checkpoint has a use for."""
+    """The methods on strings that this checkpoint supports."""
     task = task_of(pretrained)
-    found = [DOES[task.kind]] if task is not None and task.kind in DOES else []
+    found = [METHOD_OF_TASK[task.kind]] if task is not None and task.kind in METHOD_OF_TASK else []
     module, tokenizer = pretrained.module, pretrained.tokenizer
     if module.kind == "encoder" and "token" in module.config.heads:
         found.append("fill_mask")
@@ -77,12 +77,12 @@ def abilities(pretrained: Pretrained) -> list[str]:
     return [*found, "generate"] if pretrained.generates else found
 
 
-def cannot(pretrained: Pretrained, wish: str) -> UserError:
-    """The error of a checkpoint that cannot do what is asked."""
+def unsupported(pretrained: Pretrained, action: str) -> UserError:
+    """The error of a checkpoint that cannot do what is asked, such as "classify texts"."""
     known = " and ".join(abilities(pretrained))
-    does = f"its methods on strings are {known}" if known else "it was taught nothing that works on strings"
+    methods = f"its methods on strings are {known}" if known else "it has no head that works on strings"
     return UserError(
-        f"This checkpoint, a {pretrained.architecture}, can't {wish}: {does}; experiments.finetune teaches more."
+        f"This checkpoint, a {pretrained.architecture}, can't {action}: {methods}; experiments.finetune can train it."
     )
 
 

@@ -23,9 +23,9 @@ from plmjax.finetune.results import Results
 from plmjax.finetune.update_strategies import NewEncoderFirst
 from plmjax.interop import Pretrained
 from plmjax.interop.native import save
-from plmjax.interop.source_templates import make_request
 from plmjax.interop.weight_map import flatten
 from plmjax.modules import Bound
+from plmjax.pipelines.request import make_request
 from plmjax.tasks.seq2seq import Seq2SeqTask
 from tests.finetune.kit import OTHER, checkpoint, recipe, write_jsonl
 from tests.finetune.test_loop import make_task

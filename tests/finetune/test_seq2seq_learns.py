@@ -17,8 +17,8 @@ from plmjax.finetune.features import make_batch
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import manifest_of
 from plmjax.interop.huggingface import special_of
-from plmjax.interop.source_templates import make_request
 from plmjax.modules import Bound
+from plmjax.pipelines.request import make_request
 from tests.finetune.kit import checkpoint, recipe
 from tests.finetune.text_kit import copying, seq2seq_model_of, texts
 

@@ -19,10 +19,11 @@ from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.interop import Pretrained
-from plmjax.interop.source_templates import language_token, make_request, source_template
+from plmjax.interop.source_templates import language_token, source_template
 from plmjax.modules import Bound
 from plmjax.modules.bart import BartConfig, MBartConfig
 from plmjax.modules.bert import BertConfig
+from plmjax.pipelines.request import make_request
 from tests.interop.reference import corpus
 from tests.interop.test_files import fresh
 

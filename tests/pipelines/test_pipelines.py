@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+import plmjax
 from plmjax.checkpoints.serialize import to_json
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
@@ -16,8 +17,9 @@ from plmjax.finetune.network import manifest_of
 from plmjax.interop import Pretrained
 from plmjax.interop.registry import architecture_of
 from plmjax.modules import Bound
+from plmjax.pipelines import Model
 from plmjax.pipelines.predict import _chosen, _labelled
-from plmjax.pipelines.predictor import Read
+from plmjax.pipelines.predictor import PredictedExample
 from plmjax.tasks.classification import ClassificationTask
 from plmjax.tasks.multiple_choice import MultipleChoiceTask
 from plmjax.tasks.supervised import Example
@@ -25,15 +27,15 @@ from tests.finetune.kit import checkpoint, recipe, task_model_of
 
 
 @pytest.fixture(scope="module")
-def decoder(tokenizer: Tokenizer) -> Pretrained:
-    return checkpoint(tokenizer, "gpt")
+def decoder(tokenizer: Tokenizer) -> Model:
+    return Model.of(checkpoint(tokenizer, "gpt"))
 
 
-def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",)) -> tuple[Pretrained, np.ndarray]:
+def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",)) -> tuple[Model, np.ndarray]:
     """A network with fresh heads as a fine-tuned folder gives it, and its logits of a text."""
     task_model, bound = task_model_of(base, task)
     manifest = manifest_of(base, bound.module.config, recipe(), task_model, {})
-    found = Pretrained(
+    found = Model(
         bound.module.config,
         jax.tree.map(np.asarray, bound.params),
         manifest["huggingface"]["architecture"],
@@ -72,7 +74,7 @@ def test_choose_reads_as_fine_tuning_does(tokenizer: Tokenizer) -> None:
     assert (found.number, found.text) == (int(logits.argmax()), choices[int(logits.argmax())])
     both = model.choose(["the film was", "a plot"], [choices, ["was", "a", "the"]])
     assert both[0].probabilities == pytest.approx(found.probabilities, abs=1e-5) and both[1].text in ("was", "a", "the")
-    with pytest.raises(UserError, match="Text 1 has 2 choices: this network was taught 3"):
+    with pytest.raises(UserError, match="Text 1 has 2 choices: this network takes 3"):
         model.choose("a", ["b", "c"])
     with pytest.raises(UserError, match="There are 2 contexts and 1 lists of choices"):
         model.choose(["a", "b"], [["c", "d", "e"]])
@@ -81,13 +83,13 @@ def test_choose_reads_as_fine_tuning_does(tokenizer: Tokenizer) -> None:
 
 
 def test_what_is_written_has_no_probability() -> None:
-    reading: Any = SimpleNamespace(writes=True, task=ClassificationTask(labels=("bad", "good")))
-    assert _labelled(reading, Read(np.array([0.0, 1.0]), [])) == ("good", {})
-    assert _chosen(reading, ["a", "b"], np.array([1.0, 0.0])) == ("a", 0, ())
-    assert _chosen(reading, ["a", "b"], np.array([np.nan, np.nan])) == (None, -1, ())
+    predictor: Any = SimpleNamespace(generates_text=True, task=ClassificationTask(labels=("bad", "good")))
+    assert _labelled(predictor, PredictedExample(np.array([0.0, 1.0]), [])) == ("good", {})
+    assert _chosen(predictor, ["a", "b"], np.array([1.0, 0.0])) == ("a", 0, ())
+    assert _chosen(predictor, ["a", "b"], np.array([np.nan, np.nan])) == (None, -1, ())
 
 
-def test_generate_takes_strings_of_all_lengths(decoder: Pretrained, tokenizer: Tokenizer) -> None:
+def test_generate_takes_strings_of_all_lengths(decoder: Model, tokenizer: Tokenizer) -> None:
     texts = ["a good film", "the plot was very very dull and it was"]
     found = decoder.generate(texts, max_new_tokens=6)
     for text, more in zip(texts, found, strict=True):
@@ -101,10 +103,10 @@ def test_generate_takes_strings_of_all_lengths(decoder: Pretrained, tokenizer: T
     assert [len(one) for one in several] == [2, 2]
 
 
-def test_what_a_checkpoint_cannot_do(decoder: Pretrained, tokenizer: Tokenizer) -> None:
+def test_what_a_checkpoint_cannot_do(decoder: Model, tokenizer: Tokenizer) -> None:
     with pytest.raises(UserError, match="a GPT2LMHeadModel, can't classify texts: its methods on strings are generate"):
         decoder.classify("a good film")
-    with pytest.raises(UserError, match="can't fill what a text leaves out"):
+    with pytest.raises(UserError, match="can't fill masks"):
         decoder.fill_mask("a [MASK]")
     with pytest.raises(UserError, match="no tokenizer"):
         replace(decoder, tokenizer=None).generate("a")
@@ -114,12 +116,22 @@ def test_what_a_checkpoint_cannot_do(decoder: Pretrained, tokenizer: Tokenizer) 
 
 def test_what_was_taught_says_what_strings_it_takes(tokenizer: Tokenizer) -> None:
     config = checkpoint(tokenizer, heads=("sequence_classification",), num_labels=2).config
-    bare = Pretrained(config, {}, architecture_of(config), tokenizer)
+    bare = Model(config, {}, architecture_of(config), tokenizer)
     several = replace(bare, extras={"problem_type": "multi_label_classification"})
     with pytest.raises(UserError, match="gives a text several labels"):
         several.classify("a")
     pairs = replace(bare, task_metadata={"task": to_json(ClassificationTask(labels=("a", "b"), pair="second"))})
-    with pytest.raises(UserError, match="was taught pairs of texts"):
+    with pytest.raises(UserError, match="classifies pairs of texts"):
         pairs.classify("a")
-    with pytest.raises(UserError, match="2 texts and 1 to pair them with"):
+    with pytest.raises(UserError, match="2 texts and 1 pairs"):
         pairs.classify(["a", "b"], ["c"])
+
+
+def test_a_model_and_the_package_show_what_they_are(decoder: Model) -> None:
+    count = sum(leaf.size for leaf in jax.tree.leaves(decoder.params))
+    assert repr(decoder) == f"Model(GPT2LMHeadModel: GPT, {count:,} parameters, sentencepiece tokenizer of 300 tokens)"
+    assert "no tokenizer" in repr(replace(decoder, tokenizer=None))
+    assert {"load", "load_huggingface", "save_huggingface", "Model"} <= set(dir(plmjax)) == set(plmjax.__all__)
+    assert plmjax.Model is Model and "model.fill_mask" in str(plmjax.__doc__)
+    assert all(hasattr(plmjax, name) for name in plmjax.__all__)
+    assert not hasattr(Pretrained, "classify")

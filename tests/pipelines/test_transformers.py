@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.interop import Pretrained, load, save_huggingface
+from plmjax.interop import save_huggingface
+from plmjax.pipelines import Model, load
 from tests.finetune.kit import checkpoint
 
 TOLERANCE = 1e-4
@@ -18,7 +19,7 @@ LOUDER = 40.0  # so that random heads make up their minds
 pytest.importorskip("torch")
 
 
-def exported(tokenizer: Tokenizer, folder: Path, head: str, labels: tuple[str, ...] = ()) -> Pretrained:
+def exported(tokenizer: Tokenizer, folder: Path, head: str, labels: tuple[str, ...] = ()) -> Model:
     """A tiny BERT with one head, as Hugging Face's directory, and as `load` reads it."""
     found = checkpoint(tokenizer, heads=(head,), num_labels=len(labels) or 2)
     params = {**found.params}
