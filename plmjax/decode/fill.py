@@ -15,9 +15,10 @@ import jax
 import numpy as np
 from flax import linen as nn
 
+from plmjax.data.buckets import bucket
 from plmjax.data.templates import single_text_template
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode.generate_tokens import Method, bucket, wrong_kind
+from plmjax.decode.generate_tokens import Method, wrong_kind
 from plmjax.decode.logits_processors import Rule
 from plmjax.decode.sampling import GREEDY
 from plmjax.decode.text import MASK, continue_prompts
@@ -82,7 +83,7 @@ def fill_mask(network: Bound, tokenizer: Tokenizer, text: str, top_k: int = 5) -
             f"{positions} positions: shorten the text around its mask."
         )
     size = min(tokenizer.vocabulary.size, module.config.vocab_size)
-    padded_length, padded_masks = min(bucket(length), positions), bucket(len(masked_M))
+    padded_length, padded_masks = bucket(length, most=positions), bucket(len(masked_M))
     probabilities_MK, tokens_MK = _mask_program(
         module,
         network.params,

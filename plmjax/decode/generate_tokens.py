@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from plmjax.data.buckets import bucket
 from plmjax.decode.beam_search import Beams, Ending, Search, Searcher
 from plmjax.decode.logits_processors import Rule
 from plmjax.decode.prefill import Prompts, advance, many_steps, new_columns, prefill
@@ -29,7 +30,6 @@ from plmjax.decode.sampling_loop import Drawer, Drawing, Limits, likeliest
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
-SMALLEST_BUCKET = 16
 NO_EOS = -1  # no token has this id
 
 Method = Sampling | SampleAndRank | Beams
@@ -57,11 +57,6 @@ class _Request(NamedTuple):
     keys: jax.Array  # [B]
     limits: Limits
     rules: tuple[Rule, ...]
-
-
-def bucket(length: int) -> int:
-    """The next power of two, at least 16."""
-    return max(SMALLEST_BUCKET, 1 << (length - 1).bit_length())
 
 
 def continue_tokens(
@@ -200,7 +195,7 @@ def request(
     )
     if not decoder and start is None:
         raise ValueError("An encoder-decoder needs `start`, the first token that its decoder reads.")
-    length = _prompt_bucket(module, int(lengths_B.max()))
+    length = bucket(int(lengths_B.max()), most=getattr(module.config, "max_positions", None))
     tokens_BL, segments_BL = (_pack if decoder else _widen)(rows, real_BL, length, pad)
     prompts = Prompts(
         tokens_BL,
@@ -236,11 +231,6 @@ def wrong_kind(module: nn.Module, wish: str, remedy: str) -> UserError:
     """The error for a network that can't do what is wished."""
     kind = module.kind.replace("_", "-")
     return UserError(f"This checkpoint ({type(module).__name__}, {kind}) can't {wish}: {remedy}.")
-
-
-def _prompt_bucket(module: nn.Module, length: int) -> int:
-    positions = getattr(module.config, "max_positions", None)
-    return min(bucket(length), positions) if positions else bucket(length)
 
 
 def _row_keys(key: jax.Array | None, rows: int, sampling: Method) -> jax.Array:

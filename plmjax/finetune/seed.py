@@ -13,8 +13,8 @@ import numpy as np
 
 from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, find, restore, restore_params
 from plmjax.checkpoints.state import State
+from plmjax.data import buckets
 from plmjax.errors import UserError
-from plmjax.finetune import buckets
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch
 from plmjax.finetune.network import manifest_of, save_params

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from plmjax.checkpoints.serialize import to_json
-from plmjax.finetune import buckets
+from plmjax.data import buckets
 from plmjax.finetune.backbones import backbone_of
 from plmjax.finetune.backbones.base import tokenizer_of
 from plmjax.finetune.backbones.text import TEXT_TO_TEXT

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from plmjax.data.buckets import bucket, sorted_plan
 from plmjax.data.templates import Template
-from plmjax.decode.generate_tokens import bucket
 from plmjax.finetune.backbones import Backbone, backbone_of, writes
-from plmjax.finetune.buckets import sorted_plan
 from plmjax.finetune.features import Feature, make_batch
 from plmjax.finetune.network import limits_of
 from plmjax.finetune.task_models import make_task_model
@@ -64,7 +63,7 @@ class Predictor:
         features = self.task_model.features(examples, learn=False)
         outputs: list[Any] = [None] * len(features)
         table = self.task_model.backbone.lookup_table()
-        size = min(MAX_ROWS, 1 << max(0, len(features) - 1).bit_length())
+        size = bucket(len(features), smallest=1, most=MAX_ROWS)
         for rows in sorted_plan(np.array([feature.length for feature in features], np.int64), size):
             batch = self._batch([features[row] for row in rows], size)
             found = jax.device_get(self._predict(self._params, batch, table))
@@ -83,9 +82,9 @@ class Predictor:
 
     def _batch(self, features: list[Feature], rows: int) -> dict[str, np.ndarray]:
         """Rows padded to a power of two, or to the network's positions."""
-        longest = bucket(max(feature.length for feature in features))
-        most = self.task_model.limits.length
-        return make_batch(features, rows, min(longest, most) if most else longest, self.task_model.padding)
+        longest = max(feature.length for feature in features)
+        length = bucket(longest, most=self.task_model.limits.length)
+        return make_batch(features, rows, length, self.task_model.padding)
 
 
 def backbone_for(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.data.buckets import bucket
 from plmjax.data.progress import ProgressLine
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
@@ -26,7 +27,8 @@ from plmjax.tasks.framing import Frame, Instance, ScoringRow, make_frame
 from plmjax.tasks.scoring_format import ScoringFormat
 
 USUAL_LENGTH = 512  # for networks whose positions have no end
-SMALLEST = 8  # so that what is shorter shares a program
+SMALLEST = 8  # length of a batch
+rounded = partial(bucket, smallest=SMALLEST, steps=2)  # to 8, 12, 16, 24, 32, 48, ...
 
 
 class Score(NamedTuple):
@@ -180,8 +182,8 @@ class Scorer:
         groups: dict[Shape, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
             if (reading := next(frame.read(request), None)) is not None:
-                tokens = min(rounded(len(reading.tokens)), self.length)
-                decoder = min(rounded(len(reading.decoder_tokens)), self.length) if reading.decoder_tokens else 0
+                tokens = rounded(len(reading.tokens), most=self.length)
+                decoder = rounded(len(reading.decoder_tokens), most=self.length) if reading.decoder_tokens else 0
                 # An encoder's rows have one place each.
                 places = 1 if self.network.kind == "encoder" else rounded(len(reading.places))
                 groups[Shape(tokens, decoder, places)].append(number)
@@ -192,12 +194,6 @@ class Scorer:
         network = self.network
         found = _score(network.module, network.params, batch, size=self.size, language=self.scoring_format.language)
         return jax.device_get(found)
-
-
-def rounded(length: int) -> int:
-    """The next of 8, 12, 16, 24, 32, 48, ..., so that few programs are compiled and little is padded."""
-    power = max(SMALLEST, 1 << (length - 1).bit_length())
-    return power * 3 // 4 if power > SMALLEST and length <= power * 3 // 4 else power
 
 
 def _readings(requests: Sequence[Instance], numbers: Sequence[int], frame: Frame) -> Iterator[tuple[int, ScoringRow]]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from plmjax.checkpoints.serialize import from_json, to_json
+from plmjax.data.buckets import epoch_plan
 from plmjax.errors import UserError
-from plmjax.finetune.buckets import epoch_plan
 from plmjax.tasks.classification import ClassificationTask, RegressionTask
 from plmjax.tasks.mixture import TaskMixture, equal, proportional, tempered
 from plmjax.tasks.prompts_text_to_text import with_prompts

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.data.buckets import bucket
 from plmjax.data.templates import Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.characters import SENTENCE_BEGIN, SENTENCE_END, spell
@@ -82,7 +83,7 @@ class CharacterBackbone(Backbone):
     def lookup_table(self) -> np.ndarray:
         """The characters of the words so far, with rows of zeros up to a power of two."""
         spelled = self.tokenizer.spelled(self.config.characters)  # type: ignore[attr-defined]
-        return np.pad(spelled, ((0, (1 << (len(spelled) - 1).bit_length()) - len(spelled)), (0, 0)))
+        return np.pad(spelled, ((0, bucket(len(spelled), smallest=1) - len(spelled)), (0, 0)))
 
     def with_table(self, table: Any) -> CharacterBackbone:
         return replace(self, table_VC=table)

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plmjax.data.buckets import MULTIPLE, round_up
 from plmjax.decode.beam_search import Beams
 from plmjax.decode.generate_in_jit import write_tokens
 from plmjax.decode.logits_processors import make_rules
@@ -25,7 +26,6 @@ from plmjax.decode.sampling import allowed_tokens
 from plmjax.decode.sampling_loop import Limits as Most
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.text import Seq2SeqBackbone
-from plmjax.finetune.buckets import MULTIPLE
 from plmjax.finetune.features import Feature
 from plmjax.finetune.generation_config import check_writer
 from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, too_long
@@ -160,7 +160,7 @@ class Seq2SeqModel(TaskModel):
 
     def _places(self, longest: int) -> int:
         """The next multiple of 8, as far as there are positions; more where nothing is to be cut, which is refused."""
-        rounded = -(-longest // MULTIPLE) * MULTIPLE
+        rounded = round_up(longest)
         if not self.positions or rounded <= self.positions:
             return rounded
         return self.positions if self.limits.cut or longest <= self.positions else longest

@@ -1,4 +1,4 @@
-"""Which rows come together, and in what order."""
+"""The lengths that rows are padded to, which rows make a batch, and in what order."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,8 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from plmjax.finetune.buckets import bucket_lengths, bucket_of, epoch_plan, sorted_plan
-from plmjax.finetune.task_models.question_answering import most_central, windows
+from plmjax.data.buckets import bucket, bucket_lengths, bucket_of, epoch_plan, sorted_plan
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 203)
 
@@ -62,23 +61,10 @@ def test_no_other_buckets_leave_less_padding(count: int) -> None:
     assert padded(found) == min(map(padded, others))
 
 
-@pytest.mark.parametrize(
-    ("length", "room", "stride"), [(10, 10, 3), (11, 10, 3), (25, 10, 4), (25, 10, 50), (1, 10, 4)]
-)
-def test_windows_cover_the_context(length: int, room: int, stride: int) -> None:
-    cuts = windows(length, room, stride)
-    assert {token for first, last in cuts for token in range(first, last)} == set(range(length))
-    assert all(last - first <= room for first, last in cuts)
-    assert [first for first, _ in cuts] == [number * min(stride, room) for number in range(len(cuts))]
-    central = most_central(cuts, length)
-    owners = np.zeros(length, int)
-    for (first, last), mine in zip(cuts, central, strict=True):
-        owners[first:last] += mine
-    assert owners.tolist() == [1] * length  # each token is the affair of one window
-
-
-def test_the_window_with_more_around_a_token() -> None:
-    central = most_central([(0, 6), (4, 10)], 10)
-    # Token 4 has one token after it in the first window and none before it in the second.
-    assert central[0].tolist() == [True] * 5 + [False]
-    assert central[1].tolist() == [False] + [True] * 5
+def test_lengths_of_unknown_rows() -> None:
+    assert [bucket(length) for length in (0, 1, 16, 17, 32, 33, 100)] == [16, 16, 16, 32, 32, 64, 128]
+    assert [bucket(length, smallest=1) for length in (0, 1, 2, 3, 5)] == [1, 1, 2, 4, 8]
+    assert [bucket(length, smallest=8, steps=2) for length in (1, 8, 9, 12, 13, 17, 24, 25, 49)] == [
+        8, 8, 12, 12, 16, 24, 24, 32, 64,
+    ]  # fmt: skip
+    assert (bucket(100, most=120), bucket(100, most=0), bucket(100, most=None)) == (120, 128, 128)

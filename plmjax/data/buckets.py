@@ -1,4 +1,9 @@
-"""Batches of rows of like length: few shapes, little padding, and an order that is a function of (seed, epoch)."""
+"""Lengths that rows are padded to, so that few programs are compiled, and batches of rows of like length.
+
+`bucket` gives the length for rows that are not known in advance (generation, scoring). Where all rows are known,
+`bucket_lengths` finds the lengths that leave the least padding, and the plans say which rows make a batch, in an order
+that is a function of (seed, epoch).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,27 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-MULTIPLE = 8  # lengths of buckets are multiples of it
+MULTIPLE = 8  # the lengths that `bucket_lengths` gives are multiples of it
+
+
+def bucket(length: int, *, smallest: int = 16, steps: int = 1, most: int | None = None) -> int:
+    """The length that a row of `length` tokens is padded to.
+
+    Args:
+        length: at least 0.
+        smallest: the shortest length, a power of two; what is shorter shares a program.
+        steps: 1: powers of two (16, 32, 64, ...); 2: those and one between each two (16, 24, 32, 48, 64, ...).
+        most: the longest length, such as the network's positions; None or 0: there is none.
+    """
+    power = max(smallest, 1 << max(length - 1, 0).bit_length())
+    between = power * 3 // 4
+    found = between if steps == 2 and power > smallest and length <= between else power
+    return min(found, most) if most else found
+
+
+def round_up(length: int) -> int:
+    """The next multiple of MULTIPLE."""
+    return -(-length // MULTIPLE) * MULTIPLE
 
 
 def bucket_lengths(lengths: Sequence[int], longest: int, count: int) -> tuple[int, ...]:
@@ -20,7 +45,7 @@ def bucket_lengths(lengths: Sequence[int], longest: int, count: int) -> tuple[in
         longest: row of all splits.
         count: of buckets, at least 1.
     """
-    sizes, rows = np.unique([*map(_rounded, lengths), _rounded(longest)], return_counts=True)
+    sizes, rows = np.unique([*map(round_up, lengths), round_up(longest)], return_counts=True)
     rows[-1] -= 1  # the longest row of all was added, it need not be one to train on
     before = np.concatenate([[0], np.cumsum(rows)])
     # least[i]: (tokens, buckets) where the buckets found so far hold all rows up to sizes[i], the last being sizes[i].
@@ -84,7 +109,3 @@ def sorted_plan(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """The rows of each batch where their order means nothing: from the shortest to the longest."""
     order = np.argsort(lengths, kind="stable")
     return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
-
-
-def _rounded(length: int) -> int:
-    return -(-length // MULTIPLE) * MULTIPLE
