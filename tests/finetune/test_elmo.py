@@ -109,7 +109,7 @@ def test_a_tagged_word_is_one_word(elmo: Pretrained, tmp_path: Path) -> None:
 
 def test_answers_are_refused(elmo: Pretrained, tmp_path: Path) -> None:
     task_model = bare_way(elmo, tasks(tmp_path)["question_answering"])
-    with pytest.raises(UserError, match="can't tell where in a text its tokens stand"):
+    with pytest.raises(UserError, match="has no offsets of its tokens in a text"):
         task_model.features(task_model.task.splits()["train"], learn=True)
 
 
