@@ -1,13 +1,17 @@
 """A grid of fine-tuning runs: every checkpoint on every task that its kind of network can do, and the same from random
-parameters. Each cell is a working folder of experiments.finetune's, GRID/TASK/CHECKPOINT[_random]."""
+parameters. Each seed is a cell of experiments.cells."""
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from experiments.cells.cell import Cell, Result
+from experiments.cells.identity import FREE_OF_RECIPES, checkpoint_identity, config_identity, source_identity
+from experiments.cells.run import finished_results
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.text import TEXT_TO_TEXT
 from plmjax.finetune.config import FineTune
@@ -75,8 +79,8 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One metric of a finished cell: a number for each seed."""
+class Entry:
+    """One metric of a checkpoint on a task: a number for each finished seed."""
 
     task: str
     metric: str
@@ -85,74 +89,82 @@ class Cell:
     seeds: tuple[float, ...] = field(default=())
 
 
-def run_grid(grid: Grid, workdir: Path) -> None:
-    """Runs the cells that are not done, a task after the other."""
-    networks = {path: load(path) for path in grid.checkpoints}
-    for name, column in grid.chosen().items():
-        for path, pretrained in networks.items():
-            if pretrained.module.kind not in column.kinds:
-                continue
-            for random in (False, True):
-                folder = cell_folder(workdir, name, path, random)
-                if _seeds_done(folder) < column.seeds:
-                    print(f"\n=== {name}: {Path(path).name}, {'random' if random else 'pre-trained'}", flush=True)
-                    _run_cell(column, grid, pretrained, path, folder, random)
+def make_cells(grid: Grid) -> list[Cell]:
+    """A cell for each task, checkpoint, start and seed, a task after the other; a column's first seed comes first.
+
+    Raises:
+        UserError: a checkpoint is not there, or config.tasks has a name that there is not.
+    """
+    return [
+        _make_cell(grid, name, column, path, random, seed)
+        for name, column in grid.chosen().items()
+        for path in grid.checkpoints
+        if _network(path).module.kind in column.kinds
+        for random in (False, True)
+        for seed in range(column.seeds)
+    ]
 
 
-def cell_folder(workdir: Path, task: str, checkpoint: str, random: bool) -> Path:
-    """Where a cell's results are."""
-    return workdir / task / (Path(checkpoint).name + ("_random" if random else ""))
-
-
-def read_cells(grid: Grid, workdir: Path) -> Iterator[Cell]:
-    """The metrics of the cells that are done."""
-    for name, column in grid.chosen().items():
+def read_entries(grid: Grid, cells: Sequence[Cell], workdir: Path) -> Iterator[Entry]:
+    """The metrics of the cells that are finished."""
+    results = finished_results(cells, workdir)
+    for task, column in grid.chosen().items():
         for path in grid.checkpoints:
             for random in (False, True):
-                file = cell_folder(workdir, name, path, random) / RESULTS
-                if file.exists():
-                    found = json.loads(file.read_text(encoding="utf-8"))
-                    for metric in column.metrics:
-                        yield Cell(name, metric, Path(path).name, random, _values(found, metric))
+                names = [_cell_name(task, path, random, seed) for seed in range(column.seeds)]
+                found = [results[name]["scores"] for name in names if name in results]
+                for metric in column.metrics if found else ():
+                    seeds = tuple(scores[metric] for scores in found)
+                    yield Entry(task, metric, Path(path).name, random, seeds)
 
 
-def _run_cell(column: Column, grid: Grid, pretrained: Pretrained, path: str, folder: Path, random: bool) -> None:
-    about, data = {"from": path, "from_random": random}, Path(grid.data)
-    by_writing = path in grid.text_to_text and column.task.kind in VERBALIZERS
-    task = copy.deepcopy(column.task)
-    task.train, task.validation = _inside(data, task.train), _inside(data, task.validation)
-    task.test = tuple(_inside(data, source) for source in task.test)
-
-    def run(task: Any, folder: Path) -> Results:
-        recipe = column.recipe
-        if by_writing:
-            recipe = replace(column.text_recipe or recipe, task_model=TEXT_TO_TEXT)
-        return finetune(
-            pretrained, copy.deepcopy(task), recipe, folder, seeds=column.seeds, from_random=random, about=about
-        )
-
-    if column.folds:
-        run_folds(task, folder, run)
-    else:
-        run(task, folder)
+def _cell_name(task: str, checkpoint: str, random: bool, seed: int) -> str:
+    return f"{task}/{Path(checkpoint).name}{'_random' if random else ''}/seed_{seed}"
 
 
-def _inside(folder: Path, source: str) -> str:
-    """A source whose files, parted by commas, are in a folder."""
-    return ",".join(str(folder / part) for part in source.split(",")) if source else ""
+def _make_cell(grid: Grid, name: str, column: Column, path: str, random: bool, seed: int) -> Cell:
+    task, recipe = _in_folder(column.task, Path(grid.data)), column.recipe
+    if path in grid.text_to_text and column.task.kind in VERBALIZERS:
+        recipe = replace(column.text_recipe or recipe, task_model=TEXT_TO_TEXT)
+    recipe = replace(recipe, train=replace(recipe.train, seed=recipe.train.seed + seed))
+    sources = (task.train, task.validation, *task.test)
+    content = {
+        "task": config_identity(task, ("train", "validation", "test")),
+        "files": [source_identity(source) for source in sources],
+        "recipe": config_identity(recipe, FREE_OF_RECIPES),
+        "checkpoint": checkpoint_identity(path),
+        "random": random,
+        "seed": recipe.train.seed,
+    }
+
+    def run(folder: Path, _: Mapping[str, Result]) -> Result:
+        about = {"from": path, "from_random": random}
+
+        def one(part: Any, where: Path) -> Results:
+            return finetune(_network(path), copy.deepcopy(part), recipe, where, from_random=random, about=about)
+
+        if column.folds:
+            run_folds(task, folder, one)
+            found = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["summary"]
+            return {"scores": {metric: values["seeds"][0] for metric, values in found.items()}}
+        scores = one(task, folder).runs[0].scores
+        return {"scores": next(scores[split] for split in scores if split != "validation")}
+
+    return Cell(_cell_name(name, path, random, seed), content, run)
 
 
-def _values(results: dict[str, Any], metric: str) -> tuple[float, ...]:
-    """A metric for each seed, of the first test source or of the folds."""
-    if "folds" in results:
-        return tuple(results["summary"][metric]["seeds"])
-    test = next(split for split in results["runs"][0]["scores"] if split != "validation")
-    return tuple(run["scores"][test][metric] for run in results["runs"])
+@cache
+def _network(path: str) -> Pretrained:
+    return load(path)
 
 
-def _seeds_done(folder: Path) -> int:
-    """How many seeds a cell has; 0 where it is not finished."""
-    if not (folder / RESULTS).exists():
-        return 0
-    found = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-    return len(next(iter(found["summary"].values()))["seeds"]) if "folds" in found else len(found["runs"])
+def _in_folder(task: Any, folder: Path) -> Any:
+    """A copy of the task whose files, parted by commas, are in a folder."""
+
+    def inside(source: str) -> str:
+        return ",".join(str(folder / part) for part in source.split(",")) if source else ""
+
+    task = copy.deepcopy(task)
+    task.train, task.validation = inside(task.train), inside(task.validation)
+    task.test = tuple(map(inside, task.test))
+    return task

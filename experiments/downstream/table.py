@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.downstream.grid import Cell, Grid
+from experiments.downstream.grid import Entry, Grid
 
 
-def table(grid: Grid, cells: Sequence[Cell]) -> str:
+def table(grid: Grid, cells: Sequence[Entry]) -> str:
     """A checkpoint a row, a metric a column: the median from the checkpoint, that from random parameters in brackets.
 
     A star marks what the seeds, where there are several, tell apart: the worst from the checkpoint is better than the
@@ -23,7 +23,7 @@ def table(grid: Grid, cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def draw(grid: Grid, cells: Sequence[Cell], path: Path) -> None:
+def draw(grid: Grid, cells: Sequence[Entry], path: Path) -> None:
     """A panel a metric: every seed from the checkpoint and from random parameters."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ def draw(grid: Grid, cells: Sequence[Cell], path: Path) -> None:
     figure.savefig(path)
 
 
-def _entry(cells: Sequence[Cell], checkpoint: str) -> str:
+def _entry(cells: Sequence[Entry], checkpoint: str) -> str:
     found = {cell.random: cell.seeds for cell in cells if cell.checkpoint == checkpoint}
     if not found:
         return "-"
