@@ -30,6 +30,7 @@ class Entry(NamedTuple):
         transform: between the two.
         layers: N where the name has a layer in it, else 0.
         aliases: further names under which the same numbers may be stored (tied tables).
+        lacking: the first layers that have no such tensor, whose parameters are not read: ones.
     """
 
     paths: tuple[str, ...]
@@ -37,6 +38,7 @@ class Entry(NamedTuple):
     transform: Transform
     layers: int = 0
     aliases: tuple[str, ...] = ()
+    lacking: int = 0
 
 
 SAME = Transform(lambda x: [x], lambda native: native[0])
@@ -143,7 +145,8 @@ def import_params(
             layers.append(_converted(entry, found[0], tensors[found[0]], shapes, where))
         if not missing:
             for path, *parts in zip(entry.paths, *layers, strict=True):
-                flat[path] = np.stack(parts) if entry.layers else parts[0]
+                unread = [np.ones(shapes[path][1:], np.float32)] * entry.lacking
+                flat[path] = np.stack(unread + parts) if entry.layers else parts[0]
     unknown = sorted(name for name in tensors if name not in used and not re.fullmatch(ignored, name))
     if missing:
         raise UserError(
@@ -163,7 +166,7 @@ def export_params(table: Sequence[Entry], params: dict[str, Any]) -> dict[str, n
     tensors: dict[str, np.ndarray] = {}
     for entry in table:
         native = [np.asarray(flat[path]) for path in entry.paths]
-        for layer, (name, *_) in enumerate(_spelled(entry)):
+        for layer, (name, *_) in enumerate(_spelled(entry), entry.lacking):
             tensors[name] = entry.transform.to_hf([value[layer] for value in native] if entry.layers else native)
     return tensors
 
@@ -189,9 +192,9 @@ def nest(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spelled(entry: Entry) -> Iterable[tuple[str, ...]]:
-    """The name and its aliases, for each layer."""
+    """The name and its aliases, for each layer that has the tensor."""
     names = (entry.name, *entry.aliases)
-    return [tuple(name.format(i) for name in names) for i in range(entry.layers or 1)]
+    return [tuple(name.format(i) for name in names) for i in range(entry.lacking, entry.layers or 1)]
 
 
 def _converted(entry: Entry, name: str, tensor: np.ndarray, shapes: dict[str, tuple[int, ...]], where: str) -> Arrays:
