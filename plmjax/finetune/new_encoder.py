@@ -13,7 +13,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.backbones import writes
 from plmjax.interop import Pretrained
 from plmjax.interop.native_only import TRANSLATION
-from plmjax.interop.source_templates import new_encoder_template
+from plmjax.interop.templates import new_encoder_template
 from plmjax.modules.bart import BartConfig
 from plmjax.modules.bart_translation import translation_config
 

@@ -1,6 +1,7 @@
 """ALBERT. Legend: E embedding width, D model width, G groups."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from jax import Array
@@ -11,6 +12,7 @@ from plmjax.interop.bert import read_config as read_bert_config
 from plmjax.interop.bert import write_config as write_bert_config
 from plmjax.interop.family import JSON, Family, Outputs
 from plmjax.interop.heads import architecture_of_heads, chosen, fine_tuned, head_entries
+from plmjax.interop.tokenizer_format import ACCENTS_AND_CASE, BERT_FORMAT, FAST
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules import Bound, build
 from plmjax.modules.albert import AlbertConfig
@@ -150,4 +152,5 @@ ALBERT = Family(
     config_classes=(AlbertConfig,),
     architecture=architecture,
     constants=constants,
+    tokenizer=replace(BERT_FORMAT, wordpiece=FAST, sentencepiece="AlbertTokenizer", settings=ACCENTS_AND_CASE),
 )

@@ -1,12 +1,18 @@
 """BART, mBART and Marian, and their decoders alone: one set of names. Legend: H heads, K head width, N layers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from tokenizers import processors
 
+from plmjax.data.templates import Template
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, activation, hf_activation, refuse
+from plmjax.interop.family import JSON, SPECIAL_ROLES, Family, activation, hf_activation, refuse
 from plmjax.interop.gpt import causal_lm
 from plmjax.interop.heads import ANSWER, CLASS, label_fields, num_labels
 from plmjax.interop.seq2seq import (
@@ -22,6 +28,8 @@ from plmjax.interop.seq2seq import (
     rotate,
     shift_right,
 )
+from plmjax.interop.templates import bart_source, bart_target, marian_source, mbart_source, mbart_target
+from plmjax.interop.tokenizer_format import TokenizerFormat, ended, is_byte_level
 from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
@@ -239,6 +247,41 @@ def _family(
     )
 
 
-BART = _family("bart", "Bart", CONDITIONAL, BartConfig, BART_DEFAULTS, SPECIAL, shift_right, 2)
-MBART = _family("mbart", "MBart", CONDITIONAL, MBartConfig, MBART_DEFAULTS, MBART_SPECIAL, rotate, 2)
-MARIAN = _family("marian", "Marian", TRANSLATION, MarianConfig, MARIAN_DEFAULTS, MARIAN_SPECIAL, shift_right, 0)
+def template(v: Vocabulary) -> Template | None:
+    """<s> A </s> B </s>, without <s> where the vocabulary has none."""
+    return None if v.eos is None else Template(() if v.bos is None else (v.bos,), (v.eos,), (v.eos,))
+
+
+def around(tokenizer: Tokenizer, backend: Any) -> Any:
+    """<s> A </s></s> B </s> around pieces of bytes; None for other pieces, or without these tokens."""
+    v, names = tokenizer.vocabulary, tokenizer.special_names
+    if not is_byte_level(backend) or v.bos is None or v.eos is None:
+        return None
+    return processors.RobertaProcessing((names[v.eos], v.eos), (names[v.bos], v.bos), add_prefix_space=False)
+
+
+BART = replace(
+    _family("bart", "Bart", CONDITIONAL, BartConfig, BART_DEFAULTS, SPECIAL, shift_right, 2),
+    tokenizer=TokenizerFormat(
+        template,
+        post_processor=around,
+        roles={"cls": "cls_or_bos", "sep": "sep_or_eos"},
+        byte_level="BartTokenizer",
+    ),
+    special_roles=SPECIAL_ROLES | {"decoder_start_token_id": "eos"},
+    source_template=bart_source,
+    target_template=bart_target,
+    scoring_format="mask",
+)
+MBART = replace(  # its decoder starts with the language that it is to write
+    _family("mbart", "MBart", CONDITIONAL, MBartConfig, MBART_DEFAULTS, MBART_SPECIAL, rotate, 2),
+    tokenizer=TokenizerFormat(ended),
+    source_template=mbart_source,
+    target_template=mbart_target,
+)
+MARIAN = replace(
+    _family("marian", "Marian", TRANSLATION, MarianConfig, MARIAN_DEFAULTS, MARIAN_SPECIAL, shift_right, 0),
+    tokenizer=TokenizerFormat(ended),
+    special_roles=SPECIAL_ROLES | {"decoder_start_token_id": "padding"},
+    source_template=marian_source,
+)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
+from plmjax.interop.family import JSON, SPECIAL_ROLES, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import (
     architecture_of_heads,
     chosen,
@@ -17,6 +17,7 @@ from plmjax.interop.heads import (
     label_fields,
     num_labels,
 )
+from plmjax.interop.tokenizer_format import BERT_FORMAT, ROBERTA_FORMAT
 from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
@@ -288,6 +289,7 @@ BERT = Family(
     config_classes=(BertConfig,),
     architecture=bert_architecture,
     constants=partial(missing_types, prefix="bert."),
+    tokenizer=BERT_FORMAT,
 )
 ROBERTA = Family(
     model_type="roberta",
@@ -304,4 +306,6 @@ ROBERTA = Family(
     config_classes=(BertConfig,),
     architecture=roberta_architecture,
     constants=partial(missing_types, prefix="roberta."),
+    tokenizer=ROBERTA_FORMAT,
+    special_roles=SPECIAL_ROLES | {"bos_token_id": "cls_or_bos", "eos_token_id": "sep_or_eos"},
 )

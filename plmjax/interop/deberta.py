@@ -1,6 +1,7 @@
 """DeBERTa: version 1 ("deberta"), and versions 2 and 3 ("deberta-v2"). Legend: D model width, H heads, K head width."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from plmjax.interop.heads import (
     label_fields,
     num_labels,
 )
+from plmjax.interop.tokenizer_format import BERT_FORMAT, FAST
 from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
@@ -277,6 +279,7 @@ def _family(model_type: str, name: str, later: bool) -> Family:
         special={"pad_token_id": 0},
         config_classes=(DebertaConfig,),
         architecture=partial(architecture, name=name, later=later),
+        tokenizer=replace(BERT_FORMAT, wordpiece=FAST),
     )
 
 

@@ -13,6 +13,7 @@ from plmjax.interop.heads import (
     label_fields,
     num_labels,
 )
+from plmjax.interop.tokenizer_format import TokenizerFormat, cls_sep
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules.distilbert import DistilBertConfig
 
@@ -124,4 +125,5 @@ DISTILBERT = Family(
     special={"pad_token_id": 0},
     config_classes=(DistilBertConfig,),
     architecture=architecture,
+    tokenizer=TokenizerFormat(cls_sep()),
 )

@@ -1,6 +1,7 @@
 """ELECTRA: the discriminator and the generator, each a directory of its own."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from jax import Array
 
@@ -9,6 +10,7 @@ from plmjax.interop.bert import read_config as read_bert_config
 from plmjax.interop.bert import write_config as write_bert_config
 from plmjax.interop.family import JSON, Family, Outputs
 from plmjax.interop.heads import architecture_of_heads, chosen, fine_tuned, head_entries
+from plmjax.interop.tokenizer_format import BERT_FORMAT, FAST
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.electra import ElectraConfig
@@ -104,4 +106,5 @@ ELECTRA = Family(
     special={"pad_token_id": 0},
     config_classes=(ElectraConfig,),
     architecture=architecture,
+    tokenizer=replace(BERT_FORMAT, wordpiece=FAST),
 )

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from plmjax.data.templates import Seq2SeqTemplate
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
+from plmjax.interop.tokenizer_format import TokenizerFormat
 from plmjax.interop.weight_map import Entry
 from plmjax.modules import Bound
 
@@ -26,9 +29,37 @@ ACTIVATIONS = {
 HF_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "swish": "swish"}
 
 
+# Hugging Face's special id -> its role in plmjax's Vocabulary.
+SPECIAL_ROLES = {"pad_token_id": "padding", "bos_token_id": "bos", "eos_token_id": "eos"}
+
+
+class Checkpoint(Protocol):
+    """What a family's templates read of a `Pretrained`."""
+
+    @property
+    def architecture(self) -> str:
+        """The class of `transformers` that it behaves as."""
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """None where it has none."""
+
+    @property
+    def source_tokenizer(self) -> Tokenizer | None:
+        """Of what the encoder reads, where that has a vocabulary of its own."""
+
+    @property
+    def special(self) -> Mapping[str, int]:
+        """Special ids under Hugging Face's names."""
+
+    @property
+    def generation(self) -> Mapping[str, Any]:
+        """Settings of generation_config.json."""
+
+
 @dataclass(frozen=True)
 class Family:
-    """One `model_type`.
+    """One `model_type`: its weights, its configuration, and how its texts are put together.
 
     Attributes:
         model_type: as in config.json.
@@ -48,6 +79,13 @@ class Family:
         optional: class -> those of the tokens that it takes which may be left out.
         check: (class, inputs, special ids) raises a UserError for inputs that mean nothing to the class.
         generation: what the configuration's class has for settings of generation where no file says anything.
+        tokenizer: special tokens around a text, and the classes of the tokenizer's files.
+        special_roles: the special ids that a tokenizer tells, and their roles in its vocabulary.
+        source_template: (checkpoint, source language, target language) -> what is around a text that an encoder-decoder
+            reads, and what its decoder starts from; None: as T5's, see interop/templates.py.
+        target_template: (checkpoint, what `source_template` gave) -> the token before and the tokens after a text that
+            its decoder learns to write; None: as T5's.
+        scoring_format: what stands in an encoder-decoder's input for a text to score: "sentinel", "mask", "" nothing.
     """
 
     model_type: str
@@ -67,6 +105,18 @@ class Family:
     optional: Callable[[str], tuple[str, ...]] = field(default=lambda architecture: ())
     check: Callable[[str, Mapping[str, np.ndarray], Mapping[str, int]], None] = field(default=lambda *_: None)
     generation: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: TokenizerFormat = field(default_factory=TokenizerFormat)
+    special_roles: Mapping[str, str] = field(default_factory=lambda: SPECIAL_ROLES)
+    source_template: Callable[[Checkpoint, str | None, str | None], Seq2SeqTemplate] | None = None
+    target_template: Callable[[Checkpoint, Seq2SeqTemplate], tuple[int | None, tuple[int, ...]]] | None = None
+    scoring_format: str = ""
+
+    def special_of(self, tokenizer: Tokenizer | None) -> Mapping[str, int]:
+        """The special ids of a tokenizer under Hugging Face's names; the family's own where there is no tokenizer."""
+        if tokenizer is None:
+            return dict(self.special)
+        found = {name: getattr(tokenizer.vocabulary, role) for name, role in self.special_roles.items()}
+        return {name: token for name, token in found.items() if token is not None}
 
 
 def refuse(given: JSON, field_name: str, *accepted: Any) -> None:

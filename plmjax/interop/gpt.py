@@ -13,6 +13,7 @@ from jax import Array
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import classifier_fields, label_fields
+from plmjax.interop.tokenizer_format import TokenizerFormat
 from plmjax.interop.weight_map import (
     LINEAR,
     SAME,
@@ -203,6 +204,7 @@ GPT2 = Family(
     special={"bos_token_id": 50256, "eos_token_id": 50256},
     config_classes=(GPTConfig,),
     architecture=lambda config: _class("GPT2", config) if config.norm == "pre" else None,
+    tokenizer=TokenizerFormat(byte_level="GPT2Tokenizer"),
 )
 GPT1 = Family(
     model_type="openai-gpt",

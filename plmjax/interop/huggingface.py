@@ -98,32 +98,20 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         _write_json(directory / generation.FILE, known | dict(pretrained.generation))
     if pretrained.tokenizer is not None:
         longest = getattr(pretrained.config, "max_positions", None)
-        save_tokenizer(pretrained.tokenizer, directory, family.model_type, longest)
+        save_tokenizer(pretrained.tokenizer, directory, family.tokenizer, longest)
 
 
 def _tokenizer(family: Family, directory: Path) -> Tokenizer | None:
-    if family.model_type == "xlm" and not any((directory / name).is_file() for name in (TOKENIZER_JSON, METADATA_FILE)):
-        if (directory / "merges.txt").is_file():  # whose pieces are of words that Moses's scripts have parted
+    unread = family.tokenizer.unread
+    if unread and not any((directory / name).is_file() for name in (TOKENIZER_JSON, METADATA_FILE)):
+        if any((directory / name).is_file() for name in unread):
             log.warning(
-                "%s has a tokenizer of XLM's own kind, which plmjax does not read: it has none here.", directory
+                "%s has a tokenizer of %s's own kind, which plmjax does not read: it has none here.",
+                directory,
+                family.model_type,
             )
         return None
     return load_tokenizer(directory) if has_tokenizer(directory) else None
-
-
-def special_of(tokenizer: Tokenizer | None, family: Family) -> Mapping[str, int]:
-    """The special ids of a tokenizer under Hugging Face's names."""
-    if tokenizer is None:
-        return dict(family.special)
-    v = tokenizer.vocabulary
-    found = {"pad_token_id": v.padding, "bos_token_id": v.bos, "eos_token_id": v.eos}
-    if family.model_type in ("roberta", "xlm-roberta"):
-        found |= {"bos_token_id": v.cls_or_bos, "eos_token_id": v.sep_or_eos}
-    if family.model_type in ("t5", "marian"):
-        found["decoder_start_token_id"] = v.padding
-    if family.model_type == "bart":  # mBART starts with the language that it is to write
-        found["decoder_start_token_id"] = v.eos
-    return {name: token for name, token in found.items() if token is not None}
 
 
 def _architecture(given: JSON, family: Family, names: set[str], directory: Path) -> str:

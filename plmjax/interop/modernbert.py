@@ -8,6 +8,7 @@ from jax import Array
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import ANSWER, CLASS, TAG, architecture_of_heads, fine_tuned, label_fields, num_labels
+from plmjax.interop.tokenizer_format import TokenizerFormat, cls_sep
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, fused_heads_out, heads_in
 from plmjax.modules import Bound
 from plmjax.modules.modernbert import ModernBertConfig
@@ -201,4 +202,5 @@ MODERNBERT = Family(
     special=SPECIAL,
     config_classes=(ModernBertConfig,),
     architecture=architecture,
+    tokenizer=TokenizerFormat(cls_sep()),
 )

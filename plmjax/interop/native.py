@@ -17,7 +17,7 @@ from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.data.tokenizers.words import ROLES, WordTokenizer
 from plmjax.errors import UserError
 from plmjax.interop.bilm import is_released, load_bilm
-from plmjax.interop.huggingface import CONFIG, load_huggingface, special_of
+from plmjax.interop.huggingface import CONFIG, load_huggingface
 from plmjax.interop.native_only import ELMO
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.registry import BY_CLASS, architecture_of
@@ -61,7 +61,7 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     if tokenizer is not None and not converted:  # what came from Hugging Face goes back as it was
         config, params = cut_vocabulary(config, params, tokenizer.vocabulary.size)
     architecture = converted.get("architecture") or architecture_of(config)
-    special = converted.get("special") or special_of(tokenizer, BY_CLASS[architecture])
+    special = converted.get("special") or BY_CLASS[architecture].special_of(tokenizer)
     extras, generation = converted.get("extras", {}), converted.get("generation", {})
     source = _find_tokenizer(Path(str(find(path).path)), manifest, SOURCE_TOKENIZER)
     return Pretrained(config, params, architecture, tokenizer, special, extras, generation, metadata, source)

@@ -61,10 +61,17 @@ def family_named(model_type: Any, where: Any) -> Family:
 
 
 def architecture_of(config: Any) -> str:
-    """The class of `transformers` that holds everything that a network has; some have no name there."""
-    for family in (*FAMILIES.values(), native_only.BART_TRANSLATION, native_only.ELMO_TASK):
+    """The class of `transformers` that holds everything that a network has, else that of plmjax for its kind.
+
+    Raises:
+        UserError: networks of its kind are loaded in a way of their own, or the config is no network's.
+    """
+    for family in (*FAMILIES.values(), *native_only.OWN_FAMILIES):
         if type(config) in family.config_classes and (architecture := family.architecture(config)):
             return architecture
-    if build(config).kind == "decoder":
-        return native_only.CLASS
-    raise UserError(f"No class of transformers holds the network of a {type(config).__name__}.")
+    kind = build(config).kind
+    if kind not in native_only.BY_KIND:
+        raise UserError(f"A {type(config).__name__} is of kind {kind!r}, which plmjax.load does not read.")
+    found = native_only.BY_KIND[kind].architecture(config)
+    assert found is not None
+    return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
+from plmjax.interop.family import JSON, SPECIAL_ROLES, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import ANSWER, CLASS, TAG, label_fields, num_labels
 from plmjax.interop.seq2seq import (
     DECODER_INPUTS,
@@ -18,6 +18,7 @@ from plmjax.interop.seq2seq import (
     head_entries,
     shift_right,
 )
+from plmjax.interop.tokenizer_format import TokenizerFormat, ended
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, heads_in, heads_out
 from plmjax.modules import Bound
 from plmjax.modules.t5 import T5Config
@@ -208,4 +209,7 @@ T5 = Family(
     architecture=lambda config: class_of_heads(config.heads, CLASSES, "T5Model"),
     optional=optional,
     check=check_ends,
+    tokenizer=TokenizerFormat(ended, sentencepiece="T5Tokenizer"),
+    special_roles=SPECIAL_ROLES | {"decoder_start_token_id": "padding"},
+    scoring_format="sentinel",
 )

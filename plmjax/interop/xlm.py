@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from plmjax.data.templates import Template
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, refuse
 from plmjax.interop.heads import label_fields, num_labels
+from plmjax.interop.tokenizer_format import TokenizerFormat
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.positions import sinusoidal_table
@@ -225,6 +228,11 @@ def choose(names: set[str], stated: str | None) -> str:
     return next((CLASSES[head][0] for head in found(names)), "XLMModel")
 
 
+def template(v: Vocabulary) -> Template | None:
+    """</s> A </s> </s> B </s>: each side of a translation is between two ends of a sentence."""
+    return None if v.eos is None else Template((v.eos,), (v.eos, v.eos), (v.eos,))
+
+
 XLM = Family(
     model_type="xlm",
     prefix="transformer.",
@@ -241,5 +249,7 @@ XLM = Family(
     special={"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1},
     config_classes=(XLMConfig,),
     architecture=architecture,
+    # The merges of its own files are of words that Moses's scripts have split.
+    tokenizer=TokenizerFormat(template, roles={"cls": "eos", "sep": "eos"}, unread=("merges.txt",)),
     constants=fixed_positions,
 )

@@ -6,9 +6,12 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from plmjax.data.templates import Template, xlnet_template
+from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
 from plmjax.interop.heads import label_fields, num_labels
+from plmjax.interop.tokenizer_format import ACCENTS_AND_CASE, TokenizerFormat
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, dense, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.memory import Memory
@@ -220,6 +223,11 @@ def architecture(config: XLNetConfig) -> str:
     return found[-1] if found else "XLNetModel"
 
 
+def template(v: Vocabulary) -> Template | None:
+    """A <sep> B <sep> <cls>; None where the vocabulary lacks one of them."""
+    return None if None in (v.cls, v.sep) else xlnet_template(v)
+
+
 XLNET = Family(
     model_type="xlnet",
     prefix="transformer.",
@@ -236,4 +244,10 @@ XLNET = Family(
     special={"pad_token_id": 5, "bos_token_id": 1, "eos_token_id": 2},
     config_classes=(XLNetConfig,),
     architecture=architecture,
+    tokenizer=TokenizerFormat(
+        template,
+        sentencepiece="XLNetTokenizer",
+        settings=ACCENTS_AND_CASE | {"padding_side": "left"},  # the last token is the one that is classified
+        lists_additional=True,
+    ),
 )

@@ -17,7 +17,6 @@ from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.network import limits_of, network_config
 from plmjax.finetune.task_models import TaskModel, make_task_model
 from plmjax.interop import Pretrained
-from plmjax.interop.huggingface import special_of
 from plmjax.interop.registry import BY_CLASS, architecture_of
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.train.config import OptimizerConfig
@@ -67,7 +66,7 @@ def checkpoint(tokenizer: Tokenizer, family: str = "bert", variant: str = "tiny"
     module = build(config)
     params = jax.tree.map(np.asarray, jax.jit(lambda: module.init(jax.random.key(0))["params"])())
     architecture = architecture_of(config)
-    return Pretrained(config, params, architecture, tokenizer, special_of(tokenizer, BY_CLASS[architecture]))
+    return Pretrained(config, params, architecture, tokenizer, BY_CLASS[architecture].special_of(tokenizer))
 
 
 def recipe(**changes: Any) -> FineTune:

@@ -20,9 +20,8 @@ from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import limits_of, network_config
 from plmjax.finetune.task_models import make_task_model
 from plmjax.interop import Pretrained, load_huggingface
-from plmjax.interop.huggingface import special_of
 from plmjax.interop.registry import BY_CLASS, architecture_of
-from plmjax.interop.source_templates import language_token
+from plmjax.interop.templates import language_token
 from plmjax.modules import FAMILIES, Bound, build
 from plmjax.tasks.tagging import TokenClassificationTask
 from tests.finetune.kit import checkpoint, recipe, tokenizer_in
@@ -43,7 +42,7 @@ def shapeless(tokenizer: Tokenizer, family: str) -> Pretrained:
     """A checkpoint without parameters."""
     config = replace(FAMILIES[family].variants["tiny"], vocab_size=300)
     architecture = architecture_of(config) if hasattr(config, "heads") else "T5Model"
-    return Pretrained(config, {}, architecture, tokenizer, special_of(tokenizer, BY_CLASS[architecture]))
+    return Pretrained(config, {}, architecture, tokenizer, BY_CLASS[architecture].special_of(tokenizer))
 
 
 def joined(pretrained: Pretrained, *texts: list[int]) -> tuple[list[int], int]:

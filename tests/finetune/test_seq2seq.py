@@ -17,7 +17,6 @@ from plmjax.finetune.features import Batch, Feature, make_batch
 from plmjax.finetune.network import manifest_of
 from plmjax.finetune.task_models.seq2seq import Seq2SeqModel
 from plmjax.interop import Pretrained
-from plmjax.interop.huggingface import special_of
 from plmjax.interop.registry import architecture_of
 from plmjax.modules import FAMILIES, Bound
 from plmjax.tasks.supervised import Example
@@ -205,4 +204,4 @@ def torchless(tokenizer: Tokenizer, family: str) -> Pretrained:
     """A checkpoint of a network with its special ids; its parameters are not read."""
     config = replace(FAMILIES[family].variants["tiny"], vocab_size=tokenizer.vocabulary.size)
     start = Pretrained(config, {}, architecture_of(config), tokenizer)
-    return replace(start, special=special_of(tokenizer, start.family))
+    return replace(start, special=start.family.special_of(tokenizer))

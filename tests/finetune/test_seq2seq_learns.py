@@ -16,7 +16,6 @@ from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import make_batch
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import manifest_of
-from plmjax.interop.huggingface import special_of
 from plmjax.modules import Bound
 from plmjax.pipelines.request import make_request
 from tests.finetune.kit import checkpoint, recipe
@@ -34,7 +33,7 @@ def quick(**changes: Any) -> FineTune:
 @pytest.mark.parametrize("family", ["t5", "bart", "gpt", "gpt1"])
 def test_a_tiny_network_learns_to_copy(family: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     start = checkpoint(tokenizer, "gpt" if family == "gpt1" else family)
-    start = replace(start, special=special_of(tokenizer, start.family))
+    start = replace(start, special=start.family.special_of(tokenizer))
     task = copying(tmp_path)
     given = quick(steps=600, eval_every=200, batch_size=12)
     found = finetune(start, task, given, tmp_path / "run", devices=jax.devices()[:1])
@@ -65,7 +64,7 @@ WRITERS = (
 def test_every_decoder_and_encoder_decoder_writes(family: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     """Traced only: the shapes of what the task model gives."""
     start = checkpoint(tokenizer, family)
-    start = replace(start, special=special_of(tokenizer, start.family))
+    start = replace(start, special=start.family.special_of(tokenizer))
     given = recipe()
     given.writer.beams = 2
     if family == "mbart":

@@ -10,6 +10,7 @@ import pytest
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
 from plmjax.errors import UserError
+from plmjax.interop.registry import FAMILIES
 from plmjax.interop.tokenizer_files import save_tokenizer
 from tests.interop.reference import corpus
 
@@ -47,7 +48,7 @@ def test_fairseq(kind: str, pieces: bytes, tmp_path: Path) -> None:
     ours = load_tokenizer(tmp_path)
     slow = getattr(transformers, kind)(str(tmp_path / "sentencepiece.bpe.model"))
     assert_same_ids(ours, slow)
-    save_tokenizer(ours, tmp_path / "out", KINDS[kind], 64)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES[KINDS[kind]].tokenizer, 64)
     fast = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert type(fast).__name__ == f"{kind}Fast"
     assert_same_ids(ours, fast)
@@ -119,7 +120,7 @@ def marian(pieces: bytes, tmp_path: Path) -> Path:
 
 def test_marian(marian: Path, tmp_path: Path) -> None:
     ours = load_tokenizer(marian)
-    save_tokenizer(ours, tmp_path / "out", "marian", 512)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES["marian"].tokenizer, 512)
     for theirs in (
         transformers.MarianTokenizer.from_pretrained(marian),
         transformers.AutoTokenizer.from_pretrained(tmp_path / "out"),
@@ -159,7 +160,7 @@ def test_bart(tmp_path: Path) -> None:
     ours = load_tokenizer(tmp_path)
     v = ours.vocabulary
     assert (v.bos, v.pad, v.eos, v.unk, v.mask) == (0, 1, 2, 3, 4)
-    save_tokenizer(ours, tmp_path / "out", "bart", 64)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES["bart"].tokenizer, 64)
     fast = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert isinstance(fast, transformers.BartTokenizerFast)
     slow = transformers.BartTokenizer.from_pretrained(tmp_path / "out")
@@ -178,7 +179,7 @@ def test_bart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("model_type", "opened"), [("bart", True), ("mbart", False), ("marian", False)])
 def test_pieces_that_were_trained_here(model_type: str, opened: bool, tmp_path: Path) -> None:
     ours = train_sentencepiece(CORPUS, tmp_path / "trained", vocab_size=380, sentinels=0)
-    save_tokenizer(ours, tmp_path / "out", model_type, 64)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES[model_type].tokenizer, 64)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert_same_ids(ours, theirs)
     v = ours.vocabulary

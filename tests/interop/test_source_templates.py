@@ -19,7 +19,8 @@ from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.interop import Pretrained
-from plmjax.interop.source_templates import language_token, source_template
+from plmjax.interop.source_templates import source_template
+from plmjax.interop.templates import language_token
 from plmjax.modules import Bound
 from plmjax.modules.bart import BartConfig, MBartConfig
 from plmjax.modules.bert import BertConfig

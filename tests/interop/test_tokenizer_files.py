@@ -6,6 +6,7 @@ import pytest
 
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
+from plmjax.interop.registry import FAMILIES
 from plmjax.interop.tokenizer_files import save_tokenizer
 from tests.interop.reference import corpus
 
@@ -37,7 +38,7 @@ def assert_same_ids(ours: Tokenizer, theirs) -> None:
 
 @pytest.mark.parametrize("model_type", ["t5", "bert", "roberta", "gpt2"])
 def test_sentencepiece(sentencepiece: Tokenizer, model_type: str, tmp_path: Path) -> None:
-    save_tokenizer(sentencepiece, tmp_path, model_type, 64)
+    save_tokenizer(sentencepiece, tmp_path, FAMILIES[model_type].tokenizer, 64)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     vocabulary = sentencepiece.vocabulary
     assert_same_ids(sentencepiece, theirs)
@@ -60,7 +61,7 @@ def test_sentencepiece(sentencepiece: Tokenizer, model_type: str, tmp_path: Path
 
 def test_slow_t5(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     ours = train_sentencepiece(CORPUS, tmp_path_factory.mktemp("t5"), vocab_size=380, specials="t5")
-    save_tokenizer(ours, tmp_path, "t5", None)
+    save_tokenizer(ours, tmp_path, FAMILIES["t5"].tokenizer, None)
     theirs = transformers.T5Tokenizer.from_pretrained(tmp_path, legacy=False)
     assert theirs.convert_tokens_to_ids("<extra_id_0>") == ours.vocabulary.sentinels[0]
     for text in CORPUS[:20]:
@@ -72,7 +73,7 @@ def test_wordpiece(tmp_path: Path) -> None:
     pieces += [f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789"] + ["the", "cat", "##at", "line"]
     (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     ours = load_tokenizer(tmp_path)
-    save_tokenizer(ours, tmp_path / "out", "bert", 64)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES["bert"].tokenizer, 64)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert isinstance(theirs, transformers.BertTokenizerFast)
     assert_same_ids(ours, theirs)
@@ -95,7 +96,7 @@ def test_byte_level_bpe(tmp_path: Path) -> None:
     trained.train_from_iterator(CORPUS, vocab_size=320, special_tokens=["<|endoftext|>"], show_progress=False)
     trained.save_model(str(tmp_path))
     ours = load_tokenizer(tmp_path)
-    save_tokenizer(ours, tmp_path / "out", "gpt2", 64)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES["gpt2"].tokenizer, 64)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert isinstance(theirs, transformers.GPT2TokenizerFast)
     assert_same_ids(ours, theirs)
@@ -106,7 +107,7 @@ def test_byte_level_bpe(tmp_path: Path) -> None:
 
 def test_gpt1(data_dir: Path, tmp_path: Path) -> None:
     ours = load_tokenizer(data_dir / "gpt1_bpe")
-    save_tokenizer(ours, tmp_path, "openai-gpt", 512)
+    save_tokenizer(ours, tmp_path, FAMILIES["openai-gpt"].tokenizer, 512)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert_same_ids(ours, theirs)
 
@@ -130,7 +131,7 @@ def test_xlnet(tmp_path: Path) -> None:
     v = ours.vocabulary
     assert (v.unk, v.bos, v.eos, v.cls, v.sep, v.pad, v.mask) == (0, 1, 2, 3, 4, 5, 6)
     assert v.is_special[:9].all() and not v.is_special[9:380].any()
-    save_tokenizer(ours, tmp_path / "out", "xlnet", None)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES["xlnet"].tokenizer, None)
     fast = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert isinstance(fast, transformers.XLNetTokenizerFast) and len(fast) == v.size
     assert_same_ids(ours, fast)
@@ -173,7 +174,7 @@ def test_albert(tmp_path: Path) -> None:
     ours = load_tokenizer(tmp_path)
     v = ours.vocabulary
     assert (v.pad, v.unk, v.cls, v.sep, v.mask) == (0, 1, 2, 3, 4) and v.word_start is not None
-    save_tokenizer(ours, tmp_path / "out", "albert", 64)
+    save_tokenizer(ours, tmp_path / "out", FAMILIES["albert"].tokenizer, 64)
     fast = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert isinstance(fast, transformers.AlbertTokenizerFast) and len(fast) == v.size == 380
     assert_same_ids(ours, fast)
@@ -193,7 +194,7 @@ def test_albert(tmp_path: Path) -> None:
 
 def test_extra_tokens(sentencepiece: Tokenizer, tmp_path: Path) -> None:
     ours = sentencepiece.with_extra_tokens(["[R]", "[S]"])
-    save_tokenizer(ours, tmp_path, "t5", 64)
+    save_tokenizer(ours, tmp_path, FAMILIES["t5"].tokenizer, 64)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert len(theirs) == ours.vocabulary.size
     assert theirs.convert_tokens_to_ids(["[R]", "[S]"]) == [ours.vocabulary.named[name] for name in ("[R]", "[S]")]

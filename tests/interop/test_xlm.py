@@ -12,6 +12,7 @@ transformers = pytest.importorskip("transformers")
 from plmjax.data.tokenizers.load import train_sentencepiece  # noqa: E402
 from plmjax.errors import UserError  # noqa: E402
 from plmjax.interop import load_huggingface, save_huggingface  # noqa: E402
+from plmjax.interop.registry import FAMILIES  # noqa: E402
 from plmjax.interop.tokenizer_files import save_tokenizer  # noqa: E402
 from tests.interop import reference  # noqa: E402
 from tests.interop.cases.xlm import CASES, XLM  # noqa: E402
@@ -86,7 +87,7 @@ def test_tokenizers_that_are_not_read(masked_lm, tmp_path, caplog):
 
 def test_translations_get_four_separators(tmp_path):
     tokenizer = train_sentencepiece(reference.corpus(), tmp_path / "trained", vocab_size=400, sentinels=0)
-    save_tokenizer(tokenizer, tmp_path / "saved", "xlm", 512)
+    save_tokenizer(tokenizer, tmp_path / "saved", FAMILIES["xlm"].tokenizer, 512)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
     eos, a, b = tokenizer.vocabulary.eos, tokenizer.encode("The cat"), tokenizer.encode("it's 3")
     assert theirs("The cat").input_ids == [eos, *a, eos]

@@ -17,7 +17,7 @@ from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
-from plmjax.interop.source_templates import source_template
+from plmjax.interop.source_templates import source_template, target_tokens
 
 TEXT_TO_TEXT = "text_to_text"  # a recipe's task_model: every task is done by writing, in T5's words
 
@@ -86,14 +86,8 @@ def seq2seq_backbone(pretrained: Pretrained, recipe: Any) -> Seq2SeqBackbone:
 
 
 def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> Seq2SeqBackbone:
-    family = pretrained.family.model_type
     template = source_template(pretrained, writer.source_language or None, writer.target_language or None)
-    first, end = template.forced_bos_token_id, template.eos_token_id
-    last = template.source.suffix[:1] if end is None else (end,)
-    if family == "bart":  # `<s> text </s>` on both sides
-        first = pretrained.special.get("bos_token_id", tokenizer_of(pretrained).vocabulary.cls_or_bos)
-    elif family == "mbart" and first is None:  # `text </s> de_DE`, of which the decoder reads the language first
-        last = (*last, template.decoder_start_token_id)
+    first, last = target_tokens(pretrained, template)
     return Seq2SeqBackbone(
         pretrained.config,
         tokenizer_of(pretrained),
