@@ -33,7 +33,7 @@ def parse(name: str) -> Named:
         return Named((), name)
     first, second, source = match.groups()
     if first == second:
-        raise UserError(f"{name!r} are translations of {first} into itself: name two languages.")
+        raise UserError(f"{name!r} names translations of {first} into itself: name two different languages.")
     return Named((first, second) if second else (first,), source)
 
 

@@ -62,14 +62,14 @@ class Loader:
             raise ValueError(f"rows lie in 0..{batch_size - 1}, not {self.rows.min()}..{self.rows.max()}")
         if windows.both_ways and batch_size % 2:
             raise UserError(
-                f"A batch of {batch_size} rows can't be read both ways by half of them each: take an even one."
+                f"A batch of {batch_size} rows has no half to read from the end: take an even number of rows."
             )
         self._streams = batch_size // 2 if windows.both_ways else batch_size
         self._stretch = len(windows) // self._streams  # windows of a row, where they are consecutive
         if windows.consecutive and not self._stretch:
             raise UserError(
-                f"There are {len(windows)} windows of text, too few for {self._streams} rows that each read on: take a "
-                "smaller batch (train.batch_size, train.eval_batch_size), shorter windows or more text."
+                f"There are {len(windows)} windows of text, too few for {self._streams} rows that each read a "
+                "stretch of them: lower train.batch_size and train.eval_batch_size, shorten windows or give more text."
             )
         self._examples = self._stretch * batch_size if windows.consecutive else len(windows)
         self._order = grain.MapDataset.source(_Identity(self._examples)).seed(seed % 2**32).shuffle().repeat()

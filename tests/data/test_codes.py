@@ -125,7 +125,7 @@ def test_what_has_no_code(store, source, tmp_path, split, vocabulary):
         prepare(PrepareOptions((str(text),), code_field="source"), tmp_path / "b", progress=False)
     with pytest.raises(UserError, match="The train split has no control codes"):
         CodedChunks().build(split, vocabulary, 20, 0)
-    with pytest.raises(UserError, match="'Reviews Rating: 5.0' has .* tokens, which leave none of a text in 3"):
+    with pytest.raises(UserError, match="'Reviews Rating: 5.0' has .* tokens, which leave no room for text in 3"):
         CodedChunks().build(store.split("train"), store.vocabulary, 4, 0)
     with pytest.raises(UserError, match="windows of Chunks do not have; choose CodedChunks"):
         ConditionalLM(window=Chunks(overlap=1)).check(GPTConfig(vocab_size=512), "decoder", store.vocabulary, LENGTH)

@@ -83,7 +83,7 @@ def test_squad_is_flattened(tmp_path):
         ("a.csv", b'q,a\n"open,1\n', r"a\.csv:2 can't be read as a table"),
         ("a.jsonl", b'{"q": 1}\n{"q"\n', r"a\.jsonl:2 is not JSON"),
         ("a.jsonl", b"[1]\n", r"a\.jsonl:1 is a JSON list, not an object"),
-        ("a.jsonl.gz", b"no gzip", r"a\.jsonl\.gz is not a whole gzip file"),
+        ("a.jsonl.gz", b"no gzip", r"a\.jsonl\.gz is not a complete gzip file"),
         ("a.zip", b"no zip", r"a\.zip is not a complete zip file"),
         ("a.json", b'{"data":\n [}', r"a\.json:2 is not JSON"),
         ("a.json", b'{"rows": []}', r"a\.json is not of SQuAD's form"),

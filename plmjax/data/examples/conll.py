@@ -23,7 +23,7 @@ def read_conll(source: str, word_column: int = 0, tag_column: int = -1) -> list[
     """
     rows = [row for path in matching_files(source) for row in _sentences(path, word_column, tag_column)]
     if not rows:
-        raise UserError(f"{source} holds no sentence: leave it out or fill it.")
+        raise UserError(f"{source} holds no sentence: leave it out, or put sentences into it.")
     return rows
 
 
@@ -51,8 +51,8 @@ def _sentences(path: Path, word_column: int, tag_column: int) -> list[Row]:
         )
         if len(columns) < needed:
             raise UserError(
-                f"{path}:{line.number} has {len(columns)} columns, where a word in column {word_column} and a tag in "
-                f"column {tag_column} are needed: correct the line or name other columns."
+                f"{path}:{line.number} has {len(columns)} columns, and the word is to be in column "
+                f"{word_column} and the tag in column {tag_column}: correct the line or name other columns."
             )
         if not words:
             first = line.number

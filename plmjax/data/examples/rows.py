@@ -62,7 +62,7 @@ def read_rows(source: str, columns: Sequence[str] = ()) -> list[Row]:
     else:
         rows = [row for path in matching_files(source) for row in _read_file(path, columns)]
     if not rows:
-        raise UserError(f"{source} holds no example: leave it out or fill it.")
+        raise UserError(f"{source} holds no example: leave it out, or put examples into it.")
     return rows
 
 
@@ -100,7 +100,7 @@ def _parallel(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[Row]:
     for path, lines in zip(paths, texts, strict=True):
         if len(lines) != len(texts[0]):
             raise UserError(
-                f"{paths[0]} has {len(texts[0])} lines and {path} has {len(lines)}: their lines must belong together."
+                f"{paths[0]} has {len(texts[0])} lines and {path} has {len(lines)}: give files with equally many lines."
             )
     for number, cells in enumerate(zip(*texts, strict=True), start=1):
         yield Row(dict(zip(names, cells, strict=True)), f"{paths[0]}:{number}")

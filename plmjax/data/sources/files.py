@@ -47,7 +47,7 @@ def read_lines(path: Path, report: Callable[[int], None] = lambda done: None) ->
                 offset += len(line)
                 report(raw.tell())
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(f"{path} is not a whole gzip file ({error}): fetch it again.") from error
+            raise UserError(f"{path} is not a complete gzip file ({error}): download it again.") from error
 
 
 def _decoded(path: Path, line: bytes, offset: int) -> str:
@@ -56,7 +56,7 @@ def _decoded(path: Path, line: bytes, offset: int) -> str:
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8: byte {offset + error.start} is 0x{line[error.start]:02x}; convert the "
-            "file to UTF-8, with iconv for one."
+            "file to UTF-8, for example with iconv."
         ) from error
 
 
@@ -138,7 +138,7 @@ class JsonLinesFile(FileSource):
         if not isinstance(code, str) or not code.strip():
             raise UserError(
                 f"{self.path}:{line.number} has {code!r:.40} in the field {field!r}, not a control code: give every "
-                "document a text there, or name the field with --code_field."
+                "document a string there, or name the field with --code_field."
             )
         return code.strip()
 
@@ -175,7 +175,7 @@ class ParquetFile(FileSource):
         try:
             file = pyarrow.parquet.ParquetFile(self.path)
         except (pyarrow.ArrowInvalid, OSError) as error:
-            raise UserError(f"{self.path} is not a Parquet file ({error}).") from error
+            raise UserError(f"{self.path} is not a Parquet file ({error}): convert it or leave it out.") from error
         with file:
             if field not in file.schema_arrow.names:
                 columns = ", ".join(file.schema_arrow.names)

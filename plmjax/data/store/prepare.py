@@ -81,10 +81,10 @@ class PrepareOptions:
         check_extra_tokens(self.extra_tokens)
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
-                f"validation_fraction is {self.validation_fraction}: give a share from 0 up to, not with, 1."
+                f"validation_fraction is {self.validation_fraction}: give a share of at least 0 and less than 1."
             )
         if self.workers < 0:
-            raise UserError(f"workers is {self.workers}: give a number of processes, or 0 for one a CPU core.")
+            raise UserError(f"workers is {self.workers}: give a number of processes, or 0 for one per CPU core.")
 
     def content(self) -> dict[str, object]:
         """The options that decide what the store holds, as JSON values."""

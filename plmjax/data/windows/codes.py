@@ -35,7 +35,7 @@ class CodedChunks:
         longest = max(split.codes, key=lambda code: len(split.codes[code]))
         if len(split.codes[longest]) + 2 > length:
             raise UserError(
-                f"The control code {longest!r} has {len(split.codes[longest])} tokens, which leave none of a text in "
+                f"The control code {longest!r} has {len(split.codes[longest])} tokens, which leave no room for text in "
                 f"{length - 1}: raise train.length."
             )
         windows = CodedWindows(split, vocabulary, length)

@@ -23,7 +23,7 @@ class DocumentChunks:
         """Cuts the documents of a split; nothing depends on the seed. Raises UserError where none has two tokens."""
         windows = DocumentWindows(split, vocabulary, length)
         if not len(windows):
-            raise too_small(split, length, "no document of two tokens")
+            raise too_small(split, length, "no document of two tokens or more")
         return windows
 
 

@@ -237,8 +237,8 @@ def spoken(split: Split) -> tuple[str, ...]:
     """The split's languages. Raises UserError where its sources named none."""
     if split.document_languages is None:
         raise UserError(
-            f"The {split.name} split does not say of what language its texts are: prepare it from sources that name "
-            "theirs, as --input=en=PATH --input=hi=PATH."
+            f"The {split.name} split has no languages: prepare it from sources that name their language, as "
+            "--input=en=PATH --input=hi=PATH."
         )
     return split.languages
 
@@ -246,5 +246,5 @@ def spoken(split: Split) -> tuple[str, ...]:
 def checked(alpha: float) -> float:
     """Raises UserError unless it is -1 or at least 0."""
     if alpha != -1 and alpha < 0:
-        raise UserError(f"objective.window.alpha is {alpha}: give 0 or more, or -1 for languages alike.")
+        raise UserError(f"objective.window.alpha is {alpha}: give 0 or more, or -1 to weight all languages alike.")
     return alpha

@@ -65,7 +65,7 @@ class LanguagePassages:
             if (of_language := _written_in(split, language)[documents]).any()
         ]
         if not parts:
-            raise too_small(split, length, "no text that is no translation")
+            raise too_small(split, length, "no text besides translations")
         return Shared(parts, self._shares(split, parts))
 
     def _shares(self, split: Split, parts: Sequence[Windows]) -> np.ndarray | None:
