@@ -4,6 +4,7 @@ import random
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.serialize import from_json
 from plmjax.data.windows import SegmentPair, SentenceOrderPair, SentencePair, pairs
 from plmjax.errors import UserError
 from tests.data.conftest import make_split, random_split
@@ -179,3 +180,9 @@ def test_lengths_do_not_tell_the_order(vocabulary):
         SentenceOrderPair(short_probability=0.0).build(make_split([[60, 60]] * 50), vocabulary, LENGTH, seed=0)._ranges
     )
     assert set(plan[:, 4]) == {0, 1} and (plan[:, 1] - plan[:, 0] == 31).all() and (plan[:, 3] - plan[:, 2] == 30).all()
+
+
+def test_a_window_written_under_its_old_name_is_read():
+    assert from_json({"type": "plmjax.data.windows_pairs:SentenceOrder", "duplicates": 3}) == SentenceOrderPair(
+        duplicates=3
+    )
