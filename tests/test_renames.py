@@ -38,13 +38,13 @@ def test_a_recipe_written_under_old_names_is_read() -> None:
     old = {
         "type": "plmjax.finetune.config:FineTune",
         "train": {"type": "plmjax.finetune.config:TrainConfig", "warmup_share": 0.25},
-        "updates": {"type": "plmjax.finetune.updates:HeadsOnly"},
-        "way": "crf_token_classification",
+        "updates": {"type": "plmjax.finetune.updates:HeadsAlone"},
+        "way": "chained_tags",
         "length": 12,
         "cut": True,
         "stride": 3,
-        "max_query_length": 4,
-        "max_answer_length": 5,
+        "most_question": 4,
+        "most_answer": 5,
     }
     assert from_json(old) == FineTune(
         train=FineTuneTrainConfig(warmup_ratio=0.25),
@@ -76,7 +76,7 @@ def test_an_old_field_is_refused_by_its_new_name(
 
 
 def test_an_old_value_has_a_new_one() -> None:
-    assert new_value("FineTune", "task_model", "beam_question_answering") == "beam_question_answering"
+    assert new_value("FineTune", "task_model", "spans_by_beam") == "beam_question_answering"
     assert new_value("FineTune", "task_model", "text_to_text") is None
 
 

@@ -117,6 +117,13 @@ def adapt_params(
     return params, missing, unused
 
 
+def without_padding_rows(params: dict[str, Any], vocabulary_size: int) -> dict[str, Any]:
+    """The parameters without the rows of token tables beyond the vocabulary, which mean nothing."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf[:vocabulary_size] if VOCABULARY_ROWS.search(path_string(path)) else leaf, params
+    )
+
+
 def _rows_fitted(name: str, value: Any, leaf: jax.Array, vocabulary_size: int) -> np.ndarray:
     """`value` with rows beyond the vocabulary cut off or, as zeros, added."""
     value = np.asarray(value)

@@ -14,7 +14,7 @@ from plmjax.checkpoints.paths import path_string
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules.distillation import DistillationConfig
-from plmjax.train.initialize import InitialNetwork, Loader, adapt_params, load_native
+from plmjax.train.initialize import InitialNetwork, Loader, adapt_params, load_native, without_padding_rows
 
 STACKED = "encoder/layers/"
 
@@ -57,7 +57,8 @@ def init_from_teacher(
             f"The teacher in {model.teacher_from} has another tokenizer than the store: prepare the store with its "
             "tokenizer."
         )
-    params["teacher"], fresh, _ = adapt_params(source.params, params["teacher"], vocabulary.size, "model.teacher_from")
+    given = without_padding_rows(source.params, vocabulary.size)
+    params["teacher"], fresh, _ = adapt_params(given, params["teacher"], vocabulary.size, "model.teacher_from")
     if fresh:
         raise UserError(f"The teacher in {model.teacher_from} has no {fresh[0]!r}: take a network with a token head.")
     yield f"teacher: {model.teacher_from}, {type(model.teacher).__name__}"

@@ -113,7 +113,7 @@ def test_the_teacher_stays_and_the_student_moves_away_from_its_layers(teacher: P
     [
         (
             "nowhere",
-            "There is no checkpoint at {path}: give a working folder, one of its steps or a Hugging Face directory.",
+            "model.teacher_from is '{path}', which does not exist: give a working folder or a Hugging Face directory.",
         ),
         ("", "model.teacher_from is empty: name the teacher's working folder or Hugging Face directory."),
     ],
