@@ -226,6 +226,11 @@ def test_the_status_page_has_every_documented_variant():
     assert ("bert.py", "mini") in measured and ("bert.py", "base") not in measured
 
 
+def test_the_changelog_has_every_renamed_field():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert tool("renames").with_table(text) == text, "write them: python docs/tools/renames.py"
+
+
 @pytest.mark.parametrize("cell", json.loads((DOCS / "notebooks" / "quickstart.ipynb").read_text())["cells"])
 def test_the_notebook_has_outputs_without_errors(cell):
     """Its execution is docs/check.sh; here the stored outputs are looked at."""

@@ -19,7 +19,7 @@ def on_files(files: Files, config) -> Files:
     """Adds the API reference, the changelog, the guide to contributing and the notebook as pages."""
     made = {"api/index.md": pages.api_index(), "api/plmjax.md": pages.package_page()}
     made |= {f"api/{room}.md": pages.api_page(room) for room in pages.rooms()}
-    made["changelog.md"] = (pages.ROOT / "CHANGELOG.md").read_text()
+    made["changelog.md"] = for_site((pages.ROOT / "CHANGELOG.md").read_text())
     made["contributing.md"] = for_site((pages.ROOT / "CONTRIBUTING.md").read_text())
     cells = json.loads((Path(config.docs_dir) / NOTEBOOK).read_text())["cells"]
     text, pictures = notebook.as_markdown(cells)
