@@ -4,29 +4,23 @@ from dataclasses import dataclass, field
 
 from plmjax.finetune.generation_config import WriterConfig
 from plmjax.finetune.update_strategies import AllParameters, UpdateStrategy
-from plmjax.train.config import MeshConfig, OptimizerConfig
+from plmjax.train.config import LoopConfig, MeshConfig, OptimizerConfig
 
 
 @dataclass(slots=True)
-class FineTuneTrainConfig:
-    """How long, in what portions, and what is said on the way."""
+class FineTuneTrainConfig(LoopConfig):
+    """How long a run fine-tunes, in what portions, and how often it reports."""
 
     epochs: float = 3.0  # passes over the training examples
-    steps: int = 0  # updates; 0: as many as the epochs have
-    batch_size: int = 32  # examples a step
-    microbatches: int = 1  # portions whose gradients are added up; the result does not depend on it
-    eval_batch_size: int = 0  # 0: batch_size
+    steps: int = 0  # updates, 0: as many as the epochs have
+    seed: int = 0  # the first of the run's seeds: of the order, the new parameters and dropout
     warmup_ratio: float = 0.1  # of the steps, in which the rate rises from 0
     eval_every: int = 0  # steps between two validations, 0: an epoch; the last step is always validated
+    eval_batch_size: int = 0  # examples of a validation batch, 0: batch_size
     patience: int = 0  # validations in a row without a better one that end the run, 0: none do
-    seed: int = 0  # the first; of the order, the new parameters and dropout
-    buckets: int = 4  # lengths that batches are filled up to, at most
+    buckets: int = 4  # lengths that batches are padded to, at most
     pool: int = 16  # batches among which rows are sorted by length; 1: none are
     log_every: int = 50  # steps between two lines of metrics
-    max_nonfinite: int = 10  # non-finite gradients in a row that stop the run
-    compilation_cache: str = "~/.cache/plmjax/compiled"  # folder of compiled programs, empty: none
-    tensorboard: bool = True  # write SEED_FOLDER/tensorboard
-    wandb: str = ""  # Weights & Biases project, empty: off
 
 
 @dataclass(slots=True)

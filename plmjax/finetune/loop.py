@@ -20,7 +20,8 @@ from plmjax.interop import Pretrained
 from plmjax.interop.native import save_tokenizers
 from plmjax.tasks.report import write
 from plmjax.train.backend import enable_compilation_cache
-from plmjax.train.sharding import make_mesh, mesh_shape
+from plmjax.train.checks import check_bounds, check_rows
+from plmjax.train.sharding import make_mesh
 
 
 def finetune(
@@ -69,26 +70,12 @@ def finetune(
 def check(recipe: FineTune, device_count: int) -> None:
     """UserError for numbers that no run can have."""
     train = recipe.train
-    for name in ("batch_size", "microbatches", "buckets", "pool", "log_every", "max_nonfinite"):
-        if getattr(train, name) < 1:
-            raise UserError(f"train.{name} is {getattr(train, name)}: it must be at least 1.")
-    for name in ("steps", "eval_every", "eval_batch_size", "patience", "seed"):
-        if getattr(train, name) < 0:
-            raise UserError(f"train.{name} is {getattr(train, name)}: it must be at least 0.")
+    check_bounds(recipe, positive=("train.buckets", "train.pool"), not_negative=("train.patience",))
     if not train.steps and train.epochs <= 0:
         raise UserError(f"train.epochs is {train.epochs}: it must be above 0.")
     if not 0.0 <= train.warmup_ratio <= 1.0:
         raise UserError(f"train.warmup_ratio is {train.warmup_ratio}: it must be from 0 to 1.")
-    data, fsdp, _ = mesh_shape(recipe.mesh, device_count)
-    for name, size in (("batch_size", train.batch_size), ("eval_batch_size", train.eval_batch_size)):
-        parts = data * fsdp * (train.microbatches if name == "batch_size" else 1)
-        if size % parts:
-            raise UserError(
-                f"train.{name} is {size}, which {parts} (devices times microbatches) does not divide: choose a "
-                "multiple."
-            )
-    if recipe.optimizer.learning_rate <= 0:
-        raise UserError(f"optimizer.learning_rate is {recipe.optimizer.learning_rate}: it must be above 0.")
+    check_rows(train, recipe.mesh, device_count)
 
 
 def _run(prepared: FineTuneSetup, workdir: Path, seeds: int, about: dict[str, Any]) -> Results:

@@ -20,24 +20,33 @@ class DataConfig:
 
 
 @dataclass(slots=True)
-class TrainConfig:
-    """How long, in what portions, and what is said on the way."""
+class LoopConfig:
+    """What pre-training and fine-tuning share: the numbers of the loop, and where it reports."""
 
-    steps: int = 1000  # updates; the decaying schedules end here
+    steps: int = 0  # updates of the run
     batch_size: int = 32  # examples a step, over all devices and microbatches
-    length: int = 128  # tokens of an example as the network reads it
-    ramp_batch_size: int = 0  # examples of the first steps where the batch grows (GPT-3), 0: it does not
-    ramp_tokens: int = 0  # over which it grows to batch_size; the schedules' steps are then counted in whole batches
     microbatches: int = 1  # portions whose gradients are added up; the result does not depend on it
     seed: int = 0  # of the initialisation, the noise and dropout
     log_every: int = 10  # steps between two lines of metrics
+    eval_every: int = 0  # steps between two validations; the last step is always validated
+    eval_batch_size: int = 0  # examples of a validation batch
+    max_nonfinite: int = 10  # non-finite gradients in a row that stop the run
+    compilation_cache: str = "~/.cache/plmjax/compiled"  # folder of compiled programs, empty: none
+    tensorboard: bool = True  # write TensorBoard's files into the folder "tensorboard" beside metrics.jsonl
+    wandb: str = ""  # Weights & Biases project, empty: off
+
+
+@dataclass(slots=True)
+class TrainConfig(LoopConfig):
+    """How long a run pre-trains, in what portions, and how often it reports."""
+
+    steps: int = 1000  # updates; the decaying schedules end here
+    length: int = 128  # tokens of an example as the network reads it
+    ramp_batch_size: int = 0  # examples of the first steps where the batch grows (GPT-3), 0: it does not
+    ramp_tokens: int = 0  # over which it grows to batch_size; the schedules' steps are then counted in whole batches
     eval_every: int = 500  # steps between two validations; the last step is always validated
     eval_batches: int = 0  # validation batches read each time, 0: the whole split
     eval_batch_size: int = 0  # examples of a validation batch, 0: one microbatch
-    max_nonfinite: int = 10  # non-finite gradients in a row that stop the run
-    compilation_cache: str = "~/.cache/plmjax/compiled"  # folder of compiled programs, empty: none
-    tensorboard: bool = True  # write WORKDIR/tensorboard
-    wandb: str = ""  # Weights & Biases project, empty: off
 
 
 @dataclass(slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from plmjax.data.tokenizers.vocabulary import Vocabulary, padded
 from plmjax.errors import UserError
 from plmjax.modules import build, family_of, networks_of, reads_characters
+from plmjax.train.checks import check_bounds, check_divides, check_rows
 from plmjax.train.config import Config
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.ramp import make_ramp
 from plmjax.train.schedules import make_schedule
-from plmjax.train.sharding import mesh_shape
 
 
 def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, languages: Sequence[str] = ()) -> Config:
@@ -33,7 +33,9 @@ def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, la
     make_optimizer(config.optimizer)
     make_schedule(config.optimizer, config.train.steps)
     make_ramp(config.train)
-    rows = 1 if device_count is None else _rows_over(config, device_count)
+    if device_count is not None:
+        rows = check_rows(config.train, config.mesh, device_count)
+        check_divides("train.ramp_batch_size", config.train.ramp_batch_size, rows)
     _fill_model(config, vocabulary)
     _fill_languages(config, tuple(languages))
     kind = build(config.model).kind
@@ -44,82 +46,29 @@ def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, la
         )
     if not config.train.eval_batch_size:
         config.train.eval_batch_size = config.train.batch_size // config.train.microbatches
-    if config.train.eval_batch_size % rows:
-        raise UserError(
-            f"train.eval_batch_size is {config.train.eval_batch_size}, which does not divide over the {rows} devices "
-            "of the mesh's data and fsdp axes: choose a multiple."
-        )
     return config
-
-
-POSITIVE = (
-    "train.steps",
-    "train.batch_size",
-    "train.length",
-    "train.microbatches",
-    "train.log_every",
-    "train.eval_every",
-    "train.max_nonfinite",
-    "optimizer.learning_rate",
-    "checkpoint.keep",
-)
-NOT_NEGATIVE = (
-    "train.ramp_batch_size",
-    "train.ramp_tokens",
-    "train.eval_batches",
-    "train.eval_batch_size",
-    "optimizer.warmup_steps",
-    "optimizer.decay_steps",
-    "optimizer.weight_decay",
-    "optimizer.clip_norm",
-    "checkpoint.every_steps",
-    "checkpoint.every_minutes",
-    "checkpoint.keep_every",
-)
 
 
 def check_numbers(config: Config) -> None:
     """UserError for a number that no run can have."""
-    for names, allowed, wanted in (
-        (POSITIVE, lambda x: x > 0, "above 0"),
-        (NOT_NEGATIVE, lambda x: x >= 0, "at least 0"),
-    ):
-        for name in names:
-            section, field = name.split(".")
-            value = getattr(getattr(config, section), field)
-            if not allowed(value):
-                raise UserError(f"{name} is {value}: it must be {wanted}.")
-    for name in ("b1", "b2"):
-        value = getattr(config.optimizer, name)
-        if not 0.0 <= value < 1.0:
-            raise UserError(f"optimizer.{name} is {value}: it must be at least 0 and below 1.")
+    check_bounds(
+        config,
+        positive=("train.steps", "train.length", "train.eval_every", "checkpoint.keep"),
+        not_negative=(
+            "train.ramp_batch_size",
+            "train.ramp_tokens",
+            "train.eval_batches",
+            "checkpoint.every_steps",
+            "checkpoint.every_minutes",
+            "checkpoint.keep_every",
+        ),
+    )
     decay = config.optimizer.decay_steps or config.train.steps
     if config.optimizer.schedule in ("linear", "cosine") and config.optimizer.warmup_steps > decay:
         raise UserError(
             f"optimizer.warmup_steps is {config.optimizer.warmup_steps}, but the rate must have decayed by step "
             f"{decay}: warm up for fewer steps."
         )
-
-
-def _rows_over(config: Config, device_count: int) -> int:
-    """Devices that a batch's rows are spread over."""
-    data, fsdp, _ = mesh_shape(config.mesh, device_count)
-    size, parts = config.train.batch_size, config.train.microbatches
-    if size % parts:
-        raise UserError(
-            f"train.batch_size is {size}, which {parts} microbatches do not divide: choose a multiple of {parts}."
-        )
-    if (size // parts) % (data * fsdp):
-        raise UserError(
-            f"A microbatch has {size // parts} examples, which do not divide over the {data * fsdp} devices of the "
-            f"mesh's data and fsdp axes: make train.batch_size a multiple of {parts * data * fsdp}."
-        )
-    if config.train.ramp_batch_size % (data * fsdp):
-        raise UserError(
-            f"train.ramp_batch_size is {config.train.ramp_batch_size}, which does not divide over the {data * fsdp} "
-            "devices of the mesh's data and fsdp axes: choose a multiple."
-        )
-    return data * fsdp
 
 
 def _fill_model(config: Config, vocabulary: Vocabulary) -> None:

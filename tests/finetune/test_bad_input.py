@@ -150,7 +150,7 @@ def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
         named("classification").splits()
     with pytest.raises(UserError, match=r"task.metric has 'f2': choose from accuracy"):
         two_columns(tmp_path / "a.tsv", [("it", "good")], metric=("f2",)).splits()
-    with pytest.raises(UserError, match=r"train.batch_size is 30, which 4 \(devices times microbatches\)"):
+    with pytest.raises(UserError, match="A microbatch has 30 examples, which do not divide over the 4 devices"):
         check(recipe(batch_size=30), 4)
     with pytest.raises(UserError, match="max_length is 65, but the network has 64 positions"):
         task_model_of(encoder, two_columns(tmp_path / "a.tsv", [("it", "good")]), FineTune(max_length=65))
