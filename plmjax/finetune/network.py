@@ -24,7 +24,7 @@ from plmjax.interop.native import fingerprints_of
 from plmjax.interop.registry import architecture_of
 from plmjax.train.initialize import VOCABULARY_ROWS, adapt_params
 
-DROPOUTS = ("dropout", "attention_dropout")
+DROPOUTS = ("dropout", "attention_dropout", "attention_out_dropout")
 
 
 def limits_of(config: Any, recipe: FineTune) -> LengthLimits:

@@ -106,6 +106,7 @@ def read_config(given: JSON, names: set[str]) -> ModernBertConfig:
         norm_eps=c["norm_eps"],
         dropout=c["mlp_dropout"],
         attention_dropout=c["attention_dropout"],
+        attention_out_dropout=c["attention_dropout"],  # one rate for both in Hugging Face's code
         classifier_dropout=c["classifier_dropout"],
         pooling=c["classifier_pooling"],
         init_std=c["initializer_range"],

@@ -287,6 +287,7 @@ class Attention(nn.Module):
         scale: what logits are multiplied by.
         out_bias: whether `out` has one; None: as the others.
         dropout: rate on the attention weights; `dropout_axis`: see layers.Dropout.
+        out_dropout: rate on what the attention gives.
         query_init, kernel_init, out_init: for the query, for key and value, and for the output.
     """
 
@@ -296,6 +297,7 @@ class Attention(nn.Module):
     scale: float
     dropout: float = 0.0
     dropout_axis: int | None = None
+    out_dropout: float = 0.0
     use_bias: bool = True
     out_bias: bool | None = None
     query_init: Initializer = normal(0.02)
@@ -312,6 +314,7 @@ class Attention(nn.Module):
         out_bias = self.use_bias if self.out_bias is None else self.out_bias
         self.out = Dense(self.features, inputs=2, use_bias=out_bias, kernel_init=self.out_init, dtype=self.dtype)
         self.weights_dropout = Dropout(self.dropout, self.dropout_axis)
+        self.state_dropout = Dropout(self.out_dropout)
 
     def keys_values(self, x_BTD: Array, rotary: Rotary | None = None) -> KeysValues:
         """The keys, turned by `rotary` if there is one, and values of `x_BTD`. A cache holds keys that are turned."""
@@ -330,4 +333,4 @@ class Attention(nn.Module):
         dropout = self.weights_dropout if self.weights_dropout.active() else None
         query_BLHK = self.query(x_BLD) if rotary is None else rotary.rotate(self.query(x_BLD))
         mixed_BLHK = attend(query_BLHK, *keys_values, mask, bias_HLT, self.scale, dropout)
-        return self.out(mixed_BLHK)
+        return self.state_dropout(self.out(mixed_BLHK))

@@ -40,6 +40,7 @@ class ModernBertConfig:
     norm_eps: float = 1e-5
     dropout: float = 0.0  # on the embeddings and the feed-forward layers' hidden units
     attention_dropout: float = 0.0  # on the attention weights
+    attention_out_dropout: float = 0.1  # on what the attention gives
     classifier_dropout: float = 0.0  # before the last map of the heads of fine-tuning
     pooling: str = "cls"  # what a text's class is read from: "cls", its first token, or "mean", all of them
     init_std: float = 0.02
@@ -104,6 +105,7 @@ class ModernBert(Encoder):
         make_attention = partial(
             Attention,
             *(c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout),
+            out_dropout=c.attention_out_dropout,
             query_init=inner,
             kernel_init=inner,
             out_init=residual,

@@ -29,6 +29,7 @@ TINY = {
     "lamda": ("lamda", "tiny"),
     "marian": ("marian", "tiny"),
     "mbart": ("mbart", "tiny"),
+    "modernbert": ("modernbert", "tiny"),
     "t5": ("t5", "tiny"),
     "t5_v1_1": ("t5", "tiny_v1_1"),
     "t5_lm": ("t5_lm", "tiny"),

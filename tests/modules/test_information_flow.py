@@ -42,7 +42,7 @@ def allowed(query_segments, key_segments, causal):
 OWN = np.eye(LENGTH, dtype=bool)
 
 
-@pytest.mark.parametrize("name", ["bert", "deberta", "distilbert", "electra", "gpt2", "xlm"])
+@pytest.mark.parametrize("name", ["bert", "deberta", "distilbert", "electra", "gpt2", "modernbert", "xlm"])
 def test_self_attention_stays_in_its_segment_and_its_past(name):
     seen = influences(network(name), lambda bound, segments: states(bound, TOKENS, None, segments), TOKENS)
     for segments in (SEGMENTS, np.ones_like(SEGMENTS)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plmjax.modules.layers import normal
-from plmjax.modules.positions import LearnedPositions, RelativeBias, along_diagonals, relative_buckets
+from plmjax.modules.positions import LearnedPositions, RelativeBias, Rotary, along_diagonals, relative_buckets
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,27 @@ def test_learned_positions_read_the_row_at_their_offset():
     assert bool(jnp.isnan(positions.apply(variables, jnp.asarray([[6]]), 1)).all())
     with pytest.raises(ValueError, match="7 tokens is longer than the network's 6 positions"):
         positions.apply(variables, None, 7)
+
+
+def test_rotary_products_depend_on_the_distance_alone():
+    rng = np.random.default_rng(0)
+    q, k = (jnp.asarray(rng.normal(size=(1, 1, 2, 6)), jnp.float32) for _ in range(2))
+
+    def product(query_at, key_at):
+        at = lambda position: Rotary.at(jnp.full((1, 1), position), 6, 100.0)  # noqa: E731
+        return jnp.sum(at(query_at).rotate(q) * at(key_at).rotate(k), -1)
+
+    np.testing.assert_allclose(product(7, 3), product(14, 10), atol=1e-5)
+    assert not np.allclose(product(7, 3), product(3, 7), atol=1e-2)
+    np.testing.assert_allclose(product(5, 5), jnp.sum(q * k, -1), atol=1e-5)
+
+
+def test_rotary_angles_are_the_papers():
+    """Pair i of a head's columns turns by m * theta ** (-2 i / K) (Su et al. 2021, Eq. 15)."""
+    turned = Rotary.at(jnp.asarray([[3]]), 4, 100.0).rotate(jnp.asarray([[[[1.0, 1.0, 0.0, 0.0]]]]))
+    np.testing.assert_allclose(turned[0, 0, 0], [math.cos(3), math.cos(0.3), math.sin(3), math.sin(0.3)], atol=1e-6)
+
+
+def test_rotary_positions_need_pairs_of_columns():
+    with pytest.raises(ValueError, match="a head is 5 wide; make it even"):
+        Rotary.at(jnp.zeros((1, 1), jnp.int32), 5, 100.0)

@@ -39,6 +39,9 @@ XLNET = {"vocab_size": 32000}
 @pytest.mark.parametrize(
     ("family", "variant", "fields", "exact"),
     [
+        # ModernBertForMaskedLM, and the norm of the first layer that is not read: 768, 1,024.
+        ("modernbert", "base", {"vocab_size": 50368}, 149_655_232 + 768),
+        ("modernbert", "large", {"vocab_size": 50368}, 395_881_664 + 1024),
         # BertForPreTraining, RobertaForMaskedLM (with its one row of token types), GPT2LMHeadModel,
         # OpenAIGPTLMHeadModel, T5ForConditionalGeneration of the released checkpoints.
         # AlbertForPreTraining.
@@ -216,6 +219,7 @@ PICTURED = {
     "lamda": {"tiny": {}},
     "marian": {"base": {}},
     "mbart": {"cc25": {}},
+    "modernbert": {"base": {}},
     "t5": {"small": {}, "small_v1_1": {}},
     "t5_lm": {"base": {}},
     "t5_prefix_lm": {"base": {}},

@@ -30,6 +30,12 @@ class EncoderBackbone(Backbone):
             types = jnp.full_like(tokens_BL, self.language)
         return network.encode(tokens_BL, types, None, segments_BL)
 
+    def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
+        """The first token's state, or the mean of all where the network's config asks for that: [B, 1, D]."""
+        if getattr(self.config, "pooling", "cls") == "mean":
+            return network.summary(x_BLD, segments_BL)
+        return super().class_states(network, x_BLD, index_B, segments_BL)
+
 
 def encoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of BERT and its like; UserError for a language that the network does not have."""
