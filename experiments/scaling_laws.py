@@ -3,10 +3,11 @@
     python -m experiments.scaling_laws                                                  # on runs/english
     python -m experiments.scaling_laws --config=experiments/configs/scaling.py:tiny     # the built-in corpus
     python -m experiments.scaling_laws --report                                         # of what is finished so far
+    python -m experiments.scaling_laws --status                                         # where each run stands
 
-Each size is trained anew for each budget, by the loop of experiments.pretrain and in a folder of its own under
---workdir, the smallest budget first. Stopped or killed at any moment, the same command goes on and gives the same
-numbers. Writes runs.jsonl (a line a finished run), results.json (the fits), table.txt and scaling.png.
+Each size is trained anew for each budget, by the loop of experiments.pretrain, the smallest budget first. Each run is a
+cell below --workdir (experiments/cells): stopped or killed at any moment, the same command goes on and gives the same
+numbers, and several processes may share the work. Writes results.json (the fits), table.txt and scaling.png.
 
 What is fitted, by least squares in log loss, with bootstrapped intervals:
 
@@ -18,15 +19,15 @@ What is fitted, by least squares in log loss, with bootstrapped intervals:
 * the size that is best for a compute: along the runs of L(C), and by the joint form.
 """
 
-import sys
 from pathlib import Path
 
 from absl import flags
 
 from experiments import _main
-from experiments.scaling.runs import report, train_family
+from experiments.cells.status import status_table
+from experiments.scaling.runs import make_cells, report, train_family
 from experiments.summary import config_as_text
-from plmjax.train.trainer import EXIT_STOPPED
+from plmjax.errors import UserError
 
 DEFAULT = Path(__file__).parent / "configs" / "scaling.py"
 
@@ -35,6 +36,7 @@ CONFIG = _main.define_config(
 )
 WORKDIR = flags.DEFINE_string("workdir", "", "The family's folder; by default runs/NAME, NAME being the family's.")
 REPORT = flags.DEFINE_bool("report", False, "Train nothing: fit and draw the budgets that all sizes have finished.")
+STATUS = flags.DEFINE_bool("status", False, "Train nothing: show where each run stands.")
 PICTURE = flags.DEFINE_string("picture", "", "Draw into this PNG file; empty: WORKDIR/scaling.png.")
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the configuration as JSON, and end.")
 
@@ -45,8 +47,13 @@ def main() -> None:
     if PRINT_CONFIG.value:
         print(config_as_text(family))
         return
-    if not REPORT.value and not train_family(family, workdir):
-        sys.exit(EXIT_STOPPED)
+    if STATUS.value:
+        print(status_table(make_cells(family, workdir), workdir))
+        return
+    if not REPORT.value and (failed := train_family(family, workdir).failed):
+        raise UserError(
+            f"{len(failed)} of the runs failed ({', '.join(failed)}): --status says why; run again to retry."
+        )
     report(family, workdir, Path(PICTURE.value or workdir / "scaling.png"))
 
 

@@ -24,12 +24,14 @@ class Cell:
         run: does the work in a folder of its own, given the results of the cells it needs, by their names. It resumes
             what it finds there. What it returns is written as JSON.
         needs: cells that must be finished before.
+        cost: of the work, in a unit that all cells of the grid share, by which the time to go is told.
     """
 
     name: str
     content: Mapping[str, Any]
     run: Callable[[Path, Mapping[str, Result]], Result] = field(repr=False)
     needs: tuple["Cell", ...] = ()
+    cost: float = 1.0
 
     @cached_property
     def key(self) -> str:

@@ -28,7 +28,7 @@ class Outcome:
     failed: tuple[str, ...]
 
 
-def run_cells(cells: Sequence[Cell], root: Path, after: Callable[[], None] = lambda: None) -> Outcome:
+def run_cells(cells: Sequence[Cell], root: Path, after: Callable[[], object] = lambda: None) -> Outcome:
     """Does every cell that is not done, those it needs first.
 
     A cell that fails says why, in its folder and on the way, and the others go on; the next call tries it again. Cells
@@ -110,10 +110,13 @@ def _heartbeat(folder: CellFolder) -> Iterator[None]:
 
 def progress(ordered: Sequence[Cell], folders: dict[str, CellFolder]) -> str:
     """How many cells are done and how long the others will take one after the other."""
-    seconds = [folder.seconds() for folder in folders.values() if folder.finished]
-    left = len(ordered) - len(seconds)
-    said = f"{len(seconds)} of {len(ordered)} finished"
-    return f"{said}, about {clock(left * sum(seconds) / len(seconds))} of work to go" if seconds else said
+    done = [folder for folder in folders.values() if folder.finished]
+    said = f"{len(done)} of {len(ordered)} finished"
+    if not done:
+        return said
+    spent, paid = sum(folder.seconds() for folder in done), sum(folder.cell.cost for folder in done)
+    left = sum(cell.cost for cell in ordered) - paid
+    return f"{said}, about {clock(spent * left / paid)} of work to go"
 
 
 def _outcome(ordered: Sequence[Cell], folders: dict[str, CellFolder]) -> Outcome:

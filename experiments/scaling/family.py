@@ -76,21 +76,19 @@ class Cost:
     flops: float
 
 
-# Fields that may change while a family is trained: the results do not depend on them, or are fitted anew.
+# Fields of a run's configuration on which its result does not depend.
 FREE = (
     "name",
-    "resamples",
-    "run.name",
-    "run.data.store",  # the store's fingerprint is compared instead
-    "run.data.prepare",
-    "run.train.log_every",
-    "run.train.eval_every",
-    "run.train.max_nonfinite",
-    "run.train.compilation_cache",
-    "run.train.tensorboard",
-    "run.train.wandb",
-    "run.mesh",
-    "run.checkpoint",
+    "data.store",  # the store's fingerprint is part of a cell's identity instead
+    "data.prepare",
+    "train.log_every",
+    "train.eval_every",
+    "train.max_nonfinite",
+    "train.compilation_cache",
+    "train.tensorboard",
+    "train.wandb",
+    "mesh",
+    "checkpoint",
 )
 
 

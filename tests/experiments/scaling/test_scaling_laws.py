@@ -14,6 +14,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from experiments.cells.folder import CellFolder
+from experiments.cells.run import finished_results
 from experiments.scaling import runs as family_runs
 from experiments.scaling.family import Family
 from plmjax.errors import UserError
@@ -51,23 +53,26 @@ def compiled(tmp_path_factory) -> Iterator[None]:
     compilation_cache.reset_cache()
 
 
-def train_and_report(store: Path, workdir: Path) -> bool:
-    done = family_runs.train_family(family(store), workdir, ONE)
-    if done:
-        family_runs.report(family(store), workdir, workdir / "scaling.png")
-    return done
+def train_and_report(store: Path, workdir: Path) -> None:
+    family_runs.train_family(family(store), workdir, ONE)
+    family_runs.report(family(store), workdir, workdir / "scaling.png")
+
+
+def finished(store: Path, workdir: Path) -> dict[str, dict]:
+    """The results of the runs that are finished, by name."""
+    return finished_results(family_runs.make_cells(family(store), workdir), workdir)
 
 
 @pytest.fixture(scope="module")
 def whole(store, tmp_path_factory) -> Path:
     """A family that was never interrupted."""
     workdir = tmp_path_factory.mktemp("families") / "whole"
-    assert train_and_report(store, workdir)
+    train_and_report(store, workdir)
     return workdir
 
 
-def test_results_table_and_picture(whole):
-    runs = family_runs.read_runs(whole)
+def test_results_table_and_picture(store, whole):
+    runs = list(finished(store, whole).values())
     assert [run["name"] for run in runs] == ["1x8_768", "1x16_768", "1x8_1536", "1x16_1536"]
     assert all(run["compute"] == 6 * run["parameters"] * run["tokens"] for run in runs)
     assert all(run["counted_flops"] > run["compute"] and run["seconds"] > 0 for run in runs)
@@ -85,72 +90,68 @@ def test_results_table_and_picture(whole):
 
 def test_a_finished_family_is_left_alone(whole, store, monkeypatch):
     monkeypatch.setattr(family_runs, "train", None)
-    assert family_runs.train_family(family(store), whole, ONE)
+    assert len(family_runs.train_family(family(store), whole, ONE).finished) == 4
 
 
 def test_a_stopped_family_goes_on_to_the_same_numbers(whole, store, tmp_path, monkeypatch):
     take, taken = Trainer._take, []
 
     def stop_in_the_third_run(self, *arguments):
-        taken.append(self.workdir.name)
+        taken.append(self.config.name)
         if taken.count("1x8_1536") == 7:
             os.kill(os.getpid(), signal.SIGTERM)
         return take(self, *arguments)
 
     monkeypatch.setattr(Trainer, "_take", stop_in_the_third_run)
-    assert not train_and_report(store, tmp_path)
-    assert [run["name"] for run in family_runs.read_runs(tmp_path)] == ["1x8_768", "1x16_768"]
+    with pytest.raises(SystemExit):
+        train_and_report(store, tmp_path)
+    assert list(finished(store, tmp_path)) == ["1x8_768", "1x16_768"]
     taken.clear()
-    assert train_and_report(store, tmp_path)
+    train_and_report(store, tmp_path)
     assert "1x8_768" not in taken and taken.count("1x8_1536") < 12  # what was finished is not trained again
     assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
 
-def test_killed_before_a_run_was_written_down(whole, store, tmp_path):
+def test_killed_before_a_run_was_written_down(whole, store, tmp_path, monkeypatch):
     workdir = tmp_path / "copy"
     shutil.copytree(whole, workdir)
-    (workdir / "runs.jsonl").unlink()
-    assert train_and_report(store, workdir)
-    assert family_runs.read_runs(workdir) == family_runs.read_runs(whole)
+    for file in workdir.glob("cells/*/result.json"):
+        file.unlink()
+    taken = []
+    monkeypatch.setattr(Trainer, "_take", lambda self, *_: taken.append(self))
+    train_and_report(store, workdir)
+    assert not taken  # the runs are complete: they are only written down
+    assert finished(store, workdir) == finished(store, whole)
 
 
 def test_a_report_of_what_is_finished(whole, store, tmp_path):
-    shutil.copy(whole / "family.json", tmp_path)
-    family_runs.write_runs(tmp_path, family_runs.read_runs(whole)[:3])
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    last = family_runs.make_cells(family(store), workdir)[-1]
+    (CellFolder(workdir, last).path / "result.json").unlink()
     with pytest.raises(UserError, match=r"have finished 1 budget\(s\), but a law needs two"):
-        family_runs.report(family(store), tmp_path, tmp_path / "scaling.png")
+        family_runs.report(family(store), workdir, tmp_path / "scaling.png")
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "kept"),
     [
-        ({"widths": (8, 32)}, r"has widths = \[8, 16\], but \[8, 32\] is asked for now: restore"),
-        ({"rate_power": 0.0}, "has rate_power = 0.5, but 0.0 is asked for"),
-        ({"tokens": (768, 1536, 2560)}, "has tokens = "),
+        ({"widths": (8, 32)}, 2),
+        ({"rate_power": 0.0}, 0),
+        ({"tokens": (6 * 128, 12 * 128, 20 * 128)}, 4),
+        ({"resamples": 0, "name": "renamed"}, 4),
     ],
 )
-def test_another_family_in_the_same_folder(whole, store, changes, sentence):
+def test_a_family_shares_with_another_the_runs_that_are_the_same(whole, store, changes, kept):
     other = replace(family(store), **changes)
-    for act in (
-        lambda: family_runs.train_family(other, whole, ONE),
-        lambda: family_runs.report(other, whole, whole / "other.png"),
-    ):
-        with pytest.raises(UserError, match=sentence) as caught:
-            act()
-        assert "\n" not in str(caught.value)
-    assert not (whole / "other.png").exists()
+    assert len(finished_results(family_runs.make_cells(other, whole), whole)) == kept
 
 
-def test_a_setting_of_all_runs_is_compared_too(whole, store):
+def test_a_setting_of_all_runs_and_the_store_make_other_runs(whole, store, tmp_path):
     other = family(store)
     other.run.optimizer = replace(other.run.optimizer, learning_rate=0.5)
-    with pytest.raises(UserError, match=r"has run.optimizer.learning_rate = 0.01, but 0.5 is asked for"):
-        family_runs.train_family(other, whole, ONE)
-
-
-def test_another_store_in_the_same_folder(whole, tmp_path):
-    with pytest.raises(UserError, match="was trained on another token store"):
-        family_runs.train_family(family(make_store(tmp_path / "store", seed=1)), whole, ONE)
+    assert not finished_results(family_runs.make_cells(other, whole), whole)
+    assert not finished(make_store(tmp_path / "store", seed=1), whole)
 
 
 def test_how_results_are_fitted_may_change(whole, store, tmp_path):
@@ -169,11 +170,12 @@ def test_a_family_killed_at_once_goes_on_to_the_same_numbers(whole, store, tmp_p
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
     end = time.monotonic() + 300
-    while not (tmp_path / "1x8_1536" / "checkpoints" / "5" / "manifest.json").exists():
+    third = CellFolder(tmp_path, family_runs.make_cells(family(store), tmp_path)[2]).work
+    while not (third / "checkpoints" / "5" / "manifest.json").exists():
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.005)
     process.kill()
     process.wait()
-    assert len(family_runs.read_runs(tmp_path)) == 2
+    assert len(finished(store, tmp_path)) == 2
     subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, timeout=300)
     assert (tmp_path / "results.json").read_bytes() == (whole / "results.json").read_bytes()
