@@ -1,5 +1,6 @@
 """How every script starts: absl flags, one call, and one line in place of a traceback for a user's mistake."""
 
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,11 @@ from plmjax.renames import new_field
 # The configurations that are installed with the scripts, so that a command works from any folder.
 CONFIGS = Path(__file__).parent / "configs"
 # What absl and ml_collections raise for a flag or a configuration that can't be read.
-MISTAKES = (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError)
+MISTAKES = (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError)
+IMPORT_MODULES = flags.DEFINE_list(
+    "import_modules", [],
+    "Modules of your own, parted by commas, to import first: those of the classes in a checkpoint's configuration.",
+)  # fmt: skip
 
 
 def run(main: Callable[[], None]) -> None:
@@ -31,6 +36,7 @@ def run(main: Callable[[], None]) -> None:
         try:
             if len(argv) > 1:
                 raise UserError(f"Unexpected argument {argv[1]!r}: every option is a flag, see --help.")
+            _import(IMPORT_MODULES.value)
             main()
         except UserError as error:
             _end(str(error))
@@ -80,6 +86,14 @@ def installed(path: str) -> str:
     return f"{candidate}:{variant}" if colon else str(candidate)
 
 
+def _import(modules: Sequence[str]) -> None:
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(f"--import_modules names {name}, which can't be imported: {error}.") from error
+
+
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
@@ -107,6 +121,11 @@ def _reason(error: BaseException) -> str:
         if renamed := new_field(unknown["kind"], unknown["field"]):
             return f"{unknown['kind']}'s field {unknown['field']!r} is now called {renamed!r}: give it by that name."
         return f"{unknown['kind']} has no field {unknown['field']!r}: --print_config shows the fields that there are."
+    if isinstance(error, IndexError) or "tuple indices must be integers" in text:
+        return (
+            "A flag names an element of a tuple that is not there: give its number from 0 on, such as "
+            "--config.objective.denoisers[0].weight=2, and see --print_config."
+        )
     last = text.strip().splitlines()[-1].strip() if text.strip() else type(error).__name__
     return f"{last.rstrip('.')}; see --help."
 

@@ -1,7 +1,7 @@
 """Configurations as JSON, so that a checkpoint carries its own and evaluation and export read it again.
 
-A dataclass becomes `{"type": "module:Class", field: value, ...}`. Reading imports nothing but modules of plmjax (and
-finds what the program has imported itself); there is no pickle and no `eval`.
+A dataclass becomes `{"type": "module:Class", field: value, ...}`. Reading imports nothing but modules of plmjax: a
+class of a user's own module is found once the program itself has imported the module. No pickle, no `eval`.
 """
 
 import dataclasses
@@ -35,6 +35,9 @@ FREE = (
     "model.unroll",
 )
 
+# Modules that have another content in each program: a script that is run, and the file of the flag --config.
+UNNAMED = ("__main__", "config_config")
+
 
 def to_json(config: Any) -> Any:
     """The configuration as dicts, lists, strings, numbers, booleans and None."""
@@ -57,7 +60,8 @@ def from_json(data: Any) -> Any:
     """The configuration that `to_json` wrote; its sequences come back as tuples.
 
     Raises:
-        UserError: the JSON names a class or a field that this version of plmjax does not have.
+        UserError: the JSON names a class or a field that this version of plmjax does not have, or a class of a module
+            that the program has not imported.
     """
     return _from_json(upgraded(data))
 
@@ -88,10 +92,25 @@ def _find_class(name: str) -> type:
             module = importlib.import_module(module_name)
         except ImportError:
             module = None
-    found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+    found: Any = module
+    for part in class_name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and dataclasses.is_dataclass(found):
+        return found
+    if module_name.split(".")[0] == "plmjax":
         raise UserError(f"The stored configuration names {name!r}, which this version of plmjax does not have.")
-    return found
+    if module_name in UNNAMED or "<locals>" in class_name:
+        raise UserError(
+            f"The stored configuration has a {class_name}, defined in the script, configuration file or function that "
+            f"made it ({module_name}): move the class into a module, import that first, and write MODULE:"
+            f"{class_name.rpartition('.')[2]} in place of {name} in the checkpoint's manifest."
+        )
+    if module is None:
+        raise UserError(
+            f"The stored configuration has a {class_name} of the module {module_name}, which plmjax does not import by "
+            f"itself: import {module_name} first, or give a command --import_modules={module_name}."
+        )
+    raise UserError(f"The stored configuration has a {class_name}, which the module {module_name} does not have.")
 
 
 def flatten(data: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Configurations survive JSON, and what differs is found."""
 
+import importlib
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,13 +37,40 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
     data["train"]["colour"] = "red"
     with pytest.raises(UserError, match="a field 'colour'"):
         from_json(data)
-    for name in ("plmjax.train.config:Nothing", "subprocess:Popen", "no_such_package:Config", "plmjax.nowhere:X"):
+    for name in ("plmjax.train.config:Nothing", "plmjax.nowhere:X", "plmjax.train.config:Config.Inner"):
         with pytest.raises(UserError, match="this version of plmjax does not have"):
             from_json({"type": name})
 
 
 def test_a_users_own_class_needs_no_registry() -> None:
     assert from_json(to_json(Own(3))) == Own(3)
+
+
+def test_a_module_that_was_not_imported_is_named_and_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "tests.checkpoints.own_module"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    stored = {"type": f"{name}:Own", "value": 3}
+    with pytest.raises(
+        UserError, match=rf"does not import by itself: import {name} first, or .*--import_modules={name}"
+    ):
+        from_json(stored)
+    assert name not in sys.modules
+    module = importlib.import_module(name)
+    assert from_json(stored) == module.Own(3)
+    assert from_json(to_json(module.Own.Inner(4))) == module.Own.Inner(4)
+    with pytest.raises(UserError, match=f"a Gone, which the module {name} does not have"):
+        from_json({"type": f"{name}:Gone"})
+    monkeypatch.delitem(sys.modules, name)
+    for stranger in ("subprocess:Popen", "no_such_package:Config"):
+        with pytest.raises(UserError, match=r"which the module subprocess does not|import no_such_package first"):
+            from_json({"type": stranger})
+    assert "no_such_package" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["__main__:Mine", "config_config:Mine", "tests.somewhere:test.<locals>.Mine"])
+def test_a_class_without_a_module_of_its_own_says_where_to_put_it(name: str) -> None:
+    with pytest.raises(UserError, match="move the class into a module, import that first, and write MODULE:Mine"):
+        from_json({"type": name})
 
 
 @dataclass(slots=True)

@@ -4,8 +4,10 @@ import sys
 
 import pytest
 from absl import flags
+from ml_collections import config_flags
 
 from experiments import _main
+from plmjax.errors import UserError
 
 
 @pytest.mark.parametrize("given", ["bert.py", "experiments/configs/bert.py", "finetune/mini.py"])
@@ -38,3 +40,47 @@ def test_the_flag_loads_an_installed_configuration(tmp_path, monkeypatch):
     finally:
         for name in [name for name in flags.FLAGS if name.startswith("trial")]:
             delattr(flags.FLAGS, name)
+
+
+@pytest.fixture
+def ul2(monkeypatch):
+    """A function from flags to UL2's tiny configuration, its objective's denoisers being a tuple of dataclasses."""
+
+    def read(*arguments):
+        monkeypatch.setattr("sys.argv", ["script", *arguments])
+        values = flags.FlagValues()
+        path = str(_main.CONFIGS / "ul2.py") + ":tiny"
+        flag = config_flags.DEFINE_config_file("config", path, "", flag_values=values)
+        values(sys.argv)
+        return flag.value
+
+    return read
+
+
+def test_fields_of_a_tuples_elements_are_set_by_number(ul2):
+    config = ul2("--config.objective.denoisers[2].weight=6", "--config.objective.denoisers[0].noise.mean_span=4")
+    assert [denoiser.weight for denoiser in config.objective.denoisers] == [1, 1, 6, 1, 1, 1, 1]
+    assert config.objective.denoisers[0].noise.mean_span == 4.0
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--config.objective.denoisers[9].weight=6", "names an element of a tuple that is not there: give its number"),
+        ("--config.objective.denoisers.weight=6", "names an element of a tuple that is not there: give its number"),
+        ("--config.objective.denoisers[2].wait=6", "Denoiser has no field 'wait'"),
+    ],
+)
+def test_an_element_that_is_not_there_is_refused_in_a_sentence(ul2, argument, sentence):
+    with pytest.raises(_main.MISTAKES) as caught:
+        ul2(argument)
+    assert sentence in _main._reason(caught.value)
+
+
+def test_a_users_modules_are_imported_first(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "module_of_my_own.py").write_text("value = 3\n")
+    _main._import(["module_of_my_own"])
+    assert sys.modules.pop("module_of_my_own").value == 3
+    with pytest.raises(UserError, match="--import_modules names no_such_module, which can't be imported"):
+        _main._import(["no_such_module"])
