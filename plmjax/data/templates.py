@@ -65,13 +65,17 @@ class Template:
 
     def pack(self, *texts: Sequence[int] | np.ndarray) -> PackedTexts:
         """One row of one text or two."""
-        parts = self.parts(*texts)
-        lengths = [len(tokens) for tokens, _ in parts]
-        tokens_L = np.concatenate([np.asarray(tokens, np.int32) for tokens, _ in parts])
-        types_L = np.repeat(np.array([token_type for _, token_type in parts], np.int32), lengths)
-        ends = np.cumsum(lengths)
-        starts = tuple(int(ends[2 * number]) for number in range(len(texts)))
-        return PackedTexts(tokens_L, types_L, starts, len(tokens_L) - 1 - self.after_class if self.class_last else 0)
+        length = sum(map(len, texts)) + self.num_special_tokens(len(texts))
+        tokens_L, types_L = np.empty(length, np.int32), np.zeros(length, np.int32)
+        ends = [0]
+        for tokens, token_type in self.parts(*texts):
+            start, end = ends[-1], ends[-1] + len(tokens)
+            tokens_L[start:end] = tokens
+            if token_type:
+                types_L[start:end] = token_type
+            ends.append(end)
+        starts = tuple(ends[1 : 2 * len(texts) : 2])
+        return PackedTexts(tokens_L, types_L, starts, length - 1 - self.after_class if self.class_last else 0)
 
     def parts(self, *texts: Sequence[Any] | np.ndarray) -> list[tuple[Sequence[Any] | np.ndarray, int]]:
         """Prefix, first text, separator, second text, ..., suffix, each with its token type.
