@@ -24,13 +24,14 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import _main
+from experiments.cells.identity import checkpoint_identity, config_identity, source_identity
 from experiments.summary import config_as_text
+from experiments.sweep import run_sweep
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
-from plmjax.finetune.sweep import run_sweep
 from plmjax.interop.native import load_for_task
 from plmjax.tasks.report import as_table
 from plmjax.train.backend import use_deterministic_kernels
@@ -82,7 +83,15 @@ def main() -> None:
         return results
 
     if SWEEP.value:
-        report = run_sweep(recipe, sweep_points(), task.metrics[0], workdir, partial(run, task))
+        about = {
+            "task": config_identity(task),
+            "files": [source_identity(name) for name in (task.train, task.validation, *task.test)],
+            "checkpoint": checkpoint_identity(source),
+            "part": PART.value,
+            "from_random": FROM_RANDOM.value,
+            "seeds": SEEDS.value,
+        }
+        report = run_sweep(recipe, sweep_points(), task.metrics[0], workdir, partial(run, task), about)
         print(as_table(report))
     elif FOLDS.value:
         print(as_table(run_folds(task, workdir, lambda part, folder: run(part, recipe, folder))))

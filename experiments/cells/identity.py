@@ -22,16 +22,17 @@ def source_identity(source: str) -> Any:
 
 
 def checkpoint_identity(path: str | Path) -> str:
-    """The hash of a checkpoint: of the newest step's checksums, or of the files of a Hugging Face directory.
+    """The hash of a checkpoint: of the newest step's checksums, or of the files of a directory from elsewhere.
 
     Raises:
         UserError: there is no checkpoint.
     """
     path = Path(path).expanduser()
-    if (path / "config.json").is_file():
-        files: Any = {file.name: hash_file(file)["sha256"] for file in sorted(path.iterdir()) if file.is_file()}
+    is_ours = path.name.isdigit() or any((path / name).is_dir() for name in ("checkpoints", "params"))
+    if is_ours or not path.is_dir():
+        files: Any = find(path).manifest["files"]
     else:
-        files = find(path).manifest["files"]
+        files = {file.name: hash_file(file)["sha256"] for file in sorted(path.iterdir()) if file.is_file()}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
 
 

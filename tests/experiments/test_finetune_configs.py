@@ -11,12 +11,12 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import _main
+from experiments.sweep import at_point, grid, name_of, run_sweep
 from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.errors import UserError
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import check
 from plmjax.finetune.results import Results, SeedResult
-from plmjax.finetune.sweep import at_point, grid, name_of, run_sweep
 from plmjax.tasks.registry import named
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs" / "finetune"
@@ -71,19 +71,32 @@ def test_a_grid_has_every_combination():
 
 def test_a_sweep_takes_the_best_median(tmp_path):
     values = {1e-5: (0.5, 0.9, 0.5), 2e-5: (0.6, 0.6, 0.7), 3e-5: (0.1, 0.2, 0.9)}
+    made = []
 
     def run(recipe, folder):
+        made.append(recipe.optimizer.learning_rate)
+        if recipe.optimizer.learning_rate not in values:
+            raise UserError("The rate is too high.")
         found = values[recipe.optimizer.learning_rate]
         runs = [SeedResult(seed, 1, 1, False, {"validation": {"f1": x}}, 1.0, 1.0) for seed, x in enumerate(found)]
         return Results(runs, runs[0], {"validation": 5}, {})
 
-    points = list(grid(optimizer__learning_rate=tuple(values)))
-    report = run_sweep(module("bert").get_config(), points, "f1", tmp_path, run)
+    def sweep(*rates, about=None):
+        points = list(grid(optimizer__learning_rate=rates))
+        return run_sweep(module("bert").get_config(), points, "f1", tmp_path, run, about or {"checkpoint": "a"})
+
+    report = sweep(*values)
     assert [measure.value for measure in report.measures] == [0.5, 0.6, 0.2]
-    assert report.notes == [f"best f1: 0.6000 in {tmp_path / 'learning_rate=2e-05'}"]
+    assert report.notes[0].startswith("best f1: 0.6000 with learning_rate=2e-05, in ")
     assert (tmp_path / "results.json").exists()
+    report = sweep(*values, 9.0)  # the points that are done are not run again, and a failed one is named
+    assert made == [*values, 9.0] and report.notes[1:] == ["failed: learning_rate=9.0"]
+    sweep(1e-5, about={"checkpoint": "b"})
+    assert made[4:] == [1e-5]
+    with pytest.raises(UserError, match="Every point of the sweep failed"):
+        sweep(9.0)
     with pytest.raises(UserError, match="has no sweep for this variant"):
-        run_sweep(module("bert").get_config(), [], "f1", tmp_path, run)
+        run_sweep(module("bert").get_config(), [], "f1", tmp_path, run, {})
 
 
 def test_folds_count_by_their_examples(tmp_path):

@@ -18,8 +18,8 @@ from typing import Any
 
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import BERT_ADAM, in_windows
+from experiments.sweep import grid
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
-from plmjax.finetune.sweep import grid
 
 
 def base() -> FineTune:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.configs.common import pick
+from experiments.sweep import grid
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
-from plmjax.finetune.sweep import grid
 from plmjax.train.config import OptimizerConfig
 
 RATES = {"base": (1.5e-5, 2e-5, 3e-5, 4e-5), "large": (5e-6, 8e-6, 9e-6, 1e-5)}
