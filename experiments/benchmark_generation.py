@@ -16,8 +16,8 @@ import jax
 import numpy as np
 
 from experiments.benchmark_training import peak_memory
-from plmjax.decode.generate_tokens import compilations, request
-from plmjax.decode.prefill import advance, prefill
+from plmjax.decode.generate_tokens import compilations, prepare_inputs
+from plmjax.decode.prefill import decode_step, prefill
 from plmjax.decode.sampling import GREEDY
 from plmjax.errors import UserError
 from plmjax.interop import save_huggingface
@@ -148,13 +148,13 @@ def transformers_writer(pretrained: Pretrained) -> Writer:
 def step_flops(pretrained: Pretrained, prompts_BL: np.ndarray, new_tokens: int) -> float:
     """FLOPs of the matrix products of one new token for all rows; nothing is computed."""
     module = pretrained.module
-    asked = request(module, prompts_BL, None, max_new_tokens=new_tokens, key=None, sampling=GREEDY, start=0)
+    inputs = prepare_inputs(module, prompts_BL, None, max_new_tokens=new_tokens, key=None, sampling=GREEDY, start=0)
     params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), pretrained.params)
-    opened = jax.eval_shape(lambda params: prefill(Bound(module, params), asked.prompts, new_tokens, 1), params)
+    opened = jax.eval_shape(lambda params: prefill(Bound(module, params), inputs.prompts, new_tokens, 1), params)
     token_B = jax.ShapeDtypeStruct((len(prompts_BL),), np.int32)
 
     def step(params: Any, token_B: Any, cache: Any) -> Any:
-        return partial(advance, Bound(module, params))(token_B, token_B, cache)
+        return partial(decode_step, Bound(module, params))(token_B, token_B, cache)
 
     return forward_flops(step, params, token_B, opened.cache)
 

@@ -1,9 +1,9 @@
 """Text from networks: masks filled, texts continued, sentinels filled."""
 
 from plmjax.decode.beam_search import Beams
-from plmjax.decode.fill import Candidate, Filled, fill_mask, fill_sentinels
+from plmjax.decode.fill import Candidate, FilledText, fill_mask, fill_sentinels
 from plmjax.decode.generate import generate
-from plmjax.decode.generate_tokens import Continuation, continue_tokens, stream_tokens
+from plmjax.decode.generate_tokens import GenerationOutput, stream_tokens
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling
 from plmjax.decode.text import continue_text, rewrite_text
 
@@ -11,12 +11,11 @@ __all__ = [
     "GREEDY",
     "Beams",
     "Candidate",
-    "Continuation",
-    "Filled",
+    "FilledText",
+    "GenerationOutput",
     "SampleAndRank",
     "Sampling",
     "continue_text",
-    "continue_tokens",
     "fill_mask",
     "fill_sentinels",
     "generate",

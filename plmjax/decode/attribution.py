@@ -17,7 +17,7 @@ from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound
 
 
-class Source(NamedTuple):
+class Attribution(NamedTuple):
     """A control code's part in a text.
 
     Attributes:
@@ -38,7 +38,7 @@ def attribute(
     codes: Mapping[str, Sequence[int]],
     prior: Mapping[str, float],
     length: int,
-) -> list[Source]:
+) -> list[Attribution]:
     """The codes of a text, the likeliest first.
 
     A text longer than a window is cut as in training, and the code goes before each part.
@@ -65,7 +65,9 @@ def attribute(
     logits = np.array([scores[name] + log_prior[name] for name in codes])
     shares = np.exp(logits - logits.max())
     shares /= shares.sum()
-    found = [Source(name, float(share), -scores[name] / len(tokens)) for name, share in zip(codes, shares, strict=True)]
+    found = [
+        Attribution(name, float(share), -scores[name] / len(tokens)) for name, share in zip(codes, shares, strict=True)
+    ]
     return sorted(found, key=lambda source: -source.probability)
 
 

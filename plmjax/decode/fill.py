@@ -18,8 +18,8 @@ from flax import linen as nn
 from plmjax.data.buckets import bucket
 from plmjax.data.templates import single_text_template
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode.generate_tokens import Method, wrong_kind
-from plmjax.decode.logits_processors import Rule
+from plmjax.decode.generate_tokens import Strategy, unsupported_kind
+from plmjax.decode.logits_processors import LogitsProcessor
 from plmjax.decode.sampling import GREEDY
 from plmjax.decode.text import MASK, continue_prompts
 from plmjax.errors import UserError
@@ -36,7 +36,7 @@ class Candidate(NamedTuple):
     probability: float
 
 
-class Filled(NamedTuple):
+class FilledText(NamedTuple):
     """A text with its blanks filled.
 
     Attributes:
@@ -72,7 +72,7 @@ def fill_mask(network: Bound, tokenizer: Tokenizer, text: str, top_k: int = 5) -
     module = network.module
     if module.kind != "encoder" or "token" not in module.config.heads:
         remedy = "use an encoder with a masked-language-model head"
-        raise wrong_kind(module, "fill a mask", remedy)
+        raise unsupported_kind(module, "fill a mask", remedy)
     if not MASK.search(text):
         raise UserError(f"The text {_shorten(text)!r} has no mask: write [MASK] or <mask> where a word is missing.")
     tokens_L, masked_M = _masked_tokens(tokenizer, text)
@@ -112,11 +112,11 @@ def fill_sentinels(
     texts: str | Sequence[str],
     *,
     max_new_tokens: int = 64,
-    sampling: Method = GREEDY,
-    rules: tuple[Rule, ...] = (),
+    sampling: Strategy = GREEDY,
+    processors: tuple[LogitsProcessor, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
-) -> list[Filled]:
+) -> list[FilledText]:
     """Fills <extra_id_0>, <extra_id_1>, ... in each text with the spans that a T5 writes for them.
 
     The network reads the text with its sentinels and writes `<extra_id_0> span <extra_id_1> span`
@@ -130,7 +130,7 @@ def fill_sentinels(
     vocabulary = tokenizer.vocabulary
     if network.module.kind != "encoder_decoder":
         remedy = "use an encoder-decoder that was pre-trained with them, such as T5"
-        raise wrong_kind(network.module, "fill sentinels", remedy)
+        raise unsupported_kind(network.module, "fill sentinels", remedy)
     if not vocabulary.sentinels:
         raise UserError("The checkpoint's tokenizer has no <extra_id_N> sentinels: use one that was trained with them.")
     vocabulary.require("eos", "pad")
@@ -142,7 +142,7 @@ def fill_sentinels(
         spoken=[*vocabulary.sentinels, vocabulary.eos],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
-        rules=rules,
+        processors=processors,
         seed=seed,
         batch_size=batch_size,
     )
@@ -176,7 +176,7 @@ def read_spans(output: list[int], sentinels: Sequence[int]) -> dict[int, list[in
     return spans
 
 
-def assemble(text: str, written: dict[int, str]) -> Filled:
+def assemble(text: str, written: dict[int, str]) -> FilledText:
     """Puts the spans, by sentinel's number, in the text's blanks; the rest is kept to the letter."""
     numbers = blanks(text)
     spans = tuple(written.get(number) for number in numbers)
@@ -187,7 +187,7 @@ def assemble(text: str, written: dict[int, str]) -> Filled:
         return blank.group() if span is None else span
 
     pattern = SENTINEL if SENTINEL.search(text) else BLANK
-    return Filled(pattern.sub(fill, text), spans)
+    return FilledText(pattern.sub(fill, text), spans)
 
 
 def _sentinel_tokens(tokenizer: Tokenizer, text: str) -> list[int]:

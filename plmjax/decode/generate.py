@@ -10,8 +10,8 @@ import numpy as np
 from flax import linen as nn
 
 from plmjax.decode.beam_search import Beams
-from plmjax.decode.generate_tokens import Method, continue_tokens
-from plmjax.decode.logits_processors import make_rules
+from plmjax.decode.generate_tokens import Strategy, generate_tokens
+from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling
 from plmjax.errors import UserError
 from plmjax.modules import Bound
@@ -99,7 +99,7 @@ def generate(
     start = pad if decoder_start_token_id is None else decoder_start_token_id
     prompts_BL = np.asarray(input_ids, np.int32)
     try:
-        method = choose_method(
+        method = choose_strategy(
             do_sample=do_sample,
             sampling=Sampling(temperature, top_k, top_p) if do_sample else GREEDY,
             best_of=best_of,
@@ -107,7 +107,7 @@ def generate(
             length_penalty=length_penalty,
             early_stopping=early_stopping,
         )
-        continuation = continue_tokens(
+        continuation = generate_tokens(
             Bound(pretrained.module, pretrained.params),
             prompts_BL,
             attention_mask,
@@ -120,7 +120,7 @@ def generate(
             pad=eos_token_id if isinstance(method, Beams) and not pad and eos_token_id is not None else pad,
             start=start,
             size=size,
-            rules=make_rules(
+            processors=make_logits_processors(
                 repetition_penalty=repetition_penalty,
                 no_repeat_ngram_size=no_repeat_ngram_size,
                 min_new_tokens=min_new_tokens,
@@ -140,7 +140,7 @@ def generate(
     return np.concatenate([np.repeat(prompts_BL, num_return_sequences, axis=0), continuation.tokens], axis=1)
 
 
-def choose_method(
+def choose_strategy(
     *,
     do_sample: bool,
     sampling: Sampling,
@@ -148,7 +148,7 @@ def choose_method(
     num_beams: int = 1,
     length_penalty: float = 1.0,
     early_stopping: bool | str = False,
-) -> Method:
+) -> Strategy:
     """The method that these settings ask for.
 
     Raises:

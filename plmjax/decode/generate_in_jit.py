@@ -1,4 +1,4 @@
-"""Writing inside a program that is compiled anyway, such as an evaluation's: arrays in, arrays out.
+"""Generation inside a program that is compiled anyway, such as an evaluation's: arrays in, arrays out.
 
 Legend: B rows, L length of the prompts, N most new tokens, V vocabulary rows.
 """
@@ -10,32 +10,32 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from plmjax.decode.beam_search import Beams, Ending, Searcher
-from plmjax.decode.logits_processors import Rule
-from plmjax.decode.prefill import Prompts, many_steps, new_columns, prefill
+from plmjax.decode.beam_search import Beams, BeamSearch, EarlyStopping
+from plmjax.decode.logits_processors import LogitsProcessor
+from plmjax.decode.prefill import Prompts, make_decode_step, new_columns, prefill
 from plmjax.decode.sampling import GREEDY
-from plmjax.decode.sampling_loop import Drawer, Limits
+from plmjax.decode.sampling_loop import GenerationLimits, Sampler
 from plmjax.modules import Bound
 
 
-class Written(NamedTuple):
+class GeneratedTokens(NamedTuple):
     """New tokens int32 [B, N], with padding after a row's end, and how many int32 [B], the end included."""
 
     tokens: jax.Array
     lengths: jax.Array
 
 
-def write_tokens(
+def generate_in_jit(
     network: Bound,
     tokens_BL: jax.Array,
     segments_BL: jax.Array,
     start: int,
-    limits: Limits,
+    limits: GenerationLimits,
     most: int,
     beams: Beams | None = None,
-    rules: tuple[Rule, ...] = (),
-) -> Written:
-    """What a network writes for each row, greedily or by a search.
+    processors: tuple[LogitsProcessor, ...] = (),
+) -> GeneratedTokens:
+    """Generates text for each row, greedily or by beam search.
 
     Args:
         network: a decoder or an encoder-decoder.
@@ -45,7 +45,7 @@ def write_tokens(
         limits: of what is written; `limits.most` is `most`.
         most: N.
         beams: None: greedily.
-        rules: see rules.py.
+        processors: see logits_processors.py.
     """
     decoder = network.kind == "decoder"
     if decoder:
@@ -53,16 +53,16 @@ def write_tokens(
     rows = tokens_BL.shape[0]
     history_B1 = jnp.full((rows, 1), start, jnp.int32)
     prompts = Prompts(tokens_BL, segments_BL, start, history_B1)
-    opening = prefill(network, prompts, most, beams.count if beams else 1)
-    step = many_steps(network, opening.logits.shape[0], most)
+    prefilled = prefill(network, prompts, most, beams.count if beams else 1)
+    step = make_decode_step(network, prefilled.logits.shape[0], most)
     if beams:
-        searcher = Searcher(beams.count, Ending.of(beams), limits, rules)
-        search = searcher.run(opening, history_B1, step, most, new_columns(prompts, decoder))
-        return Written(search.ended[:, 0, -most:], search.ended_lengths[:, 0])
+        search = BeamSearch(beams.count, EarlyStopping.of(beams), limits, processors)
+        state = search.run(prefilled, history_B1, step, most, new_columns(prompts, decoder))
+        return GeneratedTokens(state.finished[:, 0, -most:], state.finished_lengths[:, 0])
     keys_B = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(0), jnp.arange(rows))
-    drawer = Drawer(keys_B, limits, rules, GREEDY)
-    drawing, _ = drawer.go_on(drawer.begin(opening, history_B1, most), opening.cache, step, most, jnp.int32(most))
-    return Written(drawing.written[:, -most:], drawing.lengths)
+    sampler = Sampler(keys_B, limits, processors, GREEDY)
+    state, _ = sampler.resume(sampler.start(prefilled, history_B1, most), prefilled.cache, step, most, jnp.int32(most))
+    return GeneratedTokens(state.written[:, -most:], state.lengths)
 
 
 def to_the_right(tokens_BL: jax.Array, segments_BL: jax.Array) -> tuple[jax.Array, jax.Array]:

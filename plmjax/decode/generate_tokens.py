@@ -3,8 +3,8 @@ same bucket.
 
 Legend: B prompts, L length of the prompt, R rows of the result, N new tokens, V vocabulary rows.
 
-The program is prefill, then a `while_loop` that ends as soon as every row has ended: see prefill.py, drawing.py for
-greedy decoding and sampling, beams.py for beam search, rules.py for what shapes the scores.
+The program is prefill, then a `while_loop` that ends as soon as every row has ended: see prefill.py, sampling_loop.py
+for greedy decoding and sampling, beam_search.py, and logits_processors.py.
 
 Lengths are rounded up to buckets, so different prompts and different numbers of new tokens share a
 compilation.
@@ -22,20 +22,20 @@ import numpy as np
 from flax import linen as nn
 
 from plmjax.data.buckets import bucket
-from plmjax.decode.beam_search import Beams, Ending, Search, Searcher
-from plmjax.decode.logits_processors import Rule
-from plmjax.decode.prefill import Prompts, advance, many_steps, new_columns, prefill
+from plmjax.decode.beam_search import Beams, BeamSearch, BeamState, EarlyStopping
+from plmjax.decode.logits_processors import LogitsProcessor
+from plmjax.decode.prefill import Prompts, decode_step, make_decode_step, new_columns, prefill
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling, allowed_tokens
-from plmjax.decode.sampling_loop import Drawer, Drawing, Limits, likeliest
+from plmjax.decode.sampling_loop import GenerationLimits, Sampler, SamplingState, best_candidates
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
 NO_EOS = -1  # no token has this id
 
-Method = Sampling | SampleAndRank | Beams
+Strategy = Sampling | SampleAndRank | Beams
 
 
-class Continuation(NamedTuple):
+class GenerationOutput(NamedTuple):
     """What was written after the prompts, `outputs` rows for each, side by side.
 
     Attributes:
@@ -50,26 +50,26 @@ class Continuation(NamedTuple):
     scores: np.ndarray | None = None
 
 
-class _Request(NamedTuple):
+class _Inputs(NamedTuple):
     """The arrays and numbers of a checked request."""
 
     prompts: Prompts
     keys: jax.Array  # [B]
-    limits: Limits
-    rules: tuple[Rule, ...]
+    limits: GenerationLimits
+    processors: tuple[LogitsProcessor, ...]
 
 
-def continue_tokens(
+def generate_tokens(
     network: Bound,
     tokens_BL: np.ndarray,
     segments_BL: np.ndarray | None = None,
     *,
     max_new_tokens: int,
     key: jax.Array | None = None,
-    sampling: Method = GREEDY,
+    sampling: Strategy = GREEDY,
     outputs: int = 1,
     **settings: Any,
-) -> Continuation:
+) -> GenerationOutput:
     """Continues each prompt (decoder), or writes the output that belongs to it (encoder-decoder).
 
     Args:
@@ -81,9 +81,9 @@ def continue_tokens(
         key: one key, from which row i takes `fold_in(key, i)`, or an array of B keys; of several outputs of a row,
             output j takes `fold_in` of the row's key and j. A row's result depends on its own prompt and key only, not
             on the other rows. None is allowed where nothing is drawn.
-        sampling: how to choose: by drawing (greedily at temperature 0), drawing and ranking, or beam search.
+        sampling: how to choose: sampling (greedily at temperature 0), sampling and ranking, or beam search.
         outputs: rows of the result for each prompt: draws, or the best of what is ranked, the best first.
-        settings: as those of `request`.
+        settings: as those of `prepare_inputs`.
 
     Raises:
         UserError: the network can't continue text, or prompt and new tokens need more positions
@@ -91,20 +91,20 @@ def continue_tokens(
         ValueError: an empty prompt, no key to sample with, or a number out of its range.
     """
     _check_outputs(sampling, outputs)
-    asked = request(
+    inputs = prepare_inputs(
         network.module, tokens_BL, segments_BL, max_new_tokens=max_new_tokens, key=key, sampling=sampling, **settings
     )
     slots = bucket(max_new_tokens)
     if isinstance(sampling, Beams):
-        search = _beam_program(
-            network.module, network.params, asked, Ending.of(sampling), slots=slots, beams=sampling.count
+        state = _beam_program(
+            network.module, network.params, inputs, EarlyStopping.of(sampling), slots=slots, beams=sampling.count
         )
-        return _best(search, outputs, slots)
-    drawing = _draw_program(network.module, network.params, asked, slots=slots, sampling=sampling, outputs=outputs)
-    lengths_R = np.asarray(drawing.lengths)
-    tokens_RN = np.asarray(drawing.written)[:, -slots:][:, : lengths_R.max()]
-    return Continuation(
-        tokens_RN, lengths_R, np.asarray(drawing.score) if isinstance(sampling, SampleAndRank) else None
+        return _best(state, outputs, slots)
+    state = _sample_program(network.module, network.params, inputs, slots=slots, sampling=sampling, outputs=outputs)
+    lengths_R = np.asarray(state.lengths)
+    tokens_RN = np.asarray(state.written)[:, -slots:][:, : lengths_R.max()]
+    return GenerationOutput(
+        tokens_RN, lengths_R, np.asarray(state.score) if isinstance(sampling, SampleAndRank) else None
     )
 
 
@@ -118,59 +118,59 @@ def stream_tokens(
     chunk: int = 1,
     **settings: Any,
 ) -> Iterator[list[int]]:
-    """The tokens that `continue_tokens` gives for one prompt, `chunk` at a time as they are written, EOS included.
+    """The tokens that `generate_tokens` gives for one prompt, `chunk` at a time as they are written, EOS included.
 
     The prompt is read by one program and each chunk written by another, the same for all chunks of all texts.
     """
-    asked = request(
+    inputs = prepare_inputs(
         network.module, tokens_1L, None, max_new_tokens=max_new_tokens, key=key, sampling=sampling, **settings
     )
     slots = bucket(max_new_tokens)
-    drawing, cache = _begin_program(network.module, network.params, asked, slots=slots, sampling=sampling)
+    state, cache = _start_program(network.module, network.params, inputs, slots=slots, sampling=sampling)
     given = 0
     while True:
-        count = int(drawing.lengths[0])
-        yield np.asarray(drawing.written)[0, -slots:][given:count].tolist()
+        count = int(state.lengths[0])
+        yield np.asarray(state.written)[0, -slots:][given:count].tolist()
         given = count
-        if count >= max_new_tokens or bool(drawing.done[0]):
+        if count >= max_new_tokens or bool(state.done[0]):
             return
-        drawing, cache = _chunk_program(
-            network.module, network.params, asked, drawing, cache, count + chunk, slots=slots, sampling=sampling
+        state, cache = _chunk_program(
+            network.module, network.params, inputs, state, cache, count + chunk, slots=slots, sampling=sampling
         )
 
 
-def request(
+def prepare_inputs(
     module: nn.Module,
     tokens_BL: np.ndarray,
     segments_BL: np.ndarray | None,
     *,
     max_new_tokens: int,
     key: jax.Array | None,
-    sampling: Method,
+    sampling: Strategy,
     eos: int | None = None,
     pad: int = 0,
     start: int | None = None,
     size: int | None = None,
     forbidden: Iterable[int] = (),
-    rules: tuple[Rule, ...] = (),
+    processors: tuple[LogitsProcessor, ...] = (),
     history_BH: np.ndarray | None = None,
-) -> _Request:
+) -> _Inputs:
     """What the programs take, checked.
 
     Args:
-        module, tokens_BL, segments_BL, max_new_tokens, key, sampling: as `continue_tokens`'.
+        module, tokens_BL, segments_BL, max_new_tokens, key, sampling: as `generate_tokens`'.
         eos: the token that ends a row; None: rows end at `max_new_tokens`.
         pad: what follows a row's EOS in the result.
         start: an encoder-decoder's first decoder token (T5: its padding id).
         size: the vocabulary's true size; the table's rows from there on are never drawn. None:
             every row counts.
-        forbidden: ids that are never drawn, unless a rule forces one.
-        rules: see rules.py.
-        history_BH: int [B, H], what the rules count as written before, -1 where there is nothing; None: a decoder's
-            prompt, an encoder-decoder's start token.
+        forbidden: ids that are never drawn, unless a processor forces one.
+        processors: see logits_processors.py.
+        history_BH: int [B, H], the tokens that the processors count as written before, -1 where there is none; None: a
+            decoder's prompt, an encoder-decoder's start token.
 
     Raises:
-        UserError, ValueError: as `continue_tokens`.
+        UserError, ValueError: as `generate_tokens`.
     """
     rows = np.asarray(tokens_BL, np.int32)
     real_BL = np.ones(rows.shape, bool) if segments_BL is None else np.asarray(segments_BL) != 0
@@ -187,7 +187,7 @@ def request(
         lengths_B = np.full(len(rows), int(np.flatnonzero(real_BL.any(axis=0))[-1]) + 1)
     check_positions(module, int(lengths_B.max()), max_new_tokens)
     table = module.config.vocab_size
-    limits = Limits(
+    limits = GenerationLimits(
         most=max_new_tokens,
         eos=NO_EOS if eos is None else eos,
         pad=pad,
@@ -202,10 +202,10 @@ def request(
         segments_BL,
         -1 if start is None else start,
         _history(rows, real_BL, start if not decoder else None, history_BH)
-        if rules
+        if processors
         else np.zeros((len(rows), 0), np.int32),
     )
-    return _Request(prompts, _row_keys(key, len(rows), sampling), limits, rules)
+    return _Inputs(prompts, _row_keys(key, len(rows), sampling), limits, processors)
 
 
 def check_positions(module: nn.Module, prompt: int, new: int) -> None:
@@ -215,7 +215,7 @@ def check_positions(module: nn.Module, prompt: int, new: int) -> None:
         UserError: in one sentence with the remedy.
     """
     if module.kind not in ("decoder", "encoder_decoder"):
-        raise wrong_kind(module, "continue a text", "use a decoder or an encoder-decoder")
+        raise unsupported_kind(module, "continue a text", "use a decoder or an encoder-decoder")
     positions = getattr(module.config, "max_positions", None)
     if not positions:
         return
@@ -227,13 +227,13 @@ def check_positions(module: nn.Module, prompt: int, new: int) -> None:
         )
 
 
-def wrong_kind(module: nn.Module, wish: str, remedy: str) -> UserError:
-    """The error for a network that can't do what is wished."""
+def unsupported_kind(module: nn.Module, action: str, remedy: str) -> UserError:
+    """The error for a network that can't do what is asked."""
     kind = module.kind.replace("_", "-")
-    return UserError(f"This checkpoint ({type(module).__name__}, {kind}) can't {wish}: {remedy}.")
+    return UserError(f"This checkpoint ({type(module).__name__}, {kind}) can't {action}: {remedy}.")
 
 
-def _row_keys(key: jax.Array | None, rows: int, sampling: Method) -> jax.Array:
+def _row_keys(key: jax.Array | None, rows: int, sampling: Strategy) -> jax.Array:
     if key is None:
         if not (isinstance(sampling, Beams) or sampling == GREEDY or getattr(sampling, "temperature", 1) == 0):
             raise ValueError("Sampling needs a key; greedy decoding is temperature 0.")
@@ -243,7 +243,7 @@ def _row_keys(key: jax.Array | None, rows: int, sampling: Method) -> jax.Array:
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
 
 
-def _check_outputs(sampling: Method, outputs: int) -> None:
+def _check_outputs(sampling: Strategy, outputs: int) -> None:
     """Raises a ValueError where there are not so many different texts."""
     if outputs < 1:
         raise ValueError(f"num_return_sequences is {outputs}: give 1 or more.")
@@ -271,11 +271,11 @@ def _history(rows_BL: np.ndarray, real_BL: np.ndarray, start: int | None, histor
     return np.pad(np.asarray(history_BH, np.int32), ((0, 0), (fill, 0)), constant_values=-1)
 
 
-def _best(search: Search, outputs: int, slots: int) -> Continuation:
+def _best(state: BeamState, outputs: int, slots: int) -> GenerationOutput:
     """The first `outputs` texts of each search."""
-    lengths_R = np.asarray(search.ended_lengths)[:, :outputs].reshape(-1)
-    tokens_RN = np.asarray(search.ended)[:, :outputs, -slots:].reshape(-1, slots)[:, : lengths_R.max()]
-    return Continuation(tokens_RN, lengths_R, np.asarray(search.ended_scores)[:, :outputs].reshape(-1))
+    lengths_R = np.asarray(state.finished_lengths)[:, :outputs].reshape(-1)
+    tokens_RN = np.asarray(state.finished)[:, :outputs, -slots:].reshape(-1, slots)[:, : lengths_R.max()]
+    return GenerationOutput(tokens_RN, lengths_R, np.asarray(state.finished_scores)[:, :outputs].reshape(-1))
 
 
 def _pack(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
@@ -296,39 +296,39 @@ def _widen(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int) -> t
     return np.pad(np.where(real_BL, rows_BL, pad), room, constant_values=pad), np.pad(real_BL, room).astype(np.int32)
 
 
-def _draw(
-    module: nn.Module, params: Any, asked: _Request, *, slots: int, sampling: Sampling | SampleAndRank, outputs: int
-) -> Drawing:
-    drawing, cache = _begin(module, params, asked, slots=slots, sampling=sampling, outputs=outputs)
+def _sample(
+    module: nn.Module, params: Any, inputs: _Inputs, *, slots: int, sampling: Sampling | SampleAndRank, outputs: int
+) -> SamplingState:
+    state, cache = _start(module, params, inputs, slots=slots, sampling=sampling, outputs=outputs)
     how: dict[str, Any] = {"slots": slots, "sampling": sampling, "outputs": outputs}
-    drawing, _ = _go_on(module, params, asked, drawing, cache, asked.limits.most, whole=True, **how)
+    state, _ = _resume(module, params, inputs, state, cache, inputs.limits.most, whole=True, **how)
     if isinstance(sampling, SampleAndRank):
-        return likeliest(drawing, sampling.candidates, outputs)
-    return drawing
+        return best_candidates(state, sampling.candidates, outputs)
+    return state
 
 
-def _begin(
+def _start(
     module: nn.Module,
     params: Any,
-    asked: _Request,
+    inputs: _Inputs,
     *,
     slots: int,
     sampling: Sampling | SampleAndRank,
     outputs: int = 1,
-) -> tuple[Drawing, Any]:
+) -> tuple[SamplingState, Any]:
     """The first token of every row."""
-    drawer = _drawer(asked, sampling, outputs)
-    copies = len(drawer.keys) // len(asked.keys)
-    opening = prefill(Bound(module, params), asked.prompts, slots, copies)
-    history_RH = jnp.repeat(asked.prompts.history, copies, axis=0)
-    return drawer.begin(opening, history_RH, slots), opening.cache
+    sampler = _sampler(inputs, sampling, outputs)
+    copies = len(sampler.keys) // len(inputs.keys)
+    prefilled = prefill(Bound(module, params), inputs.prompts, slots, copies)
+    history_RH = jnp.repeat(inputs.prompts.history, copies, axis=0)
+    return sampler.start(prefilled, history_RH, slots), prefilled.cache
 
 
-def _go_on(
+def _resume(
     module: nn.Module,
     params: Any,
-    asked: _Request,
-    drawing: Drawing,
+    inputs: _Inputs,
+    state: SamplingState,
     cache: Any,
     until: jax.Array,
     *,
@@ -336,41 +336,43 @@ def _go_on(
     sampling: Sampling | SampleAndRank,
     outputs: int = 1,
     whole: bool = False,
-) -> tuple[Drawing, Any]:
+) -> tuple[SamplingState, Any]:
     """The tokens after the first, up to `until` in all; `whole`: that is the whole text, not a piece of it."""
-    drawer, network = _drawer(asked, sampling, outputs), Bound(module, params)
-    step = many_steps(network, len(drawing.token), slots) if whole else partial(advance, network)
-    return drawer.go_on(drawing, cache, step, slots, until)
+    sampler, network = _sampler(inputs, sampling, outputs), Bound(module, params)
+    step = make_decode_step(network, len(state.token), slots) if whole else partial(decode_step, network)
+    return sampler.resume(state, cache, step, slots, until)
 
 
-def _drawer(asked: _Request, sampling: Sampling | SampleAndRank, outputs: int) -> Drawer:
+def _sampler(inputs: _Inputs, sampling: Sampling | SampleAndRank, outputs: int) -> Sampler:
     ranked = isinstance(sampling, SampleAndRank)
     copies = sampling.candidates if isinstance(sampling, SampleAndRank) else outputs
-    keys_R = asked.keys
+    keys_R = inputs.keys
     if copies > 1:
         copy_keys = jax.vmap(jax.vmap(jax.random.fold_in, in_axes=(None, 0)), in_axes=(0, None))
-        keys_R = copy_keys(asked.keys, jnp.arange(copies)).reshape(-1)
+        keys_R = copy_keys(inputs.keys, jnp.arange(copies)).reshape(-1)
     inner = sampling.sampling if isinstance(sampling, SampleAndRank) else sampling
-    return Drawer(keys_R, asked.limits, asked.rules, inner, ranked)
+    return Sampler(keys_R, inputs.limits, inputs.processors, inner, ranked)
 
 
-def _search(module: nn.Module, params: Any, asked: _Request, ending: Ending, *, slots: int, beams: int) -> Search:
+def _beam_search(
+    module: nn.Module, params: Any, inputs: _Inputs, ending: EarlyStopping, *, slots: int, beams: int
+) -> BeamState:
     network = Bound(module, params)
-    opening = prefill(network, asked.prompts, slots, beams)
-    searcher = Searcher(beams, ending, asked.limits, asked.rules)
-    shared = new_columns(asked.prompts, module.kind == "decoder")
-    step = many_steps(network, opening.logits.shape[0], slots)
-    return searcher.run(opening, jnp.asarray(asked.prompts.history), step, slots, shared)
+    prefilled = prefill(network, inputs.prompts, slots, beams)
+    search = BeamSearch(beams, ending, inputs.limits, inputs.processors)
+    shared = new_columns(inputs.prompts, module.kind == "decoder")
+    step = make_decode_step(network, prefilled.logits.shape[0], slots)
+    return search.run(prefilled, jnp.asarray(inputs.prompts.history), step, slots, shared)
 
 
 _STATIC = ("module", "slots", "sampling")
-_draw_program = jax.jit(_draw, static_argnames=(*_STATIC, "outputs"))
-_beam_program = jax.jit(_search, static_argnames=("module", "slots", "beams"))
-_begin_program = jax.jit(_begin, static_argnames=_STATIC)
-_chunk_program = jax.jit(_go_on, static_argnames=_STATIC, donate_argnames=("drawing", "cache"))
+_sample_program = jax.jit(_sample, static_argnames=(*_STATIC, "outputs"))
+_beam_program = jax.jit(_beam_search, static_argnames=("module", "slots", "beams"))
+_start_program = jax.jit(_start, static_argnames=_STATIC)
+_chunk_program = jax.jit(_resume, static_argnames=_STATIC, donate_argnames=("state", "cache"))
 
 
 def compilations() -> int:
     """How many programs have been compiled so far."""
-    programs = (_draw_program, _beam_program, _begin_program, _chunk_program)
+    programs = (_sample_program, _beam_program, _start_program, _chunk_program)
     return sum(program._cache_size() for program in programs)  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """What shapes the next token's scores by what has been written: repetition, n-grams, bans, first and last tokens.
 
-A rule is a small pure function, (scores, written) -> scores; several apply one after the other. Each is a pytree whose
+A rule is a small pure function, (scores, history) -> scores; several apply one after the other. Each is a pytree whose
 numbers are data, so that another penalty compiles nothing anew. Results are those of `transformers` under its names.
 
 Legend: B rows of the batch, T columns of what is written, V vocabulary rows.
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-class Written(NamedTuple):
+class TokenHistory(NamedTuple):
     """What a row has before the token that is to come.
 
     Attributes:
@@ -34,11 +34,11 @@ class Written(NamedTuple):
     most: jax.Array
 
 
-Rule = Callable[[jax.Array, Written], jax.Array]
+LogitsProcessor = Callable[[jax.Array, TokenHistory], jax.Array]
 
 
 @dataclass_transform(frozen_default=True)
-def _rule(data: tuple[str, ...]) -> Callable[[type], type]:
+def _processor(data: tuple[str, ...]) -> Callable[[type], type]:
     """A frozen dataclass that is a pytree: its numbers `data` may change without a compilation."""
 
     def register(cls: type) -> type:
@@ -47,7 +47,7 @@ def _rule(data: tuple[str, ...]) -> Callable[[type], type]:
     return register
 
 
-@_rule(data=("penalty",))
+@_processor(data=("penalty",))
 class RepetitionPenalty:
     """Scores of tokens that are written already: those over 0 divided by the penalty, the others multiplied by it.
 
@@ -58,15 +58,15 @@ class RepetitionPenalty:
 
     penalty: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        columns_BT = _columns(written.tokens, scores_BV.shape[1])
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
+        columns_BT = _columns(history.tokens, scores_BV.shape[1])
         old_BT = jnp.take_along_axis(scores_BV, jnp.minimum(columns_BT, scores_BV.shape[1] - 1), axis=1)
         new_BT = jnp.where(old_BT < 0, old_BT * self.penalty, old_BT / self.penalty)
         return _put(scores_BV, columns_BT, new_BT)
 
 
-@_rule(data=("size",))
-class NoRepeatNgrams:
+@_processor(data=("size",))
+class NoRepeatNGrams:
     """Rules out a token that would write the same `size` tokens a second time (Paulus et al. 2017, Sec. 2.5).
 
     0: n-grams may repeat.
@@ -74,8 +74,8 @@ class NoRepeatNgrams:
 
     size: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        tokens_BT, end = written.tokens, written.end
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
+        tokens_BT, end = history.tokens, history.end
         columns_1T = jnp.arange(tokens_BT.shape[1])[None]
         # An n-gram that ends in column t has been written whole, and so has the one that the next token would end.
         whole_1T = (columns_1T >= self.size - 1) & (columns_1T < end) & (self.size > 0)
@@ -89,88 +89,90 @@ class NoRepeatNgrams:
         return _put(scores_BV, _columns(banned_BT, scores_BV.shape[1]), -jnp.inf)
 
 
-@_rule(data=("least", "eos"))
-class AtLeast:
+@_processor(data=("least", "eos"))
+class MinNewTokens:
     """Rules out the token that ends a row until `least` new tokens are there."""
 
     least: Any
     eos: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
         ends_1V = jnp.arange(scores_BV.shape[1])[None] == self.eos
-        return jnp.where(ends_1V & (written.new < self.least), -jnp.inf, scores_BV)
+        return jnp.where(ends_1V & (history.new < self.least), -jnp.inf, scores_BV)
 
 
-@_rule(data=("token",))
-class FirstToken:
+@_processor(data=("token",))
+class ForcedBOSToken:
     """The first new token is this one, such as the language that mBART is to write."""
 
     token: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        return jnp.where(written.new == 0, _only(self.token, scores_BV), scores_BV)
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
+        return jnp.where(history.new == 0, _only(self.token, scores_BV), scores_BV)
 
 
-@_rule(data=("token",))
-class LastToken:
+@_processor(data=("token",))
+class ForcedEOSToken:
     """The last token that there is room for is this one: BART's EOS."""
 
     token: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        return jnp.where(written.new == written.most - 1, _only(self.token, scores_BV), scores_BV)
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
+        return jnp.where(history.new == history.most - 1, _only(self.token, scores_BV), scores_BV)
 
 
-@_rule(data=("tokens",))
-class Banned:
+@_processor(data=("tokens",))
+class SuppressTokens:
     """Rules out these tokens, int32 [any number]."""
 
     tokens: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
         return scores_BV.at[:, self.tokens].set(-jnp.inf, mode="drop")
 
 
-@_rule(data=("tokens", "place"))
-class BannedAt:
+@_processor(data=("tokens", "place"))
+class SuppressTokensAt:
     """Rules out these tokens, int32 [any number], as the new token number `place`, the first being 0."""
 
     tokens: Any
     place: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
-        return jnp.where(written.new == self.place, Banned(self.tokens)(scores_BV, written), scores_BV)
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
+        return jnp.where(history.new == self.place, SuppressTokens(self.tokens)(scores_BV, history), scores_BV)
 
 
-@_rule(data=("sequence",))
-class BannedSequence:
-    """Rules out the last token of a sequence, int32 [2 or more], whose others have just been written.
+@_processor(data=("sequence",))
+class NoBadWord:
+    """Rules out the last token of a sequence, int32 [2 or more], whose others have just been history.
 
     As in `transformers`, something must have been written before the sequence.
     """
 
     sequence: Any
 
-    def __call__(self, scores_BV: jax.Array, written: Written) -> jax.Array:
+    def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
         size = len(self.sequence)
-        if written.tokens.shape[1] < size:
+        if history.tokens.shape[1] < size:
             return scores_BV
-        last_BS = jax.lax.dynamic_slice_in_dim(written.tokens, written.end - size, size, axis=1)
-        same_B = (last_BS[:, 1:] == self.sequence[None, :-1]).all(axis=1) & (last_BS[:, 0] >= 0) & (written.end >= size)
-        return jnp.where(same_B[:, None], Banned(self.sequence[-1:])(scores_BV, written), scores_BV)
+        last_BS = jax.lax.dynamic_slice_in_dim(history.tokens, history.end - size, size, axis=1)
+        same_B = (last_BS[:, 1:] == self.sequence[None, :-1]).all(axis=1) & (last_BS[:, 0] >= 0) & (history.end >= size)
+        return jnp.where(same_B[:, None], SuppressTokens(self.sequence[-1:])(scores_BV, history), scores_BV)
 
 
-def apply_rules(rules: tuple[Rule, ...], scores_BV: jax.Array, written: Written) -> jax.Array:
-    """Scores [B, V] after all rules, in their order. Whatever stands from `end` on is not read."""
-    if rules:
-        filled_1T = jnp.arange(written.tokens.shape[1])[None] < written.end
-        written = written._replace(tokens=jnp.where(filled_1T, written.tokens, -1))
-    for rule in rules:
-        scores_BV = rule(scores_BV, written)
+def apply_logits_processors(
+    processors: tuple[LogitsProcessor, ...], scores_BV: jax.Array, history: TokenHistory
+) -> jax.Array:
+    """Scores [B, V] after all processors, in their order. Whatever stands from `end` on is not read."""
+    if processors:
+        filled_1T = jnp.arange(history.tokens.shape[1])[None] < history.end
+        history = history._replace(tokens=jnp.where(filled_1T, history.tokens, -1))
+    for process in processors:
+        scores_BV = process(scores_BV, history)
     return scores_BV
 
 
-def make_rules(
+def make_logits_processors(
     *,
     repetition_penalty: float = 1.0,
     no_repeat_ngram_size: int = 0,
@@ -181,8 +183,8 @@ def make_rules(
     bad_words_ids: Sequence[Sequence[int]] = (),
     suppress_tokens: Sequence[int] = (),
     begin_suppress_tokens: Sequence[int] = (),
-) -> tuple[Rule, ...]:
-    """The rules that these settings ask for, in the order of `transformers`; none for the defaults.
+) -> tuple[LogitsProcessor, ...]:
+    """The processors that these settings ask for, in the order of `transformers`; none for the defaults.
 
     `bad_words_ids` are never written, but for an EOS alone, nor `suppress_tokens`; `begin_suppress_tokens` not as the
     first token that is free to choose.
@@ -196,27 +198,27 @@ def make_rules(
         raise ValueError(f"no_repeat_ngram_size is {no_repeat_ngram_size}: give 1 or more, or 0 to let n-grams repeat.")
     if min_new_tokens < 0:
         raise ValueError(f"min_new_tokens is {min_new_tokens}: give 0 or more.")
-    rules: list[Rule] = []
+    processors: list[LogitsProcessor] = []
     if repetition_penalty != 1.0 or no_repeat_ngram_size:  # both, so that asking for the other compiles nothing anew
-        rules += [RepetitionPenalty(float(repetition_penalty)), NoRepeatNgrams(no_repeat_ngram_size)]
+        processors += [RepetitionPenalty(float(repetition_penalty)), NoRepeatNGrams(no_repeat_ngram_size)]
     words = [list(word) for word in bad_words_ids if list(word) != [eos_token_id]]
     if not all(words):
         raise ValueError("bad_words_ids holds a word without a token: leave it out.")
     if single := [word[0] for word in words if len(word) == 1]:
-        rules.append(Banned(np.asarray(single, np.int32)))
-    rules += [BannedSequence(np.asarray(word, np.int32)) for word in words if len(word) > 1]
+        processors.append(SuppressTokens(np.asarray(single, np.int32)))
+    processors += [NoBadWord(np.asarray(word, np.int32)) for word in words if len(word) > 1]
     if min_new_tokens and eos_token_id is not None:
-        rules.append(AtLeast(min_new_tokens, eos_token_id))
+        processors.append(MinNewTokens(min_new_tokens, eos_token_id))
     if forced_bos_token_id is not None:
-        rules.append(FirstToken(forced_bos_token_id))
+        processors.append(ForcedBOSToken(forced_bos_token_id))
     if forced_eos_token_id is not None:
-        rules.append(LastToken(forced_eos_token_id))
+        processors.append(ForcedEOSToken(forced_eos_token_id))
     if suppress_tokens:
-        rules.append(Banned(np.asarray(suppress_tokens, np.int32)))
+        processors.append(SuppressTokens(np.asarray(suppress_tokens, np.int32)))
     if begin_suppress_tokens:
         place = 0 if forced_bos_token_id is None else 1
-        rules.append(BannedAt(np.asarray(begin_suppress_tokens, np.int32), place))
-    return tuple(rules)
+        processors.append(SuppressTokensAt(np.asarray(begin_suppress_tokens, np.int32), place))
+    return tuple(processors)
 
 
 def _columns(tokens_BT: jax.Array, size: int) -> jax.Array:

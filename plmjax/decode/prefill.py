@@ -1,4 +1,4 @@
-"""The two things that a network does for a text being written: read the prompts, and read one more token.
+"""The two things that a network does to generate text: read the prompts (prefill), and read one more token.
 
 Legend: B prompts, R rows (each prompt's copies side by side), L length of the prompts, T columns of the cache, V
 vocabulary rows.
@@ -20,7 +20,7 @@ from plmjax.modules.heads import TokenHead
 
 LONG = 64  # new tokens
 
-Advance = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+DecodeStep = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 
 
 class Prompts(NamedTuple):
@@ -29,7 +29,8 @@ class Prompts(NamedTuple):
     Attributes:
         tokens, segments: int32 [B, L]; 0 in the segments is padding, for a decoder all on the left.
         start: int32 scalar, the first token of an encoder-decoder's decoder; -1 for a decoder.
-        history: int32 [B, H], what rules count as written before; -1 where there is nothing, on the left. H may be 0.
+        history: int32 [B, H], tokens that processors count as written, -1 where there is none, on the left. H may
+            be 0.
     """
 
     tokens: Any
@@ -38,7 +39,7 @@ class Prompts(NamedTuple):
     history: Any
 
 
-class Opening(NamedTuple):
+class PrefillOutput(NamedTuple):
     """The network after the prompts.
 
     Attributes:
@@ -52,7 +53,7 @@ class Opening(NamedTuple):
     position: jax.Array
 
 
-def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> Opening:
+def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> PrefillOutput:
     """Reads the prompts once, for `copies` rows each.
 
     A decoder's prompts are padded on the left, so that the newest token of every row sits in the same cache column;
@@ -71,14 +72,14 @@ def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> Openin
         memory_BLD = network.encode(prompts.tokens, None, prompts.segments)
         cache = network.start_cache(memory_BLD, prompts.segments, slots + 1)
         start_B = jnp.full(batch, prompts.start, jnp.int32)
-        logits_BV, cache = advance(network, start_B, jnp.zeros(batch, jnp.int32), cache)
+        logits_BV, cache = decode_step(network, start_B, jnp.zeros(batch, jnp.int32), cache)
         position_B = jnp.ones(batch, jnp.int32)
     if copies > 1:
         cache = repeat_rows(cache, copies)
-    return Opening(jnp.repeat(logits_BV, copies, axis=0), cache, jnp.repeat(position_B, copies))
+    return PrefillOutput(jnp.repeat(logits_BV, copies, axis=0), cache, jnp.repeat(position_B, copies))
 
 
-def advance(
+def decode_step(
     network: Bound, token_R: jax.Array, position_R: jax.Array, cache: Any, columns_DV: jax.Array | None = None
 ) -> tuple[jax.Array, Any]:
     """The logits [R, V] after one more token at these positions, and the cache with it.
@@ -95,20 +96,20 @@ def advance(
     return network.token_head(x_R1D)._replace(table=columns_DV.T).logits()[:, 0], cache
 
 
-def many_steps(network: Bound, rows: int, slots: int) -> Advance:
-    """`advance` for a text of up to `slots` tokens: what every step would do again on a CPU is done once before them.
+def make_decode_step(network: Bound, rows: int, slots: int) -> DecodeStep:
+    """A `decode_step` for texts of up to `slots` tokens, which does once what every step would do again on a CPU.
 
     Parameters of layers lie stacked, and XLA copies a layer's slice of them at each step; from arrays of its own, which
     the step stacks for the network, a layer is read where it lies.
     """
     if slots < LONG or backend() != "cpu":
-        return partial(advance, network)
+        return partial(decode_step, network)
     columns_DV = table_by_columns(network) if rows == 1 else None
     apart = jax.lax.optimization_barrier(jax.tree_util.tree_map_with_path(_layers_apart, network.params))
 
     def step(token_R: jax.Array, position_R: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
         params = jax.tree.map(_together, apart, is_leaf=_is_apart)
-        return advance(Bound(network.module, params), token_R, position_R, cache, columns_DV)
+        return decode_step(Bound(network.module, params), token_R, position_R, cache, columns_DV)
 
     return step
 

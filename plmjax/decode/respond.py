@@ -15,9 +15,9 @@ from typing import Any
 from plmjax.data.templates import Seq2SeqTemplate
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.decode.fill import blanks, fill_mask, fill_sentinels
-from plmjax.decode.generate import choose_method
-from plmjax.decode.generate_tokens import Method
-from plmjax.decode.logits_processors import Rule, make_rules
+from plmjax.decode.generate import choose_strategy
+from plmjax.decode.generate_tokens import Strategy
+from plmjax.decode.logits_processors import LogitsProcessor, make_logits_processors
 from plmjax.decode.sampling import Sampling
 from plmjax.decode.text import continue_text, rewrite_text, stream_text
 from plmjax.errors import UserError
@@ -42,10 +42,10 @@ class Request:
     early_stopping: bool | str = False  # of a beam search
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0  # no so many tokens are written twice; 0: they may be
-    more_rules: tuple[Rule, ...] = ()  # after those of the two before
+    more_rules: tuple[LogitsProcessor, ...] = ()  # after those of the two before
     template: Seq2SeqTemplate | None = None  # of a text that is rewritten; None: an encoder-decoder's is T5's
 
-    def method(self, kind: str) -> Method:
+    def method(self, kind: str) -> Strategy:
         """Raises a UserError for a number out of range, samples that would all be the same, or two that do not fit."""
         draws = (kind == "decoder" and self.template is None) or self.samples > 1 or self.best_of > 1
         usual = 1.0 if draws and self.beams == 1 else 0.0
@@ -53,7 +53,7 @@ class Request:
         if self.samples > 1 and temperature == 0:
             raise UserError(f"At temperature 0 all {self.samples} samples are the same: raise the temperature.")
         try:
-            return choose_method(
+            return choose_strategy(
                 do_sample=temperature > 0,
                 sampling=Sampling(temperature, self.top_k, self.top_p),
                 best_of=self.best_of,
@@ -64,10 +64,12 @@ class Request:
         except ValueError as error:
             raise UserError(str(error)) from error
 
-    def rules(self) -> tuple[Rule, ...]:
+    def processors(self) -> tuple[LogitsProcessor, ...]:
         """What shapes the scores. Raises a UserError for a number out of range."""
         try:
-            first = make_rules(repetition_penalty=self.repetition_penalty, no_repeat_ngram_size=self.no_repeat_ngram)
+            first = make_logits_processors(
+                repetition_penalty=self.repetition_penalty, no_repeat_ngram_size=self.no_repeat_ngram
+            )
             return first + self.more_rules
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -124,7 +126,7 @@ def stream(network: Bound, tokenizer: Tokenizer | None, text: str, request: Requ
         raise UserError("Only one text that is drawn can be shown as it is written: leave out --stream.")
     yield f"> {text}\n{text}"
     settings: dict[str, Any] = {"max_new_tokens": request.max_new_tokens, "seed": request.seed}
-    yield from stream_text(network, tokenizer, text, sampling=method, rules=request.rules(), **settings)
+    yield from stream_text(network, tokenizer, text, sampling=method, processors=request.processors(), **settings)
 
 
 def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Request) -> list[str]:
@@ -132,7 +134,7 @@ def _write(network: Bound, tokenizer: Tokenizer, texts: list[str], request: Requ
     arguments: dict[str, Any] = {
         "max_new_tokens": request.max_new_tokens,
         "sampling": request.method(network.module.kind),
-        "rules": request.rules(),
+        "processors": request.processors(),
         "seed": request.seed,
     }
     if network.module.kind == "decoder" and request.template is not None:

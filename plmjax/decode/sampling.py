@@ -47,7 +47,7 @@ GREEDY = Sampling(temperature=0.0)
 class SampleAndRank:
     """Draw several candidates and take the likeliest (Meena, Adiwardana et al. 2020, Sec. 2.4: 20 at temperature 0.88).
 
-    A candidate's likelihood is the network's own, without temperature, filters and rules.
+    A candidate's likelihood is the network's own, without temperature, filters and processors.
 
     Raises:
         ValueError: fewer than two candidates, or a temperature of 0, at which all are the same.
@@ -151,7 +151,7 @@ def _first_highest(logits_BV: jax.Array) -> jax.Array:
     return jnp.min(jnp.where(lower_BV, logits_BV.shape[1], index_BV), axis=-1)
 
 
-def draw(keys_B: jax.Array, logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
+def sample(keys_B: jax.Array, logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
     """One token a row, int32 [B], each row with its own key so that no row depends on its
     neighbours."""
     logits_BV = filter_logits(logits_BV, sampling)

@@ -1,4 +1,4 @@
-"""The loop that draws one token a row until every row has ended; and the likeliest of several rows.
+"""The loop that samples one token for each row until every row has ended, and the best of several candidates.
 
 Legend: R rows, T columns of what is written, V vocabulary rows.
 """
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from plmjax.decode.logits_processors import Rule, Written, apply_rules
-from plmjax.decode.prefill import Advance, Opening
-from plmjax.decode.sampling import Sampling, draw
+from plmjax.decode.logits_processors import LogitsProcessor, TokenHistory, apply_logits_processors
+from plmjax.decode.prefill import DecodeStep, PrefillOutput
+from plmjax.decode.sampling import Sampling, sample
 
 
-class Limits(NamedTuple):
+class GenerationLimits(NamedTuple):
     """What a program takes as numbers, so that changing them compiles nothing.
 
     Attributes:
@@ -31,8 +31,8 @@ class Limits(NamedTuple):
     allowed: Any
 
 
-class Drawing(NamedTuple):
-    """Rows being written.
+class SamplingState(NamedTuple):
+    """The rows that are being generated.
 
     Attributes:
         new: int32 scalar, the tokens drawn for every row that has not ended.
@@ -52,33 +52,33 @@ class Drawing(NamedTuple):
     score: jax.Array
 
 
-class Drawer(NamedTuple):
-    """How tokens are drawn: all that `begin` and `go_on` share.
+class Sampler(NamedTuple):
+    """How tokens are sampled: all that `start` and `resume` share.
 
     Attributes:
         keys: [R], one a row.
         limits: see there.
-        rules: applied to the logits before the filters.
+        processors: applied to the logits before the filters.
         sampling: temperature, top-k and top-p.
         scored: whether the score is kept, under the network's own distribution at temperature 1.
     """
 
     keys: jax.Array
-    limits: Limits
-    rules: tuple[Rule, ...]
+    limits: GenerationLimits
+    processors: tuple[LogitsProcessor, ...]
     sampling: Sampling
     scored: bool = False
 
-    def begin(self, opening: Opening, history_RH: jax.Array, slots: int) -> Drawing:
+    def start(self, prefilled: PrefillOutput, history_RH: jax.Array, slots: int) -> SamplingState:
         """The first token of every row."""
-        rows = opening.logits.shape[0]
+        rows = prefilled.logits.shape[0]
         room = jnp.full((rows, slots), self.limits.pad, jnp.int32)
         return self._write(
-            opening.logits,
-            Drawing(
+            prefilled.logits,
+            SamplingState(
                 new=jnp.zeros((), jnp.int32),
                 token=jnp.zeros(rows, jnp.int32),
-                position=opening.position - 1,
+                position=prefilled.position - 1,
                 written=jnp.concatenate([history_RH, room], axis=1),
                 lengths=jnp.zeros(rows, jnp.int32),
                 done=jnp.zeros(rows, bool),
@@ -87,35 +87,37 @@ class Drawer(NamedTuple):
             slots,
         )
 
-    def go_on(
-        self, drawing: Drawing, cache: Any, advance: Advance, slots: int, until: jax.Array
-    ) -> tuple[Drawing, Any]:
-        """Draws until every row has ended or has `until` tokens."""
+    def resume(
+        self, state: SamplingState, cache: Any, decode_step: DecodeStep, slots: int, until: jax.Array
+    ) -> tuple[SamplingState, Any]:
+        """Samples until every row has ended or has `until` tokens."""
 
-        def unfinished(carry: tuple[Drawing, Any]) -> jax.Array:
-            drawing, _ = carry
-            return (drawing.new < jnp.minimum(until, self.limits.most)) & ~drawing.done.all()
+        def unfinished(carry: tuple[SamplingState, Any]) -> jax.Array:
+            state, _ = carry
+            return (state.new < jnp.minimum(until, self.limits.most)) & ~state.done.all()
 
-        def step(carry: tuple[Drawing, Any]) -> tuple[Drawing, Any]:
-            drawing, cache = carry
-            logits_RV, cache = advance(drawing.token, drawing.position, cache)
-            return self._write(logits_RV, drawing, slots), cache
+        def step(carry: tuple[SamplingState, Any]) -> tuple[SamplingState, Any]:
+            state, cache = carry
+            logits_RV, cache = decode_step(state.token, state.position, cache)
+            return self._write(logits_RV, state, slots), cache
 
-        return jax.lax.while_loop(unfinished, step, (drawing, cache))
+        return jax.lax.while_loop(unfinished, step, (state, cache))
 
-    def _write(self, logits_RV: jax.Array, before: Drawing, slots: int) -> Drawing:
+    def _write(self, logits_RV: jax.Array, before: SamplingState, slots: int) -> SamplingState:
         limits, count = self.limits, before.new
         end = before.written.shape[1] - slots + count
         logits_RV = jnp.where(limits.allowed[None], logits_RV, -jnp.inf)
-        shaped_RV = apply_rules(self.rules, logits_RV, Written(before.written, end, count, limits.most))
+        shaped_RV = apply_logits_processors(
+            self.processors, logits_RV, TokenHistory(before.written, end, count, limits.most)
+        )
         step_keys_R = jax.vmap(jax.random.fold_in, in_axes=(0, None))(self.keys, count)
-        drawn_R = draw(step_keys_R, shaped_RV, self.sampling)
+        drawn_R = sample(step_keys_R, shaped_RV, self.sampling)
         token_R = jnp.where(before.done, limits.pad, drawn_R)
         score_R = before.score
         if self.scored:
             gained_R = jnp.take_along_axis(jax.nn.log_softmax(logits_RV), drawn_R[:, None], axis=1)[:, 0]
             score_R = score_R + jnp.where(before.done, 0, gained_R)
-        return Drawing(
+        return SamplingState(
             new=count + 1,
             token=token_R,
             position=before.position + 1,
@@ -126,9 +128,9 @@ class Drawer(NamedTuple):
         )
 
 
-def likeliest(drawing: Drawing, candidates: int, outputs: int) -> Drawing:
-    """Of each prompt's candidates, side by side, the rows with the highest scores, the best first."""
-    prompts = drawing.score.shape[0] // candidates
-    _, best = jax.lax.top_k(drawing.score.reshape(prompts, candidates), outputs)
+def best_candidates(state: SamplingState, candidates: int, outputs: int) -> SamplingState:
+    """The rows with the highest scores among each prompt's candidates, the best first."""
+    prompts = state.score.shape[0] // candidates
+    _, best = jax.lax.top_k(state.score.reshape(prompts, candidates), outputs)
     rows = (best + jnp.arange(prompts)[:, None] * candidates).reshape(-1)
-    return drawing._replace(written=drawing.written[rows], lengths=drawing.lengths[rows], score=drawing.score[rows])
+    return state._replace(written=state.written[rows], lengths=state.lengths[rows], score=state.score[rows])

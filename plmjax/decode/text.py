@@ -14,8 +14,8 @@ import numpy as np
 
 from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode.generate_tokens import Method, continue_tokens, stream_tokens, wrong_kind
-from plmjax.decode.logits_processors import FirstToken, Rule
+from plmjax.decode.generate_tokens import Strategy, generate_tokens, stream_tokens, unsupported_kind
+from plmjax.decode.logits_processors import ForcedBOSToken, LogitsProcessor
 from plmjax.decode.sampling import Sampling
 from plmjax.modules import Bound
 
@@ -29,8 +29,8 @@ def continue_text(
     texts: str | Sequence[str],
     *,
     max_new_tokens: int = 64,
-    sampling: Method = Sampling(),  # noqa: B008 (frozen)
-    rules: tuple[Rule, ...] = (),
+    sampling: Strategy = Sampling(),  # noqa: B008 (frozen)
+    processors: tuple[LogitsProcessor, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[str]:
@@ -44,7 +44,7 @@ def continue_text(
     """
     if network.module.kind != "decoder":
         remedy = "use a decoder such as GPT-2"
-        raise wrong_kind(network.module, "continue a text", remedy)
+        raise unsupported_kind(network.module, "continue a text", remedy)
     vocabulary = tokenizer.vocabulary
     prompts = [or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(_as_list(texts))]
     outputs = continue_prompts(
@@ -54,7 +54,7 @@ def continue_text(
         spoken=[] if vocabulary.eos is None else [vocabulary.eos],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
-        rules=rules,
+        processors=processors,
         seed=seed,
         batch_size=batch_size,
     )
@@ -68,7 +68,7 @@ def stream_text(
     *,
     max_new_tokens: int = 64,
     sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
-    rules: tuple[Rule, ...] = (),
+    processors: tuple[LogitsProcessor, ...] = (),
     seed: int = 0,
 ) -> Iterator[str]:
     """What `continue_text` gives for one text, piece by piece as it is written; a character never comes in parts.
@@ -77,7 +77,7 @@ def stream_text(
         UserError: as `continue_text` does.
     """
     if network.module.kind != "decoder":
-        raise wrong_kind(network.module, "continue a text", "use a decoder such as GPT-2")
+        raise unsupported_kind(network.module, "continue a text", "use a decoder such as GPT-2")
     vocabulary = tokenizer.vocabulary
     prompt = or_start(tokenizer.encode(text), tokenizer)
     special = np.flatnonzero(vocabulary.is_special).tolist()
@@ -89,7 +89,7 @@ def stream_text(
         max_new_tokens=max_new_tokens,
         key=jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(1)),
         sampling=sampling,
-        rules=rules,
+        processors=processors,
         eos=vocabulary.eos,
         pad=vocabulary.padding,
         size=vocabulary.size,
@@ -113,8 +113,8 @@ def rewrite_text(
     texts: str | Sequence[str],
     *,
     max_new_tokens: int = 64,
-    sampling: Method = Sampling(),  # noqa: B008 (frozen)
-    rules: tuple[Rule, ...] = (),
+    sampling: Strategy = Sampling(),  # noqa: B008 (frozen)
+    processors: tuple[LogitsProcessor, ...] = (),
     seed: int = 0,
     batch_size: int = 8,
     template: Seq2SeqTemplate | None = None,
@@ -131,7 +131,7 @@ def rewrite_text(
     """
     if network.module.kind != "encoder_decoder" and (network.module.kind != "decoder" or template is None):
         remedy = "use an encoder-decoder such as T5"
-        raise wrong_kind(network.module, "rewrite a text", remedy)
+        raise unsupported_kind(network.module, "rewrite a text", remedy)
     vocabulary = tokenizer.vocabulary
     if template is None:
         vocabulary.require("eos", "pad")
@@ -139,7 +139,7 @@ def rewrite_text(
     reads = template.source_tokenizer or tokenizer
     prompts = [template.source.wrap(ids_with_masks(reads, text)) for text in _as_list(texts)]
     if template.forced_bos_token_id is not None:
-        rules = (*rules, FirstToken(template.forced_bos_token_id))
+        processors = (*processors, ForcedBOSToken(template.forced_bos_token_id))
     outputs = continue_prompts(
         network,
         tokenizer,
@@ -147,7 +147,7 @@ def rewrite_text(
         spoken=[vocabulary.eos if template.eos_token_id is None else template.eos_token_id],
         max_new_tokens=max_new_tokens,
         sampling=sampling,
-        rules=rules,
+        processors=processors,
         seed=seed,
         batch_size=batch_size,
         start=template.decoder_start_token_id,
@@ -171,10 +171,10 @@ def continue_prompts(
     *,
     spoken: Sequence[int],
     max_new_tokens: int,
-    sampling: Method,
+    sampling: Strategy,
     seed: int,
     batch_size: int,
-    rules: tuple[Rule, ...] = (),
+    processors: tuple[LogitsProcessor, ...] = (),
     start: int | None = None,
     end: int | None = None,
 ) -> list[list[int]]:
@@ -196,7 +196,7 @@ def continue_prompts(
     for first in range(0, len(prompts), batch_size):
         numbers = np.minimum(np.arange(first, first + batch_size), len(prompts) - 1)
         tokens_BL, segments_BL = _rectangle([prompts[i] for i in numbers])
-        tokens_BN, lengths_B, _ = continue_tokens(
+        tokens_BN, lengths_B, _ = generate_tokens(
             network,
             tokens_BL,
             segments_BL,
@@ -208,7 +208,7 @@ def continue_prompts(
             start=vocabulary.padding if start is None else start,
             size=size,
             forbidden=[i for i in special if i not in spoken],
-            rules=rules,
+            processors=processors,
         )
         outputs += [
             _until(tokens_N[:length].tolist(), end) for tokens_N, length in zip(tokens_BN, lengths_B, strict=True)

@@ -77,7 +77,7 @@ class Model(Pretrained):
     def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> Any:
         """The likeliest tokens at each [MASK] or <mask> of a text: a list of plmjax.decode.fill.Candidate for each.
 
-        An encoder-decoder with sentinels fills <extra_id_0> and so on, or ___: plmjax.decode.fill.Filled.
+        An encoder-decoder with sentinels fills <extra_id_0> and so on, or ___: plmjax.decode.fill.FilledText.
         """
         return generate.fill_mask(self, texts, top_k)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from plmjax.decode.logits_processors import make_rules
+from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.decode.respond import Request
 from plmjax.errors import UserError
 from plmjax.interop.generation import settings
@@ -39,7 +39,7 @@ def make_request(
     )  # fmt: skip
     given = {name: whole[name] for name in names if name in whole}
     try:
-        rules = make_rules(**given, forced_bos_token_id=template.forced_bos_token_id if template else None)
+        rules = make_logits_processors(**given, forced_bos_token_id=template.forced_bos_token_id if template else None)
     except ValueError as error:
         raise UserError(str(error)) from error
     temperature = asked.get("temperature")

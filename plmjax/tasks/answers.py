@@ -7,7 +7,7 @@ from plmjax.data.examples.rows import Row, read_rows
 from plmjax.data.progress import ProgressLine
 from plmjax.decode.beam_search import Beams
 from plmjax.decode.fill import read_spans
-from plmjax.decode.generate_tokens import Method
+from plmjax.decode.generate_tokens import Strategy
 from plmjax.decode.sampling import GREEDY
 from plmjax.decode.text import continue_prompts
 from plmjax.errors import UserError
@@ -21,7 +21,7 @@ BATCH = 8  # questions answered together
 
 @dataclass(slots=True)
 class Answers:
-    """Exact match and F1 by SQuAD's rules, for each number of examples in context.
+    """Exact match and F1 by SQuAD's processors, for each number of examples in context.
 
     A decoder continues the prompt; T5 is shown the prompt and a sentinel and writes what belongs there; another
     encoder-decoder is shown the prompt and writes the answer. It ends at EOS, at a newline, or where the network begins
@@ -125,7 +125,7 @@ class Writer:
         if scorer.scoring_format.language is not None:
             raise UserError("Answers are written without a language, which this network reads beside each token.")
         self._scorer, self._max_new_tokens = scorer, max_new_tokens
-        self._method: Method = Beams(beams, length_penalty=length_penalty) if beams > 1 else GREEDY
+        self._method: Strategy = Beams(beams, length_penalty=length_penalty) if beams > 1 else GREEDY
         self._before = list(scorer.scoring_format.prefix)
         self._after = [] if kind == "decoder" else [vocabulary.eos]
         self._blank = vocabulary.sentinels[0] if shown == "sentinel" else None

@@ -6,10 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from plmjax.decode import generate_tokens
 from plmjax.decode.beam_search import Beams
-from plmjax.decode.generate_tokens import continue_tokens
-from plmjax.decode.logits_processors import make_rules
+from plmjax.decode.generate_tokens import _beam_program, generate_tokens
+from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.modules.gpt import GPTConfig
 from tests.objectives.conftest import bound
 
@@ -45,7 +44,7 @@ def texts(network):
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0, -1.0])
 def test_with_beams_for_all_it_finds_the_best_of_all(network, texts, penalty, early):
     """As many beams as there are texts of two tokens, so that nothing is lost on the way."""
-    found = continue_tokens(
+    found = generate_tokens(
         network, PROMPTS, max_new_tokens=NEW, sampling=Beams(VOCABULARY**2, penalty, early), outputs=10, eos=EOS
     )
     for row, sums in enumerate(texts):
@@ -58,10 +57,12 @@ def test_with_beams_for_all_it_finds_the_best_of_all(network, texts, penalty, ea
 
 
 def test_one_program_for_all_lengths_and_settings_of_a_bucket(network):
-    program = generate_tokens._beam_program
+    program = _beam_program
     before = program._cache_size()
     for length, new, penalty, early in ((2, 3, 1.0, False), (5, 9, 0.6, True), (9, 12, 2.0, "never")):
         prompts = np.ones((2, length), int)
-        rules = make_rules(repetition_penalty=1.0 + penalty)
-        continue_tokens(network, prompts, max_new_tokens=new, sampling=Beams(3, penalty, early), eos=EOS, rules=rules)
+        processors = make_logits_processors(repetition_penalty=1.0 + penalty)
+        generate_tokens(
+            network, prompts, max_new_tokens=new, sampling=Beams(3, penalty, early), eos=EOS, processors=processors
+        )
     assert program._cache_size() == before + 1

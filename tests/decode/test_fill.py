@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.decode import continue_tokens, fill
+from plmjax.decode import fill
+from plmjax.decode.generate_tokens import generate_tokens
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
@@ -30,8 +31,8 @@ def test_spans_are_read_between_sentinels() -> None:
 
 def test_spans_go_into_the_text_and_nothing_else_changes() -> None:
     text = "The  <extra_id_0> in<extra_id_2>, ok?"
-    assert fill.assemble(text, {0: "cat", 2: "side"}) == fill.Filled("The  cat inside, ok?", ("cat", "side"))
-    assert fill.assemble(text, {2: ""}) == fill.Filled("The  <extra_id_0> in, ok?", (None, ""))
+    assert fill.assemble(text, {0: "cat", 2: "side"}) == fill.FilledText("The  cat inside, ok?", ("cat", "side"))
+    assert fill.assemble(text, {2: ""}) == fill.FilledText("The  <extra_id_0> in, ok?", (None, ""))
     assert fill.assemble("a ___ b ____", {0: "x"}).text == "a x b ____"
     assert fill.assemble(r"a ___", {0: r"\1"}).text == r"a \1"
 
@@ -71,7 +72,7 @@ def test_sentinels_are_filled_with_what_the_network_writes(t5: Bound, words: Wor
     [filled] = fill.fill_sentinels(t5, words, text, max_new_tokens=12)
     tokens_BL = np.asarray([[10, 99, 20, 30, 98, 1]])
     forbidden = [0, 2, 3, 4, 5]
-    output = continue_tokens(t5, tokens_BL, max_new_tokens=12, eos=1, start=0, size=SIZE, forbidden=forbidden)
+    output = generate_tokens(t5, tokens_BL, max_new_tokens=12, eos=1, start=0, size=SIZE, forbidden=forbidden)
     spans = fill.read_spans([i for i in output.tokens[0].tolist() if i != 1], SENTINELS)
     assert filled == fill.assemble(text, {number: words.decode(span) for number, span in spans.items()})
     assert filled.spans != (None, None)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from plmjax.decode import generate_tokens as c
-from plmjax.decode.prefill import Opening
+from plmjax.decode.prefill import PrefillOutput
 from plmjax.decode.sampling import GREEDY
-from plmjax.decode.sampling_loop import Drawer, Limits
+from plmjax.decode.sampling_loop import GenerationLimits, Sampler
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 
@@ -25,9 +25,9 @@ NEW = 12
 START = 0
 
 
-def run(network: Bound, prompts: list[list[int]], left: bool = False, **settings: Any) -> c.Continuation:
+def run(network: Bound, prompts: list[list[int]], left: bool = False, **settings: Any) -> c.GenerationOutput:
     settings = {"max_new_tokens": NEW, "size": SIZE, "start": START, **settings}
-    return c.continue_tokens(network, *rectangle(prompts, left), **settings)
+    return c.generate_tokens(network, *rectangle(prompts, left), **settings)
 
 
 @functools.cache
@@ -120,27 +120,27 @@ def test_the_loop_stops_when_all_rows_have_ended() -> None:
     """A network that counts: token i + 1 follows token i, and 5 ends a row."""
     calls = []
 
-    def advance(token_B: jax.Array, position_B: jax.Array, cache: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def decode_step(token_B: jax.Array, position_B: jax.Array, cache: jax.Array) -> tuple[jax.Array, jax.Array]:
         jax.debug.callback(lambda position_B: calls.append(int(position_B[0])), position_B)
         return jax.nn.one_hot(token_B + 1, 8), cache
 
     keys = jax.random.split(jax.random.key(0))
-    drawer = Drawer(keys, Limits(most=16, eos=5, pad=7, allowed=np.ones(8, bool)), (), GREEDY)
-    opening = Opening(jax.nn.one_hot(jnp.asarray([2, 4]), 8), jnp.zeros(()), jnp.zeros(2, jnp.int32))
-    begun = drawer.begin(opening, jnp.zeros((2, 0), jnp.int32), 16)
-    drawing, _ = drawer.go_on(begun, opening.cache, advance, 16, jnp.asarray(16))
+    sampler = Sampler(keys, GenerationLimits(most=16, eos=5, pad=7, allowed=np.ones(8, bool)), (), GREEDY)
+    prefilled = PrefillOutput(jax.nn.one_hot(jnp.asarray([2, 4]), 8), jnp.zeros(()), jnp.zeros(2, jnp.int32))
+    begun = sampler.start(prefilled, jnp.zeros((2, 0), jnp.int32), 16)
+    state, _ = sampler.resume(begun, prefilled.cache, decode_step, 16, jnp.asarray(16))
     jax.effects_barrier()
-    assert drawing.written[:, :5].tolist() == [[2, 3, 4, 5, 7], [4, 5, 7, 7, 7]]
-    assert drawing.lengths.tolist() == [4, 2]
+    assert state.written[:, :5].tolist() == [[2, 3, 4, 5, 7], [4, 5, 7, 7, 7]]
+    assert state.lengths.tolist() == [4, 2]
     assert sorted(calls) == [0, 1, 2]
 
 
 def test_prompts_of_one_bucket_share_a_compilation(gpt2: Bound) -> None:
     run(gpt2, PROMPTS)
-    compiled = c._draw_program._cache_size()
+    compiled = c._sample_program._cache_size()
     assert compiled > 0
     run(gpt2, [[3], list(range(10, 26)), [4, 5]], max_new_tokens=5, eos=9, pad=1, forbidden=[60])
-    assert c._draw_program._cache_size() == compiled
+    assert c._sample_program._cache_size() == compiled
 
 
 def test_forbidden_and_padding_rows_are_never_written(gpt2: Bound) -> None:

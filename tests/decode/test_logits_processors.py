@@ -1,11 +1,11 @@
-"""The rules beside a plain reading of what they say; numbers that change compile nothing."""
+"""The processors beside a plain reading of what they say; numbers that change compile nothing."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.decode.logits_processors import NoRepeatNgrams, Written, make_rules
+from plmjax.decode.logits_processors import NoRepeatNGrams, TokenHistory, make_logits_processors
 
 VOCABULARY, COLUMNS = 5, 24
 
@@ -30,7 +30,7 @@ def test_repeated_ngrams_are_ruled_out_and_their_size_is_a_number():
             tokens = generator.integers(0, 3, (6, COLUMNS))
             tokens[3:, : min(end, 5)] = -1
             tokens[:, end:] = -1
-            scores = run(NoRepeatNgrams(size), jnp.zeros((6, VOCABULARY)), Written(tokens, end, 0, 9))
+            scores = run(NoRepeatNGrams(size), jnp.zeros((6, VOCABULARY)), TokenHistory(tokens, end, 0, 9))
             for row, score in zip(tokens.tolist(), np.asarray(scores), strict=True):
                 assert set(np.flatnonzero(np.isneginf(score)).tolist()) == banned(row[:end], size)
                 seen += len(banned(row[:end], size))
@@ -39,9 +39,9 @@ def test_repeated_ngrams_are_ruled_out_and_their_size_is_a_number():
 
 
 def test_settings_share_their_structure_where_any_is_asked_for():
-    assert make_rules() == ()
+    assert make_logits_processors() == ()
     structures = {
-        jax.tree.structure(make_rules(**settings))
+        jax.tree.structure(make_logits_processors(**settings))
         for settings in ({"repetition_penalty": 1.2}, {"no_repeat_ngram_size": 3}, {"no_repeat_ngram_size": 2})
     }
     assert len(structures) == 1
@@ -57,4 +57,4 @@ def test_settings_share_their_structure_where_any_is_asked_for():
 )
 def test_numbers_out_of_range_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
-        make_rules(**settings)
+        make_logits_processors(**settings)

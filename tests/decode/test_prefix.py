@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.decode import continue_tokens
+from plmjax.decode.generate_tokens import generate_tokens
 from plmjax.modules import FAMILIES, Bound, build
 
 NEW = 6
@@ -24,7 +24,7 @@ def network():
 def test_greedy_decoding_equals_the_full_forward_pass(network):
     prompts = np.random.default_rng(0).integers(1, 64, (2, 7)).astype(np.int32)
     segments = np.array([[1] * 7, [1] * 4 + [0] * 3])
-    got = continue_tokens(network, prompts, segments, max_new_tokens=NEW).tokens
+    got = generate_tokens(network, prompts, segments, max_new_tokens=NEW).tokens
     whole = jax.jit(lambda text, real, prefix: network.token_logits(network.decode(text, None, real, prefix_BL=prefix)))
     causal_differs = False
     for row, length in enumerate(segments.sum(1)):

@@ -18,7 +18,9 @@ def kept(logits_1V: jax.Array) -> list[int]:
 def frequencies(settings: s.Sampling, logits_1V: jax.Array, allowed_V: np.ndarray, draws: int = 20_000) -> np.ndarray:
     rows = jnp.broadcast_to(logits_1V, (draws, logits_1V.shape[-1]))
     keys = jax.random.split(jax.random.key(7), draws)
-    tokens = jax.jit(lambda keys, rows: s.draw(keys, jnp.where(allowed_V[None], rows, -jnp.inf), settings))(keys, rows)
+    tokens = jax.jit(lambda keys, rows: s.sample(keys, jnp.where(allowed_V[None], rows, -jnp.inf), settings))(
+        keys, rows
+    )
     assert tokens.dtype == jnp.int32
     return np.bincount(np.asarray(tokens), minlength=logits_1V.shape[-1])
 
@@ -97,14 +99,14 @@ def test_temperature_zero_takes_the_likeliest() -> None:
 
 def test_of_equally_likely_tokens_the_first_is_taken() -> None:
     logits_BV = jnp.asarray([[-2.0, 1.0, 1.0, 0.0], [-jnp.inf, -jnp.inf, -jnp.inf, -3.0], [5.0, 5.0, 5.0, 5.0]])
-    assert s.draw(jax.random.split(jax.random.key(0), 3), logits_BV, s.GREEDY).tolist() == [1, 3, 0]
+    assert s.sample(jax.random.split(jax.random.key(0), 3), logits_BV, s.GREEDY).tolist() == [1, 3, 0]
 
 
 def test_a_row_is_drawn_the_same_whatever_its_neighbours() -> None:
     keys = jax.random.split(jax.random.key(0), 4)
     logits_BV = jax.random.normal(jax.random.key(1), (4, 50))
     settings = s.Sampling(top_k=20, top_p=0.9)
-    draw = jax.jit(lambda keys, logits_BV: s.draw(keys, logits_BV, settings))
+    draw = jax.jit(lambda keys, logits_BV: s.sample(keys, logits_BV, settings))
     together = draw(keys, logits_BV)
     alone = [int(draw(keys[i : i + 1], logits_BV[i : i + 1])[0]) for i in range(4)]
     assert together.tolist() == alone

@@ -163,7 +163,7 @@ def test_greedy_text_equals_the_oracles(make: Callable[[], Any], tmp_path: Path)
 
 
 def test_beam_search_equals_the_oracles(make: Callable[[], Any], tmp_path: Path) -> None:
-    """The whole cross of length penalties, ways to stop, and rules."""
+    """The whole cross of length penalties, ways to stop, and processors."""
     before = generate_tokens._beam_program._cache_size()
     lengths, different = set(), set()
     for seed in SEEDS:
@@ -171,7 +171,9 @@ def test_beam_search_equals_the_oracles(make: Callable[[], Any], tmp_path: Path)
         for texts in search_all(pair):
             lengths |= set(pair.lengths(texts).tolist())
             different.add(texts.tobytes())
-    assert generate_tokens._beam_program._cache_size() - before <= 3  # without rules, with them, with a least length
+    assert (
+        generate_tokens._beam_program._cache_size() - before <= 3
+    )  # without processors, with them, with a least length
     # Texts of many lengths, and settings that matter.
     assert len(lengths) > 4 and len(different) > 12, (lengths, len(different))
 

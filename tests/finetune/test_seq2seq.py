@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode import GREEDY, Beams, continue_tokens
-from plmjax.decode.logits_processors import make_rules
+from plmjax.decode import GREEDY, Beams
+from plmjax.decode.generate_tokens import generate_tokens
+from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.errors import UserError
 from plmjax.finetune.features import Batch, Feature, make_batch
 from plmjax.finetune.network import manifest_of
@@ -107,10 +108,10 @@ def test_rows(pair: Pair, tokenizer: Tokenizer) -> None:
 
 
 def test_an_evaluation_writes_what_generation_does(pair: Pair, tokenizer: Tokenizer) -> None:
-    """Beside `continue_tokens`, which is tested beside `transformers`: row by row, and with no row that fills up."""
+    """Beside `generate_tokens`, which is tested beside `transformers`: row by row, and with no row that fills up."""
     v, beams, found = tokenizer.vocabulary, BEAMS[pair.name], pair.outputs
     starts = {"bart": v.eos, "t5": v.pad, "gpt2": v.eos}
-    rules = make_rules(
+    processors = make_logits_processors(
         no_repeat_ngram_size=2,
         min_new_tokens=3,
         eos_token_id=v.eos,
@@ -118,7 +119,7 @@ def test_an_evaluation_writes_what_generation_does(pair: Pair, tokenizer: Tokeni
     )
     sampling = Beams(beams, 0.5) if beams > 1 else GREEDY
     for row, feature in enumerate(pair.features):
-        expected = continue_tokens(
+        expected = generate_tokens(
             pair.network,
             feature.sequences["tokens"][None],
             max_new_tokens=7,
@@ -127,7 +128,7 @@ def test_an_evaluation_writes_what_generation_does(pair: Pair, tokenizer: Tokeni
             pad=v.pad,
             start=starts[pair.name],
             forbidden=[token for token in np.flatnonzero(v.is_special) if token != v.eos],
-            rules=rules,
+            processors=processors,
             history_BH=np.array([[starts[pair.name]]]),
         )
         count = int(expected.lengths[0])

@@ -20,10 +20,10 @@ import numpy as np
 
 from plmjax.data.buckets import MULTIPLE, round_up
 from plmjax.decode.beam_search import Beams
-from plmjax.decode.generate_in_jit import write_tokens
-from plmjax.decode.logits_processors import make_rules
+from plmjax.decode.generate_in_jit import generate_in_jit
+from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.decode.sampling import allowed_tokens
-from plmjax.decode.sampling_loop import Limits as Most
+from plmjax.decode.sampling_loop import GenerationLimits
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.text import Seq2SeqBackbone
 from plmjax.finetune.features import Feature
@@ -238,15 +238,15 @@ class Seq2SeqModel(TaskModel):
         size = backbone.size
         forbidden = [*np.flatnonzero(vocabulary.is_special[:size]), *range(vocabulary.size, size)]
         allowed_V = allowed_tokens(size, size, [token for token in forbidden if token != backbone.end])
-        limits = Most(writer.max_new_tokens, backbone.end, vocabulary.padding, allowed_V)
+        limits = GenerationLimits(writer.max_new_tokens, backbone.end, vocabulary.padding, allowed_V)
         beams = Beams(writer.beams, writer.length_penalty, writer.early_stopping) if writer.beams > 1 else None
-        rules = make_rules(
+        processors = make_logits_processors(
             no_repeat_ngram_size=writer.no_repeat_ngram,
             min_new_tokens=writer.min_new_tokens,
             forced_bos_token_id=backbone.first,
             eos_token_id=backbone.end,
         )
-        found = write_tokens(
-            network, tokens_BL, segments_BL, backbone.start, limits, writer.max_new_tokens, beams, rules
+        found = generate_in_jit(
+            network, tokens_BL, segments_BL, backbone.start, limits, writer.max_new_tokens, beams, processors
         )
         return {"written": found.tokens, "written_count": found.lengths}
