@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from plmjax.objectives.base import groups_of
 from plmjax.train.config import Config
 from plmjax.train.plot import plot_losses
 
@@ -31,6 +34,7 @@ BOOKKEEPING = frozenset(
         "seconds",
     ]
 )
+INDENT = "    "  # of the lines of groups
 PLOT_SECONDS = 30.0  # between two drawings; the last one is always made
 
 
@@ -102,7 +106,12 @@ class Reporter:
             head = f"step {step:>{len(f'{self._steps:,}')},}/{self._steps:,}  epoch {record['epoch']:.2f}"
             self.say("  ".join([head, *parts(record), f"ETA {clock(self._remaining(step))}"]))
         elif split == "validation":
-            self.say("  ".join([f"validation at step {step:,}:", *parts(record)]))
+            groups = groups_of(self._config.objective)
+            whole = {name: value for name, value in record.items() if not name.startswith(groups)}
+            self.say("  ".join([f"validation at step {step:,}:", *parts(whole)]))
+            if said := by_group(record, groups):
+                width = shutil.get_terminal_size().columns
+                self.say(textwrap.fill(said, width, initial_indent=INDENT, subsequent_indent=INDENT))
 
     def plot(self, force: bool = False) -> None:
         """Refreshes WORKDIR/loss.png, unless that was done a moment ago."""
@@ -173,6 +182,14 @@ def parts(record: dict[str, Any]) -> list[str]:
     if record["nonfinite"]:
         words.append(f"skipped {record['nonfinite']}")
     return words
+
+
+def by_group(record: dict[str, Any], groups: tuple[str, ...]) -> str:
+    """The loss and accuracy of each group that a validation has seen; empty where there is none."""
+    seen = [name for name in groups if name in record]
+    return "; ".join(
+        f"{name.replace('_', ' ')} {record[name]:.4f} ({record[f'{name}_accuracy']:.1%} right)" for name in seen
+    )
 
 
 def si(value: float) -> str:

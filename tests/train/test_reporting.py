@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plmjax.objectives import MixtureOfDenoisers
 from plmjax.train import flops
 from plmjax.train.flops import forward_flops, peak_flops
 from plmjax.train.metrics import MetricAccumulator
@@ -69,6 +70,24 @@ def test_reporter_writes_lines_tensorboard_and_a_picture(tmp_path: Path, capsys:
     assert len(list(read_records(tmp_path / "metrics.jsonl"))) == 2
     assert list((tmp_path / "tensorboard").iterdir())
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_groups_have_lines_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    config = tiny_config("")
+    config.objective = MixtureOfDenoisers()
+    reporter = Reporter(tmp_path, config, 0)
+    values = {name: float(number) for number, name in enumerate(config.objective.groups[1:], start=1)}
+    accuracies = {f"{name}_accuracy": 0.5 for name in values}
+    perplexities = {f"{name}_perplexity": 9.0 for name in values}
+    reporter.write({"split": "validation", "step": 3, "epoch": 1.0, "loss": 5.0} | values | accuracies | perplexities)
+    reporter.close()
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == "validation at step 3:  loss 5.0000"
+    assert len(rest) > 1 and all(line.startswith("    ") and len(line) <= 60 for line in rest)
+    said = " ".join(line.strip() for line in rest)
+    assert said.startswith("denoiser R span 8 1.0000 (50.0% right); denoiser S 2.0000") and "span 3 0" not in said
+    assert next(read_records(tmp_path / "metrics.jsonl"))["denoiser_S_perplexity"] == 9.0
 
 
 def test_only_one_process_writes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
