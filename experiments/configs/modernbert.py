@@ -4,7 +4,7 @@
 
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
-| tiny    | the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
+| tiny    | the built-in corpus, to see it run | 2 CPU cores, shared; 3 minutes | 6.376 (unigram entropy 6.141) |
 | mini    | 3 M words of English, see docs/results | 2 CPU cores, 6 minutes; not measured | not measured |
 | base    | the first phase of the paper: 1.7 T tokens, 4,608 x 1,024 a step | 8 H100s; not measured | not measured |
 | large   | as base, 0.9 T tokens, 4,928 x 1,024 a step | 8 H100s; not measured | not measured |
