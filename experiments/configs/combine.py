@@ -42,6 +42,7 @@ from experiments.configs import (
 from experiments.configs.common import ENGLISH, pick
 from plmjax.modules import FAMILIES
 from plmjax.modules.distillation import DistillationConfig
+from plmjax.modules.facts import max_positions_of, memory_length_of, num_languages_of
 from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.objectives import OBJECTIVES
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
@@ -112,11 +113,11 @@ def allowed() -> tuple[tuple[str, str], ...]:
 def fits(network: str, objective: str) -> bool:
     """Whether the network is of the objective's kind, or can be made so."""
     config = NETWORKS[network]()
-    if objective.startswith("cross_lingual") and not hasattr(config, "num_languages"):
+    if objective.startswith("cross_lingual") and num_languages_of(config) is None:
         return False
-    if objective == "mass" and not hasattr(config, "max_positions"):
+    if objective == "mass" and max_positions_of(config) is None:
         return False
-    if objective.startswith("recurrent") and not hasattr(config, "memory_length"):
+    if objective.startswith("recurrent") and memory_length_of(config) is None:
         return False
     kind, kinds = kind_of(config), kinds_of(objective)
     return kind in kinds or (kind == "encoder" and kinds in (("generator_discriminator",), ("distillation",)))

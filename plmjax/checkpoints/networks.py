@@ -1,13 +1,14 @@
 """One network of a checkpoint that holds several."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from plmjax.errors import UserError
 from plmjax.modules import build, networks_of
+from plmjax.modules.network import CompositeNetwork
 
 
 def one_network(config: Any, params: dict[str, Any], part: str | None, path: Path) -> tuple[Any, dict[str, Any]]:
@@ -19,5 +20,5 @@ def one_network(config: Any, params: dict[str, Any], part: str | None, path: Pat
     if "" in networks:
         return config, params
     name = part or config.kept
-    _, whole = build(config).subnetwork(params, name)
+    _, whole = cast(CompositeNetwork, build(config)).subnetwork(params, name)
     return networks[name], jax.tree.map(np.asarray, whole)

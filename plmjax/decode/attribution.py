@@ -15,6 +15,7 @@ from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound
+from plmjax.modules.network import Network
 
 
 class Attribution(NamedTuple):
@@ -89,7 +90,7 @@ def _chunks(code: np.ndarray, tokens: np.ndarray, length: int) -> tuple[np.ndarr
 
 
 @partial(jax.jit, static_argnames=("module", "size"))
-def _scored(module: Any, params: Any, tokens_NL: jax.Array, scored_NL: jax.Array, *, size: int) -> jax.Array:
+def _scored(module: Network, params: Any, tokens_NL: jax.Array, scored_NL: jax.Array, *, size: int) -> jax.Array:
     """The sum of the scored tokens' log-probabilities; padding comes after them, where nothing reads it."""
     network = Bound(module, params)
     head = network.token_head(network.decode(tokens_NL[:, :-1]))

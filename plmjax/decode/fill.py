@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from flax import linen as nn
 
 from plmjax.data.buckets import bucket
 from plmjax.data.templates import single_text_template
@@ -24,6 +23,7 @@ from plmjax.decode.sampling import GREEDY
 from plmjax.decode.text import MASK, continue_prompts
 from plmjax.errors import UserError
 from plmjax.modules import Bound
+from plmjax.modules.network import Network
 
 SENTINEL = re.compile(r"<extra_id_(\d+)>")
 BLANK = re.compile(r"_{3,}")
@@ -228,7 +228,7 @@ def _masked_tokens(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndar
 
 
 def _fill_masks(
-    module: nn.Module,
+    module: Network,
     params: Any,
     tokens_1L: jax.Array,
     segments_1L: jax.Array,

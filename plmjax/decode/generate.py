@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
-from flax import linen as nn
 
 from plmjax.decode.beam_search import Beams
 from plmjax.decode.generate_tokens import Strategy, generate_tokens
@@ -15,12 +14,13 @@ from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling
 from plmjax.errors import UserError
 from plmjax.modules import Bound
+from plmjax.modules.network import Network
 
 
 class PretrainedLike(Protocol):
     """What `generate` needs of a loaded checkpoint."""
 
-    module: nn.Module
+    module: Network
     params: Any
 
 

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from plmjax.data.buckets import bucket
 from plmjax.decode.beam_search import Beams, BeamSearch, BeamState, EarlyStopping
@@ -29,6 +28,8 @@ from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling, allowed_toke
 from plmjax.decode.sampling_loop import GenerationLimits, Sampler, SamplingState, best_candidates
 from plmjax.errors import UserError
 from plmjax.modules import Bound
+from plmjax.modules.facts import max_positions_of, source_vocab_size_of
+from plmjax.modules.network import Network
 
 NO_EOS = -1  # no token has this id
 
@@ -140,7 +141,7 @@ def stream_tokens(
 
 
 def prepare_inputs(
-    module: nn.Module,
+    module: Network,
     tokens_BL: np.ndarray,
     segments_BL: np.ndarray | None,
     *,
@@ -179,7 +180,7 @@ def prepare_inputs(
         raise ValueError(f"max_new_tokens is {max_new_tokens}: give 1 or more.")
     if not lengths_B.size or not lengths_B.all():
         raise ValueError("A prompt has no token: give each row at least one, such as the EOS or BOS token.")
-    known = getattr(module.config, "source_vocab_size", module.config.vocab_size)
+    known = source_vocab_size_of(module.config)
     if not np.all((rows >= 0) & (rows < known) | ~real_BL):
         raise ValueError(f"A prompt has an id outside the network's {known} token rows.")
     decoder = module.kind == "decoder"
@@ -195,7 +196,7 @@ def prepare_inputs(
     )
     if not decoder and start is None:
         raise ValueError("An encoder-decoder needs `start`, the first token that its decoder reads.")
-    length = bucket(int(lengths_B.max()), most=getattr(module.config, "max_positions", None))
+    length = bucket(int(lengths_B.max()), most=max_positions_of(module.config))
     tokens_BL, segments_BL = (_pack if decoder else _widen)(rows, real_BL, length, pad)
     prompts = Prompts(
         tokens_BL,
@@ -208,7 +209,7 @@ def prepare_inputs(
     return _Inputs(prompts, _row_keys(key, len(rows), sampling), limits, processors)
 
 
-def check_positions(module: nn.Module, prompt: int, new: int) -> None:
+def check_positions(module: Network, prompt: int, new: int) -> None:
     """Refuses a network that can't continue, or whose absolute positions end before the text would.
 
     Raises:
@@ -216,7 +217,7 @@ def check_positions(module: nn.Module, prompt: int, new: int) -> None:
     """
     if module.kind not in ("decoder", "encoder_decoder"):
         raise unsupported_kind(module, "continue a text", "use a decoder or an encoder-decoder")
-    positions = getattr(module.config, "max_positions", None)
+    positions = max_positions_of(module.config)
     if not positions:
         return
     needed = prompt + new if module.kind == "decoder" else max(prompt, new)
@@ -227,7 +228,7 @@ def check_positions(module: nn.Module, prompt: int, new: int) -> None:
         )
 
 
-def unsupported_kind(module: nn.Module, action: str, remedy: str) -> UserError:
+def unsupported_kind(module: Network, action: str, remedy: str) -> UserError:
     """The error for a network that can't do what is asked."""
     kind = module.kind.replace("_", "-")
     return UserError(f"This checkpoint ({type(module).__name__}, {kind}) can't {action}: {remedy}.")
@@ -297,7 +298,7 @@ def _widen(rows_BL: np.ndarray, real_BL: np.ndarray, length: int, pad: int) -> t
 
 
 def _sample(
-    module: nn.Module, params: Any, inputs: _Inputs, *, slots: int, sampling: Sampling | SampleAndRank, outputs: int
+    module: Network, params: Any, inputs: _Inputs, *, slots: int, sampling: Sampling | SampleAndRank, outputs: int
 ) -> SamplingState:
     state, cache = _start(module, params, inputs, slots=slots, sampling=sampling, outputs=outputs)
     how: dict[str, Any] = {"slots": slots, "sampling": sampling, "outputs": outputs}
@@ -308,7 +309,7 @@ def _sample(
 
 
 def _start(
-    module: nn.Module,
+    module: Network,
     params: Any,
     inputs: _Inputs,
     *,
@@ -325,7 +326,7 @@ def _start(
 
 
 def _resume(
-    module: nn.Module,
+    module: Network,
     params: Any,
     inputs: _Inputs,
     state: SamplingState,
@@ -355,7 +356,7 @@ def _sampler(inputs: _Inputs, sampling: Sampling | SampleAndRank, outputs: int) 
 
 
 def _beam_search(
-    module: nn.Module, params: Any, inputs: _Inputs, ending: EarlyStopping, *, slots: int, beams: int
+    module: Network, params: Any, inputs: _Inputs, ending: EarlyStopping, *, slots: int, beams: int
 ) -> BeamState:
     network = Bound(module, params)
     prefilled = prefill(network, inputs.prompts, slots, beams)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from plmjax.modules import Bound
 from plmjax.modules.attention import backend
 from plmjax.modules.cache import repeat_rows
 from plmjax.modules.heads import TokenHead
+from plmjax.modules.network import DecoderNetwork
 
 LONG = 64  # new tokens
 
@@ -63,7 +64,7 @@ def prefill(network: Bound, prompts: Prompts, slots: int, copies: int) -> Prefil
     batch, length = prompts.tokens.shape
     if network.kind == "decoder":
         positions_BL = jnp.maximum(jnp.cumsum(prompts.segments, axis=1) - 1, 0)
-        cache = network.module.init_cache(batch, length + slots)
+        cache = cast(DecoderNetwork, network.module).init_cache(batch, length + slots)
         prefix = {"prefix_BL": prompts.segments > 0} if network.is_prefix_lm else {}
         x_BLD, cache = network.decode(prompts.tokens, positions_BL, prompts.segments, cache, **prefix)
         logits_BV = network.token_logits(x_BLD[:, -1:])[:, 0]

@@ -13,6 +13,7 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.finetune.features import Batch
 from plmjax.finetune.task_models.base import TaskModel
 from plmjax.modules import Bound
+from plmjax.modules.network import Network
 from plmjax.train.sharding import abstract_batch, batch_sharding, replicated, to_devices
 from plmjax.train.state import shardings_of
 from plmjax.train.step import train_step
@@ -36,7 +37,7 @@ class CompiledSteps:
     """
 
     def __init__(
-        self, mesh: Mesh, abstract: State, module: Any, task_model: TaskModel, vocabulary: Vocabulary, **step: Any
+        self, mesh: Mesh, abstract: State, module: Network, task_model: TaskModel, vocabulary: Vocabulary, **step: Any
     ) -> None:
         self._mesh = mesh
         at, rows, copies = shardings_of(abstract), batch_sharding(mesh), replicated(mesh)

@@ -22,6 +22,7 @@ from plmjax.finetune.task_models.base import LengthLimits, TaskModel
 from plmjax.interop import Pretrained
 from plmjax.interop.native import fingerprints_of
 from plmjax.interop.registry import architecture_of
+from plmjax.modules.facts import max_positions_of
 from plmjax.train.initialize import VOCABULARY_ROWS, adapt_params
 
 DROPOUTS = ("dropout", "attention_dropout", "attention_out_dropout")
@@ -29,7 +30,7 @@ DROPOUTS = ("dropout", "attention_dropout", "attention_out_dropout")
 
 def limits_of(config: Any, recipe: FineTune) -> LengthLimits:
     """How long a row may be; UserError where the recipe asks for more than the network has positions."""
-    positions = getattr(config, "max_positions", None)
+    positions = max_positions_of(config)
     if recipe.max_length < 0 or (recipe.max_length and positions and recipe.max_length > positions):
         raise UserError(
             f"max_length is {recipe.max_length}, but the network has {positions} positions: give at most {positions}, "

@@ -19,6 +19,7 @@ from optax import GradientTransformation as Transformation
 
 from plmjax.checkpoints.paths import path_string
 from plmjax.errors import UserError
+from plmjax.modules.facts import adapter_width_of, num_decoder_layers_of, shares_layers
 from plmjax.train.initialize import ADAPTER
 from plmjax.train.state import parameter_count
 from plmjax.train.weight_decay_mask import is_stacked
@@ -96,7 +97,7 @@ class LayerDecay(UpdateStrategy):
         """Scales by depth; UserError for a rate outside (0, 1] or layers that share their parameters."""
         if not 0.0 < self.rate <= 1.0:
             raise UserError(f"update_strategy.rate is {self.rate}: it must be above 0 and at most 1.")
-        if hasattr(network, "sharing") and network.sharing != "none":
+        if shares_layers(network):
             raise UserError(
                 "The layers share their parameters, so that they have no rates of their own: use AllParameters."
             )
@@ -135,7 +136,7 @@ class Adapters(UpdateStrategy):
     def config_changes(self, network: Any) -> dict[str, Any]:
         if self.width < 1:
             raise UserError(f"update_strategy.width is {self.width}: it must be at least 1.")
-        if not hasattr(network, "adapter_width"):
+        if adapter_width_of(network) is None:
             raise UserError(f"A {type(network).__name__} has no place for adapters: use AllParameters.")
         return {"adapter_width": self.width}
 
@@ -160,7 +161,7 @@ class GradualUnfreezing(UpdateStrategy):
 
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """Holds layers still; UserError for layers that share their parameters."""
-        if hasattr(network, "sharing") and network.sharing != "none":
+        if shares_layers(network):
             raise UserError("The layers share their parameters, so that they can't be freed one by one.")
 
         def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:
@@ -228,7 +229,7 @@ def is_free(layer: Any, depth: int, step: Any, steps: int) -> jax.Array:
 
 def depth_of(network: Any, path: str) -> int:
     """The layers of the stack that a parameter of the trunk is in."""
-    return getattr(network, "num_decoder_layers", network.num_layers) if "decoder/" in path else network.num_layers
+    return num_decoder_layers_of(network) if "decoder/" in path else network.num_layers
 
 
 def along_layers(values: jax.Array, leaf: jax.Array) -> jax.Array:

@@ -7,14 +7,14 @@ import numpy as np
 from jax import Array
 
 from plmjax.errors import UserError
-from plmjax.interop.bert import IGNORED, INPUTS, base_model, bert_states, masked_lm
+from plmjax.interop.bert import IGNORED, INPUTS, base_model, bert_states, has_pooler, masked_lm
 from plmjax.interop.bert import read_config as read_bert_config
 from plmjax.interop.bert import write_config as write_bert_config
 from plmjax.interop.family import JSON, Family, Outputs
 from plmjax.interop.heads import architecture_of_heads, chosen, fine_tuned, head_entries
 from plmjax.interop.tokenizer_format import ACCENTS_AND_CASE, BERT_FORMAT, FAST
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
-from plmjax.modules import Bound, build
+from plmjax.modules import Bound
 from plmjax.modules.albert import AlbertConfig
 
 DEFAULTS: JSON = {
@@ -47,7 +47,7 @@ def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -
     for name in ("query", "key", "value"):
         kernel, bias = heads_out(heads, width), heads_bias(heads, width)
         entries += dense(f"{native}/attention/{name}", f"{hf}.attention.{name}", kernel, groups, bias)
-    if build(config).has_pooler:
+    if has_pooler(config):
         entries += dense("pooler", "albert.pooler", LINEAR)
     if "token" in config.heads:
         entries[0] = entries[0]._replace(aliases=(f"{TOKEN_HEAD}.decoder.weight",))

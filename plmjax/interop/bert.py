@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +32,7 @@ from plmjax.interop.weight_map import (
 )
 from plmjax.modules import Bound, build
 from plmjax.modules.bert import BertConfig
+from plmjax.modules.encoder import Encoder
 
 BERT_DEFAULTS: JSON = {
     "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
@@ -48,7 +50,7 @@ SPAN_HEAD = "cls.sbo"
 
 def has_pooler(config: BertConfig) -> bool:
     """Whether the network has a pooler, as its module decides."""
-    return build(config).has_pooler
+    return cast(Encoder, build(config)).has_pooler
 
 
 def trunk(config: BertConfig, prefix: str, position_row: int) -> list[Entry]:

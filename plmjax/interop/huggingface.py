@@ -20,6 +20,7 @@ from plmjax.interop.tensors import read_tensors, write_tensors
 from plmjax.interop.tokenizer_files import TOKENIZER_JSON, has_tokenizer, save_tokenizer
 from plmjax.interop.weight_map import Entry, export_params, flatten, import_params
 from plmjax.modules import build
+from plmjax.modules.facts import adapter_width_of, max_positions_of
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     Raises:
         UserError: the network has a setting that the class can't have.
     """
-    if getattr(pretrained.config, "adapter_width", 0):
+    if adapter_width_of(pretrained.config):
         raise UserError("Hugging Face's classes have no adapters: a network that has some can't be exported.")
     directory = Path(directory).expanduser()
     family = pretrained.family
@@ -97,7 +98,7 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         known = {name: token for name, token in ids.items() if token is not None}
         _write_json(directory / generation.FILE, known | dict(pretrained.generation))
     if pretrained.tokenizer is not None:
-        longest = getattr(pretrained.config, "max_positions", None)
+        longest = max_positions_of(pretrained.config)
         save_tokenizer(pretrained.tokenizer, directory, family.tokenizer, longest)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from plmjax.errors import UserError
+from plmjax.modules.facts import max_positions_of, position_offset_of, source_vocab_size_of, token_types_of
 
 MASKS = ("attention_mask", "decoder_attention_mask")
 TOKENS = ("input_ids", "decoder_input_ids")
@@ -92,19 +93,19 @@ def _numbers(name: str, value: np.ndarray, tokens: np.ndarray, config: Any) -> n
 
 
 def _check_range(name: str, value: np.ndarray, config: Any) -> None:
-    longest = getattr(config, "max_positions", None)
+    longest = max_positions_of(config)
     if longest is not None and value.shape[1] > longest:
         raise UserError(f"{name} is {value.shape[1]} tokens long, the network has {longest} positions: shorten it.")
     if name in (*TOKENS, LABELS):
-        rows = getattr(config, "source_vocab_size", config.vocab_size) if name == "input_ids" else config.vocab_size
+        rows = source_vocab_size_of(config) if name == "input_ids" else config.vocab_size
         value = value[value != -100] if name == LABELS else value
     elif name == "token_type_ids":
-        if not hasattr(config, "token_type_vocab"):
+        if token_types_of(config) is None:
             return  # they only tell one text from another
         rows = max(1, config.token_type_vocab)
     elif name == "langs":
         rows = max(1, config.num_languages)
     else:
-        rows = config.max_positions + getattr(config, "position_offset", 0)
+        rows = config.max_positions + position_offset_of(config)
     if value.size and not 0 <= value.min() <= value.max() < rows:
         raise UserError(f"The input {name!r} holds {value.min()} to {value.max()}, outside 0 to {rows - 1}.")

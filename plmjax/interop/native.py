@@ -24,6 +24,7 @@ from plmjax.interop.registry import BY_CLASS, architecture_of
 from plmjax.interop.weight_map import flatten, nest
 from plmjax.modules import reads_characters
 from plmjax.modules.elmo_task import task_config
+from plmjax.modules.facts import vocabulary_cuts_of
 
 TOKENIZER = "tokenizer"
 SOURCE_TOKENIZER = "source_tokenizer"  # of what an encoder reads that has a vocabulary of its own
@@ -139,7 +140,7 @@ def cut_vocabulary(config: Any, params: dict[str, Any], size: int) -> tuple[Any,
     if not size < rows:
         return config, params
     flat = flatten(params)
-    last = len(getattr(config, "cutoffs", ()))  # where the vocabulary is in several tables, this one's end is cut
+    last = len(vocabulary_cuts_of(config))  # where the vocabulary is in several tables, this one's end is cut
     for path in (*VOCABULARY_PATHS, f"embeddings/tokens_{last}/embedding", f"token_head/bias_{last}"):
         if path in flat:
             flat[path] = np.asarray(flat[path])[: len(flat[path]) - (rows - size)]

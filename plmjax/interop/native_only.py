@@ -25,6 +25,7 @@ from plmjax.interop.tokenizer_format import BERT_FORMAT, FAST, TokenizerFormat, 
 from plmjax.modules import Bound
 from plmjax.modules.bart_translation import BartTranslationConfig
 from plmjax.modules.elmo_task import ElmoTaskConfig
+from plmjax.modules.facts import heads_of
 
 TRANSLATION = "BartTranslationForConditionalGeneration"
 ELMO = "ElmoUnderTask"
@@ -88,11 +89,11 @@ def _encoder_family(name: str) -> Family:
 
 
 def _decoder_class(config: Any) -> str:
-    return "NativeDecoder" + (CLASS if getattr(config, "num_labels", 0) else "ForCausalLM")
+    return "NativeDecoder" + (CLASS if "sequence_classification" in heads_of(config) else "ForCausalLM")
 
 
 def _encoder_decoder_class(config: Any) -> str:
-    return class_of_heads(getattr(config, "heads", ("token",)), ENCODER_DECODER_CLASSES, "NativeEncoderDecoderModel")
+    return class_of_heads(heads_of(config), ENCODER_DECODER_CLASSES, "NativeEncoderDecoderModel")
 
 
 ENCODER_DECODER_CLASSES = {

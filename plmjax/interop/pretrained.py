@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.decode import generate
@@ -19,6 +18,7 @@ from plmjax.interop.generation import settings
 from plmjax.interop.inputs import checked_inputs
 from plmjax.interop.registry import BY_CLASS
 from plmjax.modules import Bound, build
+from plmjax.modules.network import Network
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,7 +59,7 @@ class Pretrained:
         return self.module.kind in ("decoder", "encoder_decoder") and self.architecture.endswith(heads)
 
     @cached_property
-    def module(self) -> nn.Module:
+    def module(self) -> Network:
         """The network."""
         return build(self.config)
 

@@ -4,6 +4,7 @@ Legend: B batch, L length, T memory, D model width, E embedding width, H heads, 
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from plmjax.interop.family import JSON, Family, Outputs, refuse
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, dense, heads_in, heads_out, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.memory import Memory
+from plmjax.modules.network import RecurrentNetwork
 from plmjax.modules.transformer_xl import TransformerXLConfig
 
 DEFAULTS: JSON = {
@@ -161,7 +163,7 @@ def write_config(config: TransformerXLConfig, special: Mapping[str, int]) -> JSO
 def segment(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Outputs]:
     """States of a segment and the output `mems` [N, T, B, D]. Without `mems` it follows states of zeros."""
     rows, memory_NTBD = len(inputs["input_ids"]), inputs.get("mems")
-    memory: Memory = network.module.init_memory(rows, network.config.memory_length)
+    memory: Memory = cast(RecurrentNetwork, network.module).init_memory(rows, network.config.memory_length)
     if memory_NTBD is not None:
         memory = memory._replace(states=jnp.moveaxis(memory_NTBD, 2, 0))
     filled = jnp.ones((rows, memory.states.shape[2]), jnp.bool_)

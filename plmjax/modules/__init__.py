@@ -7,7 +7,7 @@ states = Bound(module, params).encode(tokens_BL, segments_BL=segments_BL)
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 from flax import linen as nn
@@ -42,12 +42,14 @@ from plmjax.modules import (
 from plmjax.modules.distillation import Distillation, DistillationConfig
 from plmjax.modules.generator_discriminator import GeneratorDiscriminator, GeneratorDiscriminatorConfig
 from plmjax.modules.heads import TokenHead
+from plmjax.modules.network import CompositeNetwork, Network
 
 __all__ = [
     "COMPOSITES",
     "FAMILIES",
     "Bound",
-    "Family",
+    "Network",
+    "NetworkFamily",
     "TokenHead",
     "build",
     "family_of",
@@ -56,7 +58,7 @@ __all__ = [
 ]
 
 
-class Family(NamedTuple):
+class NetworkFamily(NamedTuple):
     """A kind of network: the config's class, the module's, and the paper's sizes."""
 
     config: type
@@ -64,44 +66,48 @@ class Family(NamedTuple):
     variants: dict[str, Any]
 
 
-FAMILIES: dict[str, Family] = {
-    "albert": Family(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
-    "bart": Family(bart.BartConfig, bart.Bart, bart.VARIANTS),
-    "bart_decoder": Family(bart_decoder.BartDecoderConfig, bart_decoder.BartDecoder, bart_decoder.DECODER_VARIANTS),
-    "bart_lm": Family(bart_lm.BartLMConfig, bart_lm.BartLM, bart_lm.VARIANTS),
-    "bart_translation": Family(
+FAMILIES: dict[str, NetworkFamily] = {
+    "albert": NetworkFamily(albert.AlbertConfig, albert.Albert, albert.VARIANTS),
+    "bart": NetworkFamily(bart.BartConfig, bart.Bart, bart.VARIANTS),
+    "bart_decoder": NetworkFamily(
+        bart_decoder.BartDecoderConfig, bart_decoder.BartDecoder, bart_decoder.DECODER_VARIANTS
+    ),
+    "bart_lm": NetworkFamily(bart_lm.BartLMConfig, bart_lm.BartLM, bart_lm.VARIANTS),
+    "bart_translation": NetworkFamily(
         bart_translation.BartTranslationConfig, bart_translation.BartTranslation, bart_translation.VARIANTS
     ),
-    "bert": Family(bert.BertConfig, bert.Bert, bert.VARIANTS),
-    "bert_two_stream": Family(
+    "bert": NetworkFamily(bert.BertConfig, bert.Bert, bert.VARIANTS),
+    "bert_two_stream": NetworkFamily(
         bert_two_stream.BertTwoStreamConfig, bert_two_stream.BertTwoStream, bert_two_stream.VARIANTS
     ),
-    "ctrl": Family(ctrl.CTRLConfig, ctrl.CTRL, ctrl.VARIANTS),
-    "deberta": Family(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
-    "distilbert": Family(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
-    "electra": Family(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
-    "elmo": Family(elmo.ElmoConfig, elmo.Elmo, elmo.VARIANTS),
-    "elmo_task": Family(elmo_task.ElmoTaskConfig, elmo_task.ElmoTask, elmo_task.VARIANTS),
-    "gpt": Family(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
-    "gpt3": Family(gpt3.GPT3Config, gpt3.GPT3, gpt3.VARIANTS),
-    "gpt_neo": Family(gpt3.GPTNeoConfig, gpt3.GPTNeo, gpt3.NEO_VARIANTS),
-    "lamda": Family(lamda.LamdaConfig, lamda.Lamda, lamda.VARIANTS),
-    "marian": Family(bart.MarianConfig, bart.Marian, bart.MARIAN_VARIANTS),
-    "marian_decoder": Family(
+    "ctrl": NetworkFamily(ctrl.CTRLConfig, ctrl.CTRL, ctrl.VARIANTS),
+    "deberta": NetworkFamily(deberta.DebertaConfig, deberta.Deberta, deberta.VARIANTS),
+    "distilbert": NetworkFamily(distilbert.DistilBertConfig, distilbert.DistilBert, distilbert.VARIANTS),
+    "electra": NetworkFamily(electra.ElectraConfig, electra.Electra, electra.VARIANTS),
+    "elmo": NetworkFamily(elmo.ElmoConfig, elmo.Elmo, elmo.VARIANTS),
+    "elmo_task": NetworkFamily(elmo_task.ElmoTaskConfig, elmo_task.ElmoTask, elmo_task.VARIANTS),
+    "gpt": NetworkFamily(gpt.GPTConfig, gpt.GPT, gpt.VARIANTS),
+    "gpt3": NetworkFamily(gpt3.GPT3Config, gpt3.GPT3, gpt3.VARIANTS),
+    "gpt_neo": NetworkFamily(gpt3.GPTNeoConfig, gpt3.GPTNeo, gpt3.NEO_VARIANTS),
+    "lamda": NetworkFamily(lamda.LamdaConfig, lamda.Lamda, lamda.VARIANTS),
+    "marian": NetworkFamily(bart.MarianConfig, bart.Marian, bart.MARIAN_VARIANTS),
+    "marian_decoder": NetworkFamily(
         bart_decoder.MarianDecoderConfig, bart_decoder.MarianDecoder, bart_decoder.MARIAN_DECODER_VARIANTS
     ),
-    "mbart": Family(bart.MBartConfig, bart.MBart, bart.MBART_VARIANTS),
-    "mbart_decoder": Family(
+    "mbart": NetworkFamily(bart.MBartConfig, bart.MBart, bart.MBART_VARIANTS),
+    "mbart_decoder": NetworkFamily(
         bart_decoder.MBartDecoderConfig, bart_decoder.MBartDecoder, bart_decoder.MBART_DECODER_VARIANTS
     ),
-    "modernbert": Family(modernbert.ModernBertConfig, modernbert.ModernBert, modernbert.VARIANTS),
-    "t5": Family(t5.T5Config, t5.T5, t5.VARIANTS),
-    "t5_lm": Family(t5_lm.T5LMConfig, t5_lm.T5LM, t5_lm.VARIANTS),
-    "t5_prefix_lm": Family(t5_lm.T5PrefixLMConfig, t5_lm.T5PrefixLM, t5_lm.PREFIX_VARIANTS),
-    "t5_shared": Family(t5_shared.T5SharedConfig, t5_shared.T5Shared, t5_shared.VARIANTS),
-    "transformer_xl": Family(transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS),
-    "xlm": Family(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),
-    "xlnet": Family(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
+    "modernbert": NetworkFamily(modernbert.ModernBertConfig, modernbert.ModernBert, modernbert.VARIANTS),
+    "t5": NetworkFamily(t5.T5Config, t5.T5, t5.VARIANTS),
+    "t5_lm": NetworkFamily(t5_lm.T5LMConfig, t5_lm.T5LM, t5_lm.VARIANTS),
+    "t5_prefix_lm": NetworkFamily(t5_lm.T5PrefixLMConfig, t5_lm.T5PrefixLM, t5_lm.PREFIX_VARIANTS),
+    "t5_shared": NetworkFamily(t5_shared.T5SharedConfig, t5_shared.T5Shared, t5_shared.VARIANTS),
+    "transformer_xl": NetworkFamily(
+        transformer_xl.TransformerXLConfig, transformer_xl.TransformerXL, transformer_xl.VARIANTS
+    ),
+    "xlm": NetworkFamily(xlm.XLMConfig, xlm.XLM, xlm.VARIANTS),
+    "xlnet": NetworkFamily(xlnet.XLNetConfig, xlnet.XLNet, xlnet.VARIANTS),
 }
 
 
@@ -127,7 +133,7 @@ def reads_characters(config: Any) -> bool:
     return isinstance(config, elmo.ElmoConfig)
 
 
-def build(config: Any) -> Any:
+def build(config: Any) -> Network:
     """The module that `config` describes; a composite of modules for the config of a composite.
 
     Raises:
@@ -150,7 +156,7 @@ class Bound:
         dropout_key: turns dropout on; every call folds its number into it, so that no two share their masks.
     """
 
-    def __init__(self, module: Any, params: Any, dropout_key: Array | None = None) -> None:
+    def __init__(self, module: Network, params: Any, dropout_key: Array | None = None) -> None:
         self.module = module
         self.params = params
         self._dropout_key = dropout_key
@@ -177,10 +183,11 @@ class Bound:
 
     def subnetwork(self, name: str) -> "Bound":
         """One network of a composite, with its parameters and dropout of its own."""
-        number = 1000 + list(self.module.modules).index(name)  # no call of this object has such a number
-        active = self._dropout_key is not None and name not in self.module.frozen
+        composite = cast(CompositeNetwork, self.module)
+        number = 1000 + list(composite.modules).index(name)  # no call of this object has such a number
+        active = self._dropout_key is not None and name not in composite.frozen
         key = jax.random.fold_in(self._dropout_key, number) if active else None
-        module, params = self.module.subnetwork(self.params, name)
+        module, params = composite.subnetwork(self.params, name)
         return Bound(module, params, key)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

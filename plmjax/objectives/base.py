@@ -17,6 +17,8 @@ from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss
 from plmjax.losses.weighted import Weighted
 from plmjax.modules.encoder import EncoderOutput
+from plmjax.modules.facts import max_positions_of
+from plmjax.modules.network import Network, RecurrentNetwork
 
 Example = dict[str, jax.Array]
 Losses = tuple[dict[str, Weighted], dict[str, Weighted]]
@@ -68,7 +70,7 @@ class Grouped(Objective, Protocol):
 class Recurrent(Objective, Protocol):
     """An objective whose rows read on from batch to batch and carry a memory of what they have read."""
 
-    def memory(self, module: Any, rows: int, train: bool) -> Any:
+    def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """The empty memory of `rows` rows for a network: a pytree whose leaves have the rows as their first axis."""
 
     def losses_after(
@@ -82,7 +84,7 @@ def carries_memory(objective: Any) -> bool:
     return hasattr(objective, "losses_after")
 
 
-def start_memory(objective: Any, module: Any, rows: int, *, train: bool) -> Any:
+def start_memory(objective: Any, module: Network, rows: int, *, train: bool) -> Any:
     """The memory before the first batch: () for an objective that carries none."""
     return objective.memory(module, rows, train) if carries_memory(objective) else ()
 
@@ -174,7 +176,7 @@ def check_fit(objective: Any, network_config: Any, kind: str, length: int, needs
         )
     if length < 1:
         raise UserError(f"train.length is {length}; give the number of tokens in an example, at least 1.")
-    max_positions = getattr(network_config, "max_positions", None)
+    max_positions = max_positions_of(network_config)
     if max_positions and length > max_positions:
         raise UserError(
             f"Sequences of train.length={length} are longer than the {max_positions} positions of {network}; "

@@ -16,6 +16,7 @@ from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.losses.sampled import draw_candidates, sampled_cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules.network import RecurrentNetwork
 from plmjax.objectives.base import Example, Losses, check_fit, token_metrics
 
 READS = ("tokens", "segments", "targets", "characters", "backward_targets", "backward_characters", "continues")
@@ -60,7 +61,7 @@ class BidirectionalLM:
             "draw": jax.random.key_data(key),
         }
 
-    def memory(self, module: Any, rows: int, train: bool) -> Any:
+    def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """See base.Recurrent."""
         return module.init_memory(rows)
 

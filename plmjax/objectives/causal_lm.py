@@ -16,6 +16,7 @@ from plmjax.errors import UserError
 from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.modules.adaptive import AdaptiveHead
+from plmjax.modules.facts import vocabulary_cuts_of
 from plmjax.objectives.base import Example, Losses, check_fit, check_share, group_metrics, token_metrics
 
 
@@ -46,7 +47,7 @@ class CausalLM:
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "positions", "segments"))
         check_share("objective.label_smoothing", self.label_smoothing)
-        if getattr(network_config, "cutoffs", ()):
+        if vocabulary_cuts_of(network_config):
             self._check_adaptive(tuple(network_config.cutoffs), vocabulary)
         if getattr(self.window, "overlap", 1) != 1:
             raise UserError(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import LanguageStreams, StreamsAndTranslations
 from plmjax.errors import UserError
+from plmjax.modules.facts import num_languages_of
 from plmjax.objectives.base import Example, check_fit
 from plmjax.objectives.causal_lm import CausalLM
 from plmjax.objectives.masked_lm import MaskedLM, Masking
@@ -84,7 +85,7 @@ class CrossLingualCausalLM(CausalLM):
 
 def require_languages(objective: Any, network_config: Any) -> None:
     """UserError where the network can't be told the language of a token."""
-    if not hasattr(network_config, "num_languages"):
+    if num_languages_of(network_config) is None:
         raise UserError(
             f"The objective {type(objective).__name__} tells the network each token's language, which "
             f"{type(network_config).__name__} has no table for; choose XLMConfig."

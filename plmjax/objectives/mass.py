@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Passages
 from plmjax.errors import UserError
+from plmjax.modules.facts import max_positions_of
 from plmjax.noise.fragments import fragments_mask, max_hidden
 from plmjax.noise.masking import mask_tokens, token_span_ids
 from plmjax.noise.tokens import keep_tokens
@@ -49,7 +50,7 @@ class Mass:
 
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         check_fit(self, network_config, kind, length, ("tokens", "segments"))
-        if not hasattr(network_config, "max_positions"):
+        if max_positions_of(network_config) is None:
             raise UserError(
                 f"MASS tells the decoder where in the text a token stands, but {type(network_config).__name__} knows "
                 "distances alone: choose a network with positions, such as BartConfig."

@@ -22,6 +22,8 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import FullSentences, Streams
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import cross_entropy
+from plmjax.modules.facts import memory_length_of
+from plmjax.modules.network import RecurrentNetwork
 from plmjax.noise import permutation
 from plmjax.noise.masking import choose_tokens
 from plmjax.objectives.base import Example, Losses, check_fit, token_metrics
@@ -173,7 +175,7 @@ class RecurrentPermutationLM(PermutationLM):
 
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         PermutationLM.check(self, network_config, kind, vocabulary, length)
-        if not hasattr(network_config, "reuse_length"):
+        if memory_length_of(network_config) is None:
             raise UserError(
                 "The objective RecurrentPermutationLM hands a memory on, which "
                 f"{type(network_config).__name__} has no place for; choose XLNetConfig, or the objective PermutationLM."
@@ -200,7 +202,7 @@ class RecurrentPermutationLM(PermutationLM):
         key = jax.random.fold_in(key, backward)
         return turned | self.prediction.corrupt(key, turned, vocabulary, backward > 0)
 
-    def memory(self, module: Any, rows: int, train: bool) -> Any:
+    def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """See base.Recurrent; () for a network that remembers nothing."""
         places = module.config.memory_length
         return module.init_memory(rows, places) if places else ()

@@ -14,6 +14,8 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import Streams
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
+from plmjax.modules.facts import memory_length_of
+from plmjax.modules.network import Network, RecurrentNetwork
 from plmjax.objectives.base import Example, token_metrics
 from plmjax.objectives.causal_lm import CausalLM
 
@@ -40,7 +42,7 @@ class RecurrentLM(CausalLM):
 
     def check(self, network_config: Any, kind: str, vocabulary: Vocabulary, length: int) -> None:
         CausalLM.check(self, network_config, kind, vocabulary, length)
-        if not hasattr(network_config, "memory_length"):
+        if memory_length_of(network_config) is None:
             raise UserError(
                 f"The objective RecurrentLM hands a memory on, which {type(network_config).__name__} has no place for; "
                 "choose TransformerXLConfig, or the objective CausalLM."
@@ -66,7 +68,7 @@ class RecurrentLM(CausalLM):
             length = self.evaluation.length or length
         return CausalLM.windows(self, split, vocabulary, length, seed)
 
-    def memory(self, module: Any, rows: int, train: bool) -> Any:
+    def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """See base.Recurrent; () for a network that remembers nothing."""
         places = self._places(module, train)
         return module.init_memory(rows, places) if places else ()
@@ -84,7 +86,7 @@ class RecurrentLM(CausalLM):
         losses: dict[str, Weighted] = {self.NAME: loss.total}
         return losses, token_metrics(self.NAME, loss.correct, batch["weights"]), after if places else ()
 
-    def _places(self, module: Any, train: bool) -> int:
+    def _places(self, module: Network, train: bool) -> int:
         own: int = module.config.memory_length
         return own if train else self.evaluation.memory_length or own
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
+from plmjax.modules.facts import max_positions_of, vocabulary_cuts_of
 from plmjax.objectives.base import Example, Losses, token_metrics
 
 SEQUENCE_KINDS = ("encoder_decoder", "decoder")
@@ -48,7 +49,7 @@ def check_row(network_config: Any, kind: str, inputs: int, targets: int, row: in
 
     row: the length of a decoder's row; None: inputs and targets together.
     """
-    max_positions, network = getattr(network_config, "max_positions", None), type(network_config).__name__
+    max_positions, network = max_positions_of(network_config), type(network_config).__name__
     if kind == "decoder":
         needed, what = row or inputs + targets, f"{inputs} inputs and {targets} targets in one row"
     else:
@@ -58,7 +59,7 @@ def check_row(network_config: Any, kind: str, inputs: int, targets: int, row: in
             f"The objective's {what} need {needed} positions, but {network} has {max_positions}; lower train.length or "
             "raise model.max_positions."
         )
-    if getattr(network_config, "cutoffs", ()):
+    if vocabulary_cuts_of(network_config):
         raise UserError(
             f"Targets behind inputs are scored by a full softmax, but {network} has an adaptive one; set model.cutoffs "
             "to ()."

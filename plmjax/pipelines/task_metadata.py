@@ -11,6 +11,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.interop.heads import ANSWER, CLASS, TAG
+from plmjax.modules.facts import num_labels_of
 from plmjax.tasks.classification import ClassificationTask, RegressionTask
 from plmjax.tasks.spans import QuestionAnsweringTask
 from plmjax.tasks.tagging import TokenClassificationTask
@@ -56,7 +57,7 @@ def labels_of(pretrained: Pretrained) -> tuple[str, ...]:
     if named:
         return tuple(named[number] for number in sorted(named, key=int))
     config = pretrained.config
-    count = getattr(config, "num_labels", 0)
+    count = num_labels_of(config) or 0
     return tuple(f"LABEL_{number}" for number in range(count))
 
 

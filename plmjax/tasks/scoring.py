@@ -23,6 +23,8 @@ from plmjax.losses.adaptive import adaptive_cross_entropy
 from plmjax.losses.likelihood import log_likelihood
 from plmjax.modules import Bound
 from plmjax.modules.adaptive import AdaptiveHead
+from plmjax.modules.facts import max_positions_of
+from plmjax.modules.network import Network
 from plmjax.tasks.framing import Frame, Instance, ScoringRow, make_frame
 from plmjax.tasks.scoring_format import ScoringFormat
 
@@ -113,7 +115,7 @@ class Scorer:
                 f"This {type(network.module).__name__} has no head that predicts tokens: of a pair, load the part that "
                 "has one (--part=generator)."
             )
-        positions = getattr(config, "max_positions", None)
+        positions = max_positions_of(config)
         if length and positions and length > positions:
             raise UserError(f"--length is {length}, but the network has {positions} positions: lower it.")
         if length is not None and length < 2 * SMALLEST:
@@ -226,7 +228,7 @@ def _batch(readings: Sequence[ScoringRow], shape: Shape, rows: int) -> Batch:
 
 
 @partial(jax.jit, static_argnames=("module", "size", "language"))
-def _score(module: Any, params: Any, batch: Batch, *, size: int, language: int | None) -> RowScores:
+def _score(module: Network, params: Any, batch: Batch, *, size: int, language: int | None) -> RowScores:
     network = Bound(module, params)
     head = network.token_head(STATES[network.kind](network, batch, language))
     if isinstance(head, AdaptiveHead):

@@ -9,6 +9,7 @@ from typing import Any
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.modules import family_of
+from plmjax.modules.facts import num_languages_of
 
 SHOWN = {"t5": "sentinel", "bart": "mask"}  # of the families; others are shown the context alone
 CODED = "ConditionalLM"  # the objective that reads every text under a control code
@@ -76,7 +77,7 @@ def find_scoring_format(
         start,
         "" if objective == WHOLE_CONTEXT else SHOWN.get(family, ""),
         tuple(_prefix(kind, objective, tokenizer, code)),
-        _language(getattr(config, "num_languages", 0), trained.get("languages") or (), language),
+        _language(num_languages_of(config) or 0, trained.get("languages") or (), language),
     )
 
 

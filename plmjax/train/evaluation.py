@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
+from plmjax.modules.network import Network
 from plmjax.objectives.base import groups_of, start_memory
 from plmjax.train.sharding import batch_sharding, replicated
 from plmjax.train.step import Batch, Sums, corrupt_batch, losses_and_memory
@@ -22,7 +23,7 @@ EVAL_KEY = 20181011
 
 
 def eval_step(
-    params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Vocabulary
+    params: Any, batch: Batch, memory: Any = (), *, module: Network, objective: Any, vocabulary: Vocabulary
 ) -> tuple[Sums, Sums, Any]:
     """Losses and metrics by name, summed over one raw batch [B, ...], without dropout, smoothing and z-loss; and the
     memory for the next batch, () where the objective carries none."""
@@ -53,7 +54,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, mesh: Mesh, param_shardings: Any, *, module: Any, objective: Any, vocabulary: Vocabulary
+        self, mesh: Mesh, param_shardings: Any, *, module: Network, objective: Any, vocabulary: Vocabulary
     ) -> None:
         self._coefficients = objective.coefficients()
         self._groups = groups_of(objective)

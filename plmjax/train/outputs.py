@@ -17,6 +17,7 @@ from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules import Bound, build
+from plmjax.modules.network import Network
 from plmjax.train.config import Config
 from plmjax.train.data import open_store, validation_loader
 from plmjax.train.evaluation import corrupted_as_in_validation
@@ -54,7 +55,7 @@ def dump_outputs(workdir: str | Path, count: int) -> str:
     return "\n\n".join(blocks)
 
 
-def write(module: Any, params: Any, batch: dict[str, jax.Array], *, size: int) -> jax.Array:
+def write(module: Network, params: Any, batch: dict[str, jax.Array], *, size: int) -> jax.Array:
     """int32 [B, T]: the likeliest token at each step, given those written before, for a corrupted batch.
 
     The decoder reads the first of `decoder_tokens` and then its own output, at the example's own positions; so this

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from plmjax.data.tokenizers.vocabulary import Vocabulary, padded
 from plmjax.errors import UserError
 from plmjax.modules import build, family_of, networks_of, reads_characters
+from plmjax.modules.facts import num_languages_of
 from plmjax.train.checks import check_bounds, check_divides, check_rows
 from plmjax.train.config import Config
 from plmjax.train.optimizers import make_optimizer
@@ -90,7 +91,7 @@ def _fill_languages(config: Config, languages: tuple[str, ...]) -> None:
     if not languages:
         return  # windows that need some say so
     for network in networks_of(config.model).values():
-        if not hasattr(network, "num_languages"):
+        if num_languages_of(network) is None:
             continue
         if network.num_languages not in (0, len(languages)):
             raise UserError(

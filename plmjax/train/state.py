@@ -9,11 +9,12 @@ import optax
 from jax.sharding import Mesh
 
 from plmjax.checkpoints.state import State
+from plmjax.modules.network import Network
 from plmjax.train.sharding import batch_sharding, tree_shardings
 
 
 def init_state(
-    module: Any, optimizer: optax.GradientTransformation, seed: int, make_memory: Callable[[], Any] = tuple
+    module: Network, optimizer: optax.GradientTransformation, seed: int, make_memory: Callable[[], Any] = tuple
 ) -> State:
     """The state before the first step. Pure: wrap it in `jax.eval_shape` or `jax.jit`."""
     params = module.init(jax.random.fold_in(jax.random.key(seed), 0))["params"]
@@ -27,7 +28,7 @@ def state_of(params: Any, optimizer: optax.GradientTransformation, memory: Any =
 
 
 def abstract_state(
-    module: Any,
+    module: Network,
     optimizer: optax.GradientTransformation,
     seed: int,
     mesh: Mesh,
@@ -46,7 +47,7 @@ def shardings_of(abstract: Any) -> Any:
 
 
 def create_state(
-    module: Any,
+    module: Network,
     optimizer: optax.GradientTransformation,
     seed: int,
     abstract: State,

@@ -15,6 +15,7 @@ from plmjax.checkpoints.state import State
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
+from plmjax.modules.network import Network
 from plmjax.objectives.base import carries_memory
 from plmjax.train.schedules import Schedule
 from plmjax.train.sharding import batch_sharding, replicated
@@ -68,7 +69,7 @@ def losses_and_memory(
 
 
 def gradients(
-    module: Any,
+    module: Network,
     objective: Any,
     vocabulary: Vocabulary,
     params: Any,
@@ -129,7 +130,7 @@ def gradients(
 
 
 def forward(
-    params: Any, batch: Batch, memory: Any = (), *, module: Any, objective: Any, vocabulary: Vocabulary
+    params: Any, batch: Batch, memory: Any = (), *, module: Network, objective: Any, vocabulary: Vocabulary
 ) -> Sums:
     """The losses of a raw batch in training, without dropout: what the model's FLOPs are counted of."""
     corrupted = corrupt_batch(objective, vocabulary, jax.random.key(0), batch, static=objective.static)
@@ -140,7 +141,7 @@ def train_step(
     state: State,
     batch: Batch,
     *,
-    module: Any,
+    module: Network,
     objective: Any,
     vocabulary: Vocabulary,
     optimizer: optax.GradientTransformation,

@@ -20,6 +20,7 @@ from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules.facts import num_labels_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class DecoderBackbone(Backbone):
 def decoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of a decoder that has a class head; UserError for one that has none."""
     config = pretrained.config
-    if not hasattr(config, "num_labels"):
+    if num_labels_of(config) is None:
         raise UserError(f"A {type(config).__name__} has no class head: fine-tune a GPT or CTRL, or an encoder.")
     if recipe.lm_weight < 0:
         raise UserError(f"lm_weight is {recipe.lm_weight}: it must be at least 0.")

@@ -16,6 +16,7 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
+from plmjax.modules.facts import doubles_separator, num_languages_of, token_types_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class EncoderBackbone(Backbone):
 
     def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         types: jax.Array | None = None if self.template.token_types == "none" else types_BL
-        if getattr(self.config, "num_languages", 0):
+        if num_languages_of(self.config):
             types = jnp.full_like(tokens_BL, self.language)
         return network.encode(tokens_BL, types, None, segments_BL)
 
@@ -40,7 +41,7 @@ class EncoderBackbone(Backbone):
 def encoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     """Of BERT and its like; UserError for a language that the network does not have."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
-    languages = getattr(config, "num_languages", 0)
+    languages = num_languages_of(config) or 0
     if languages and not 0 <= recipe.language < languages:
         raise UserError(
             f"language is {recipe.language}, and the network has {languages}: give one from 0 to {languages - 1}."
@@ -56,6 +57,6 @@ def two_stream_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
 
 def encoder_template(config: Any, vocabulary: Vocabulary) -> Template:
     """The template of an encoder; UserError where the vocabulary lacks a token that opens or closes a text."""
-    double = getattr(config, "position_offset", 0) > 0  # RoBERTa
-    token_types = "segments" if getattr(config, "token_type_vocab", 0) > 1 else "none"
+    double = doubles_separator(config)
+    token_types = "segments" if (token_types_of(config) or 0) > 1 else "none"
     return cls_sep_template(vocabulary, double_separator=double, token_types=token_types)

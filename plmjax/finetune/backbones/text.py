@@ -18,6 +18,7 @@ from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.interop import Pretrained
 from plmjax.interop.source_templates import source_template, target_tokens
+from plmjax.modules.facts import num_languages_of, vocabulary_cuts_of
 
 TEXT_TO_TEXT = "text_to_text"  # a recipe's task_model: every task is done by writing, in T5's words
 
@@ -77,7 +78,7 @@ def seq2seq_backbone(pretrained: Pretrained, recipe: Any) -> Seq2SeqBackbone:
             f"A {type(config).__name__}, of kind {kind!r}, writes no text: use a decoder such as GPT-2, or an "
             "encoder-decoder such as T5."
         )
-    if getattr(config, "cutoffs", ()) or getattr(config, "num_languages", 0):
+    if vocabulary_cuts_of(config) or num_languages_of(config):
         raise UserError(
             f"Texts are written by a decoder with one softmax and no table of languages, which a "
             f"{type(config).__name__} is not: use one such as GPT-2."

@@ -33,6 +33,7 @@ from plmjax.interop.generation import LENGTHS
 from plmjax.interop.source_templates import DELIMITER
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules.facts import max_positions_of
 from plmjax.objectives.sequences import states_in_one_row, states_in_two
 from plmjax.tasks.seq2seq import PERPLEXITY
 from plmjax.tasks.supervised import Example, Split
@@ -46,7 +47,7 @@ class Seq2SeqModel(TaskModel):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.positions = getattr(self.backbone.config, "max_positions", None)
+        self.positions = max_positions_of(self.backbone.config)
         self._prepared = False
         check_writer(self.recipe.writer, self.backbone.size)
 
