@@ -17,7 +17,7 @@ from plmjax.checkpoints.state import State
 from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.modules import build
-from plmjax.objectives.base import start_memory
+from plmjax.objectives.base import groups_of, start_memory
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.composites import complete_model, prepare_params
 from plmjax.train.config import Config
@@ -149,7 +149,8 @@ class PretrainTrainer(Trainer):
             start = found.step if found else 0
             if jax.process_index() == 0:
                 self.store.tokenizer.save(self.workdir / "tokenizer")  # a checkpoint is read without the store
-            self.reporter = Reporter(self.workdir, self.config, start, active=jax.process_index() == 0)
+            groups, writes = groups_of(self.config.objective), jax.process_index() == 0
+            self.reporter = Reporter(self.workdir, self.config, start, active=writes, groups=groups)
             try:
                 return self._run(found, init_from)
             finally:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from plmjax.objectives.base import groups_of
 from plmjax.train.config import Config
 from plmjax.train.plot import plot_losses
 
@@ -49,10 +48,13 @@ class Reporter:
         config: what to write, and the number of steps.
         step: the step that the run goes on from.
         active: whether this process writes.
+        groups: the objective's groups, whose losses have lines of their own; see objectives.base.Grouped.
     """
 
-    def __init__(self, workdir: Path, config: Config, step: int, active: bool = True) -> None:
-        self._config, self._active, self._workdir = config, active, workdir
+    def __init__(
+        self, workdir: Path, config: Config, step: int, active: bool = True, groups: tuple[str, ...] = ()
+    ) -> None:
+        self._config, self._active, self._workdir, self._groups = config, active, workdir, groups
         self._steps, self._first = config.train.steps, step
         self._began = time.perf_counter()
         self._plotted = 0.0
@@ -106,10 +108,9 @@ class Reporter:
             head = f"step {step:>{len(f'{self._steps:,}')},}/{self._steps:,}  epoch {record['epoch']:.2f}"
             self.say("  ".join([head, *parts(record), f"ETA {clock(self._remaining(step))}"]))
         elif split == "validation":
-            groups = groups_of(self._config.objective)
-            whole = {name: value for name, value in record.items() if not name.startswith(groups)}
+            whole = {name: value for name, value in record.items() if not name.startswith(self._groups)}
             self.say("  ".join([f"validation at step {step:,}:", *parts(whole)]))
-            if said := by_group(record, groups):
+            if said := by_group(record, self._groups):
                 width = shutil.get_terminal_size().columns
                 self.say(textwrap.fill(said, width, initial_indent=INDENT, subsequent_indent=INDENT))
 

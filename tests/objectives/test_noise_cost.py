@@ -13,7 +13,16 @@ from experiments.configs.bart import COMMAND, MIXTURE, NOISES
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.modules import build
 from plmjax.modules.bart import VARIANTS
-from plmjax.objectives import BertStyle, Denoising, Deshuffling, DropTokens, Mass, MultilingualDenoising, SpanCorruption
+from plmjax.objectives import (
+    BertStyle,
+    Denoising,
+    Deshuffling,
+    DropTokens,
+    Mass,
+    MixtureOfDenoisers,
+    MultilingualDenoising,
+    SpanCorruption,
+)
 from plmjax.train.flops import forward_flops
 from plmjax.train.step import corrupt_batch, forward
 
@@ -27,6 +36,7 @@ CASES: dict[str, Any] = {
     "T5's BERT-style": BertStyle(),
     "T5's deshuffling": Deshuffling(),
     "T5's dropped tokens": DropTokens(),
+    "UL2's mixture": MixtureOfDenoisers(),
 }  # fmt: skip
 
 
@@ -35,12 +45,12 @@ def vocabulary():
     specials = {name: i for i, name in enumerate(("pad", "eos", "unk", "bos", "cls", "sep", "mask"))}
     sentinels = range(VOCABULARY - 1, VOCABULARY - 101, -1)
     made = make_vocabulary(VOCABULARY, specials, sentinels, word_start=np.ones(VOCABULARY, bool))
-    return replace(made, language_tokens=(7, 8))
+    return replace(made, language_tokens=(7, 8), named={"[R]": 9, "[S]": 10, "[X]": 11})
 
 
 def raw_batch(objective, rows=BATCH):
     """Shapes of the clean windows of an objective."""
-    length = objective.lengths(LENGTH).raw if isinstance(objective, SpanCorruption) else LENGTH - 2
+    length = objective.lengths(LENGTH).raw if isinstance(objective, SpanCorruption | MixtureOfDenoisers) else LENGTH - 2
     row, one = jax.ShapeDtypeStruct((rows, length), jnp.int32), jax.ShapeDtypeStruct((rows,), jnp.int32)
     fields = dict.fromkeys(("tokens", "positions", "segments", "sentence_starts"), row)
     return fields | {"language": one, "example_ids": one, "epochs": one}

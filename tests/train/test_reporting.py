@@ -74,10 +74,9 @@ def test_reporter_writes_lines_tensorboard_and_a_picture(tmp_path: Path, capsys:
 
 def test_groups_have_lines_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    config = tiny_config("")
-    config.objective = MixtureOfDenoisers()
-    reporter = Reporter(tmp_path, config, 0)
-    values = {name: float(number) for number, name in enumerate(config.objective.groups[1:], start=1)}
+    groups = MixtureOfDenoisers().groups
+    reporter = Reporter(tmp_path, tiny_config(""), 0, groups=groups)
+    values = {name: float(number) for number, name in enumerate(groups[1:], start=1)}
     accuracies = {f"{name}_accuracy": 0.5 for name in values}
     perplexities = {f"{name}_perplexity": 9.0 for name in values}
     reporter.write({"split": "validation", "step": 3, "epoch": 1.0, "loss": 5.0} | values | accuracies | perplexities)
