@@ -83,9 +83,9 @@ def _chunks(code: np.ndarray, tokens: np.ndarray, length: int) -> tuple[np.ndarr
         part = tokens[start : start + step + 1]
         row = np.concatenate([code, part])
         rows.append(np.pad(row, (0, length + 1 - len(row))))
-        places = np.arange(1, length + 1)
+        positions = np.arange(1, length + 1)
         first = len(code) if start == 0 else len(code) + 1
-        scored.append((places >= first) & (places < len(row)))
+        scored.append((positions >= first) & (positions < len(row)))
     return np.stack(rows), np.stack(scored)
 
 

@@ -131,15 +131,15 @@ class SuppressTokens:
         return scores_BV.at[:, self.tokens].set(-jnp.inf, mode="drop")
 
 
-@_processor(data=("tokens", "place"))
+@_processor(data=("tokens", "position"))
 class SuppressTokensAt:
-    """Rules out these tokens, int32 [any number], as the new token number `place`, the first being 0."""
+    """Rules out these tokens, int32 [any number], as the new token number `position`, the first being 0."""
 
     tokens: Any
-    place: Any
+    position: Any
 
     def __call__(self, scores_BV: jax.Array, history: TokenHistory) -> jax.Array:
-        return jnp.where(history.new == self.place, SuppressTokens(self.tokens)(scores_BV, history), scores_BV)
+        return jnp.where(history.new == self.position, SuppressTokens(self.tokens)(scores_BV, history), scores_BV)
 
 
 @_processor(data=("sequence",))
@@ -216,8 +216,8 @@ def make_logits_processors(
     if suppress_tokens:
         processors.append(SuppressTokens(np.asarray(suppress_tokens, np.int32)))
     if begin_suppress_tokens:
-        place = 0 if forced_bos_token_id is None else 1
-        processors.append(SuppressTokensAt(np.asarray(begin_suppress_tokens, np.int32), place))
+        position = 0 if forced_bos_token_id is None else 1
+        processors.append(SuppressTokensAt(np.asarray(begin_suppress_tokens, np.int32), position))
     return tuple(processors)
 
 

@@ -60,10 +60,10 @@ def sanity(pretrained: Pretrained) -> Iterator[str]:
     tokenizer, question = pretrained.tokenizer, _question(pretrained)
     if tokenizer is None or question is None:
         return
-    text, inputs, place = question
+    text, inputs, position = question
     outputs = pretrained(**inputs)
     name = next(name for name in TOKEN_SCORES if name in outputs)
-    scores = outputs[name][0, place, : tokenizer.vocabulary.size]
+    scores = outputs[name][0, position, : tokenizer.vocabulary.size]
     chances = np.exp(scores - scores.max())
     chances /= chances.sum()
     yield text

@@ -82,8 +82,8 @@ def classify(network: Bound, inputs: Inputs, special: Mapping[str, int], *, shif
     """Scores of a text's classes [B, C], from the decoder's state at the place of the encoder's last EOS."""
     x_BLD, memory_BSD = states(network, inputs, special, shift)
     tokens_BS = inputs["input_ids"]
-    places_S = jnp.arange(tokens_BS.shape[1])
-    last_B = jnp.where(tokens_BS == special["eos_token_id"], places_S[None], 0).max(axis=1)
+    positions_S = jnp.arange(tokens_BS.shape[1])
+    last_B = jnp.where(tokens_BS == special["eos_token_id"], positions_S[None], 0).max(axis=1)
     return {"logits": network.class_logits(x_BLD, last_B), "encoder_last_hidden_state": memory_BSD}
 
 

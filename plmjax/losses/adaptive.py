@@ -62,7 +62,7 @@ def adaptive_cross_entropy(
 
 
 def _tail(h: jax.Array, table: jax.Array, bias: Any, targets: jax.Array, weights: jax.Array, size: int) -> TokenLoss:
-    """The loss within one cluster of the positions with weight, in their own places."""
+    """The loss within one cluster of the positions with weight, at their own positions."""
     rows = table.shape[0]
     order = jnp.argsort(weights == 0, axis=-1, stable=True)
     h, targets, weights = (

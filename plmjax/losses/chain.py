@@ -26,7 +26,7 @@ def log_likelihood(chain: Chain, scores_BLC: jax.Array, tags_BL: jax.Array, is_w
 
     Args:
         chain: the scores beside the words' own.
-        scores_BLC: float [B, L, C], of each place's tags.
+        scores_BLC: float [B, L, C], of each position's tags.
         tags_BL: int32 [B, L]; read where there is a word.
         is_word_BL: bool [B, L].
     """
@@ -36,8 +36,8 @@ def log_likelihood(chain: Chain, scores_BLC: jax.Array, tags_BL: jax.Array, is_w
 def log_sum(chain: Chain, scores_BLC: jax.Array, is_word_BL: jax.Array) -> jax.Array:
     """float32 [B]: the logarithm of the sum of exp(score) over all rows of tags."""
 
-    def step(carry: tuple[jax.Array, jax.Array], place: tuple[jax.Array, jax.Array]) -> tuple[tuple, None]:
-        (sum_BC, begun_B), (score_BC, is_word_B) = carry, place
+    def step(carry: tuple[jax.Array, jax.Array], position: tuple[jax.Array, jax.Array]) -> tuple[tuple, None]:
+        (sum_BC, begun_B), (score_BC, is_word_B) = carry, position
         reached_BC = jax.nn.logsumexp(sum_BC[:, :, None] + chain.steps, axis=1)
         here_BC = score_BC + jnp.where(begun_B[:, None], reached_BC, chain.first)
         return (jnp.where(is_word_B[:, None], here_BC, sum_BC), begun_B | is_word_B), None
@@ -60,8 +60,8 @@ def likeliest(chain: Chain, scores_BLC: jax.Array, is_word_BL: jax.Array) -> jax
     rows, _, tags = scores_BLC.shape
     itself_BC = jnp.broadcast_to(jnp.arange(tags), (rows, tags))
 
-    def step(carry: tuple[jax.Array, jax.Array], place: tuple[jax.Array, jax.Array]) -> tuple[tuple, jax.Array]:
-        (best_BC, begun_B), (score_BC, is_word_B) = carry, place
+    def step(carry: tuple[jax.Array, jax.Array], position: tuple[jax.Array, jax.Array]) -> tuple[tuple, jax.Array]:
+        (best_BC, begun_B), (score_BC, is_word_B) = carry, position
         from_BCC = best_BC[:, :, None] + chain.steps
         here_BC = score_BC + jnp.where(begun_B[:, None], jnp.max(from_BCC, axis=1), chain.first)
         back_BC = jnp.where(is_word_B[:, None], jnp.argmax(from_BCC, axis=1), itself_BC)
@@ -79,8 +79,8 @@ def likeliest(chain: Chain, scores_BLC: jax.Array, is_word_BL: jax.Array) -> jax
 def _score(chain: Chain, scores_BLC: jax.Array, tags_BL: jax.Array, is_word_BL: jax.Array) -> jax.Array:
     """float32 [B], of the tags."""
 
-    def step(carry: tuple[jax.Array, ...], place: tuple[jax.Array, ...]) -> tuple[tuple, None]:
-        (sum_B, before_B, begun_B), (own_B, tag_B, is_word_B) = carry, place
+    def step(carry: tuple[jax.Array, ...], position: tuple[jax.Array, ...]) -> tuple[tuple, None]:
+        (sum_B, before_B, begun_B), (own_B, tag_B, is_word_B) = carry, position
         here_B = own_B + jnp.where(begun_B, chain.steps[before_B, tag_B], chain.first[tag_B])
         sum_B = sum_B + jnp.where(is_word_B, here_B, 0.0)
         return (sum_B, jnp.where(is_word_B, tag_B, before_B), begun_B | is_word_B), None
@@ -93,11 +93,11 @@ def _score(chain: Chain, scores_BLC: jax.Array, tags_BL: jax.Array, is_word_BL: 
 
 
 def _nothing(scores_BLC: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What has been summed before the first place, and that no word has been met."""
+    """What has been summed before the first position, and that no word has been met."""
     rows, _, tags = scores_BLC.shape
     return jnp.zeros((rows, tags)), jnp.zeros(rows, bool)
 
 
 def _places(scores_BLC: jax.Array, is_word_BL: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The places one after the other."""
+    """The positions one after the other."""
     return jnp.swapaxes(scores_BLC.astype(jnp.float32), 0, 1), is_word_BL.T

@@ -67,15 +67,15 @@ def sampled_cross_entropy(
 ) -> TokenLoss:
     """-log softmax of the target among itself and the candidates, each score less its log expected count.
 
-    A candidate that is a place's own target is left out there. With every word a candidate and expected once, this is
-    the full softmax; with fewer its gradient is about right, its value too low.
+    A candidate that is a position's own target is left out there. With every word a candidate and expected once, this
+    is the full softmax; with fewer its gradient is about right, its value too low.
 
     Args:
         h: [..., L, E].
         table_VE, bias_V: of the softmax; rows from the candidates' size on are never drawn.
         targets: int32 [..., L], below the candidates' size.
         weights: float [..., L], taken as constants.
-        candidates: the same for every place.
+        candidates: the same for every position.
 
     Returns:
         TokenLoss; "correct" is among the candidates.

@@ -168,8 +168,8 @@ class Softmax(nn.Module):
 
 def reversal(seen_BL: Array) -> Array:
     """int32 [B, L]: where each place's word stands when a row's words are turned round; padding stays."""
-    place_L = jnp.arange(seen_BL.shape[1])[None]
-    return jnp.where(seen_BL, jnp.sum(seen_BL, axis=1, keepdims=True) - 1 - place_L, place_L)
+    position_L = jnp.arange(seen_BL.shape[1])[None]
+    return jnp.where(seen_BL, jnp.sum(seen_BL, axis=1, keepdims=True) - 1 - position_L, position_L)
 
 
 _ORIGINAL = ElmoConfig()

@@ -108,8 +108,8 @@ class SpanBoundaryHead(nn.Module):
     def __call__(self, left_BMD: Array, right_BMD: Array, offsets_BM: Array, table_VE: Array) -> TokenHead:
         shape = (self.offsets, self.position_width)
         table = self.param("positions", self.kernel_init, shape, jnp.float32)
-        place_BMP = jnp.take(table, offsets_BM, axis=0, mode="clip").astype(self.dtype)
-        h = jnp.concatenate([left_BMD, right_BMD, place_BMP], axis=-1)
+        position_BMP = jnp.take(table, offsets_BM, axis=0, mode="clip").astype(self.dtype)
+        h = jnp.concatenate([left_BMD, right_BMD, position_BMP], axis=-1)
         for name, features in (("first", self.features), ("second", self.embedding_width)):
             h = Dense(features, kernel_init=self.kernel_init, dtype=self.dtype, name=name)(h)
             h = LayerNorm(self.norm_eps, self.dtype, name=f"{name}_norm")(activation(self.activation)(h))

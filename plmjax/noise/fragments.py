@@ -38,6 +38,6 @@ def fragments_mask(key: jax.Array, real: jax.Array, *, length: int, share: float
     sizes_B = jnp.clip(real - block * jnp.arange(blocks), 0, block)
     lengths_B = jnp.asarray(fragment_lengths(block, share))[sizes_B]
     starts_B = jax.random.randint(key, (blocks,), 0, sizes_B - lengths_B + 1)
-    place_L = jnp.arange(length)
-    offset_L, block_L = place_L % block, place_L // block
+    position_L = jnp.arange(length)
+    offset_L, block_L = position_L % block, position_L // block
     return (offset_L >= starts_B[block_L]) & (offset_L < (starts_B + lengths_B)[block_L])

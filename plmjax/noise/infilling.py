@@ -123,8 +123,8 @@ def compact(tokens_L: jax.Array, kept_L: jax.Array, real: jax.Array) -> PaddedTe
     """The kept ones of the first `real` tokens, close together."""
     length = tokens_L.shape[0]
     kept_L = kept_L & (jnp.arange(length) < real)
-    place_L = jnp.where(kept_L, jnp.cumsum(kept_L) - 1, length)
-    return PaddedText(jnp.full(length, -1, tokens_L.dtype).at[place_L].set(tokens_L, mode="drop"), jnp.sum(kept_L))
+    position_L = jnp.where(kept_L, jnp.cumsum(kept_L) - 1, length)
+    return PaddedText(jnp.full(length, -1, tokens_L.dtype).at[position_L].set(tokens_L, mode="drop"), jnp.sum(kept_L))
 
 
 def insert_masks(
@@ -143,15 +143,15 @@ def insert_masks(
     length = text.tokens.shape[0]
     order_key, token_key = jax.random.split(key)
     count = jnp.minimum(count, length - text.real)
-    place_L = jnp.arange(length)
-    order_L = shuffled(order_key, place_L < text.real + count)
-    rank_L = jnp.zeros(length, jnp.int32).at[order_L].set(place_L)
+    position_L = jnp.arange(length)
+    order_L = shuffled(order_key, position_L < text.real + count)
+    rank_L = jnp.zeros(length, jnp.int32).at[order_L].set(position_L)
     is_new_L = rank_L < count
     new_L = jnp.full(length, mask, text.tokens.dtype)
     if random_share > 0:
         randoms = jnp.asarray(span_budgets(length, random_share))[count]
         random_L = jnp.asarray(non_special_R)[jax.random.randint(token_key, (length,), 0, len(non_special_R))]
         new_L = jnp.where(rank_L < randoms, random_L.astype(new_L.dtype), new_L)
-    old_L = text.tokens[jnp.maximum(place_L - jnp.cumsum(is_new_L), 0)]
+    old_L = text.tokens[jnp.maximum(position_L - jnp.cumsum(is_new_L), 0)]
     tokens_L = jnp.where(is_new_L, new_L, old_L)
-    return PaddedText(jnp.where(place_L < text.real + count, tokens_L, -1), text.real + count)
+    return PaddedText(jnp.where(position_L < text.real + count, tokens_L, -1), text.real + count)

@@ -27,17 +27,17 @@ def sentence_order(key: jax.Array, starts_L: jax.Array, real: jax.Array, share: 
         starts_L: bool, True where a sentence begins; the first token begins one anyway.
     """
     length = starts_L.shape[0]
-    place_L = jnp.arange(length)
-    is_real_L = place_L < real
-    sentence_L = jnp.cumsum((starts_L | (place_L == 0)) & is_real_L) - 1
+    position_L = jnp.arange(length)
+    is_real_L = position_L < real
+    sentence_L = jnp.cumsum((starts_L | (position_L == 0)) & is_real_L) - 1
     count = jnp.max(sentence_L) + 1
     moving = jnp.asarray(span_budgets(length, share))[count]
     chosen_key, order_key = jax.random.split(key)
-    chosen_L = shuffled(chosen_key, place_L < count)  # the first `moving` sentences of a random order
-    others_L = chosen_L[shuffled(order_key, place_L < moving)]
+    chosen_L = shuffled(chosen_key, position_L < count)  # the first `moving` sentences of a random order
+    others_L = chosen_L[shuffled(order_key, position_L < moving)]
     # The sentence that stands at place j is ordering[j]; those that do not move stand where they stood.
-    ordering_L = place_L.at[jnp.where(place_L < moving, chosen_L, length)].set(others_L, mode="drop")
-    rank_L = jnp.zeros(length, jnp.int32).at[ordering_L].set(place_L)
+    ordering_L = position_L.at[jnp.where(position_L < moving, chosen_L, length)].set(others_L, mode="drop")
+    rank_L = jnp.zeros(length, jnp.int32).at[ordering_L].set(position_L)
     return jnp.argsort(jnp.where(is_real_L, rank_L[sentence_L], length)).astype(jnp.int32)
 
 
@@ -48,5 +48,5 @@ def rotation_order(key: jax.Array, real: jax.Array, length: int) -> jax.Array:
     takes the end of the text for a token.
     """
     start = jax.random.randint(key, (), 0, jnp.maximum(real, 1))
-    place_L = jnp.arange(length)
-    return jnp.where(place_L < real, (place_L + start) % jnp.maximum(real, 1), place_L).astype(jnp.int32)
+    position_L = jnp.arange(length)
+    return jnp.where(position_L < real, (position_L + start) % jnp.maximum(real, 1), position_L).astype(jnp.int32)

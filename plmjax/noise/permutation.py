@@ -76,8 +76,8 @@ def draw_spans(
     """
     length = starts_L.shape[0]
     # The place of each word start in order, then the length over and over: beyond the last there is none.
-    place_W = jnp.sort(jnp.where(starts_L, jnp.arange(length), length))
-    place_W = jnp.concatenate([place_W, jnp.full(longest + 1, length)])
+    position_W = jnp.sort(jnp.where(starts_L, jnp.arange(length), length))
+    position_W = jnp.concatenate([position_W, jnp.full(longest + 1, length)])
     odds = 1 / np.arange(1, longest + 1)
     steps = int(length / (1 + context)) + 1  # a span of n and its context take (1 + context) n tokens at least
     n_key, share_key = jax.random.split(key)
@@ -88,9 +88,9 @@ def draw_spans(
         n, share = drawn
         around = jnp.floor(n * context * unit).astype(jnp.int32)
         before = jnp.floor(share * around).astype(jnp.int32)
-        word = jnp.searchsorted(place_W, jnp.minimum(at + before, length))
-        begin = place_W[word]
-        end = place_W[word + n] if whole_words else begin + n
+        word = jnp.searchsorted(position_W, jnp.minimum(at + before, length))
+        begin = position_W[word]
+        end = position_W[word + n] if whole_words else begin + n
         fits = end < length
         # What no longer fits ends it.
         return jnp.where(fits, end + around - before, length), (
@@ -130,9 +130,9 @@ def hide_by_order(order_L: jax.Array, chosen_L: jax.Array, special_L: jax.Array,
     length = order_L.shape[0]
     predicted_L = chosen_L & ~special_L
     late_L = chosen_L | special_L
-    place_L = jnp.where(late_L, order_L, -1)
-    reader_L = jnp.where(predicted_L, place_L, place_L + 1)
-    perm_mask_LL = (reader_L[:, None] <= place_L[None, :]) & late_L[None, :]
+    position_L = jnp.where(late_L, order_L, -1)
+    reader_L = jnp.where(predicted_L, position_L, position_L + 1)
+    perm_mask_LL = (reader_L[:, None] <= position_L[None, :]) & late_L[None, :]
     positions_M = jnp.sort(jnp.where(predicted_L, jnp.arange(length), length))[:predictions]
     is_real_M = positions_M < length
     return Order(perm_mask_LL, jnp.where(is_real_M, positions_M, 0).astype(jnp.int32), is_real_M.astype(jnp.float32))

@@ -42,7 +42,7 @@ def choose_phrases(
     word_L = word_numbers(candidates_L, starts_L)
     order_P, count_P = _order(phrase_key, phrase_L)
     order_W, count_W = _order(word_key, word_L)
-    places_L = jnp.arange(length, dtype=jnp.int32)
+    positions_L = jnp.arange(length, dtype=jnp.int32)
 
     def more(state: State) -> jax.Array:
         phrase, word, _, left = state
@@ -58,7 +58,7 @@ def choose_phrases(
         return phrase + is_phrase, word + ~is_phrase, span_ids_L, left - jnp.where(fits, size, 0)
 
     zero = jnp.zeros((), jnp.int32)
-    start = (zero, zero, jnp.zeros_like(places_L), jnp.asarray(budget, jnp.int32))
+    start = (zero, zero, jnp.zeros_like(positions_L), jnp.asarray(budget, jnp.int32))
     return jax.lax.while_loop(more, draw, start)[2]
 
 

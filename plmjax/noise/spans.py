@@ -133,8 +133,8 @@ def merge_runs(
     run_L = jnp.clip(jnp.cumsum(first_L) - 1, 0, len(sentinels_S) - 1)
     kept_L = is_real_L & (first_L | ~mask_L)
     values_L = jnp.where(first_L, sentinels_S[run_L], tokens_L)
-    place_L = jnp.where(kept_L, jnp.cumsum(kept_L) - 1, length)
-    merged = jnp.full(length, -1, jnp.int32).at[place_L].set(values_L, mode="drop")
+    position_L = jnp.where(kept_L, jnp.cumsum(kept_L) - 1, length)
+    merged = jnp.full(length, -1, jnp.int32).at[position_L].set(values_L, mode="drop")
     return merged.at[jnp.minimum(jnp.sum(kept_L), length - 1)].set(jnp.where(real > 0, eos, -1))
 
 

@@ -42,8 +42,8 @@ def keep_tokens(tokens_L: jax.Array, kept_L: jax.Array, real: jax.Array, *, eos:
     What does not fit is cut before EOS; an empty text is all filling. All kept, this closes a text with EOS.
     """
     kept_L = kept_L & (jnp.arange(len(tokens_L)) < real)
-    place_L = jnp.where(kept_L, jnp.cumsum(kept_L) - 1, length)
-    kept = jnp.full(length, -1, jnp.int32).at[place_L].set(tokens_L, mode="drop")
+    position_L = jnp.where(kept_L, jnp.cumsum(kept_L) - 1, length)
+    kept = jnp.full(length, -1, jnp.int32).at[position_L].set(tokens_L, mode="drop")
     return kept.at[jnp.minimum(jnp.sum(kept_L), length - 1)].set(jnp.where(real > 0, eos, -1))
 
 
@@ -52,5 +52,5 @@ def shuffle_tokens(key: jax.Array, tokens_L: jax.Array, mask_L: jax.Array) -> ja
     length = len(tokens_L)
     from_L, to_L = shuffled(key, mask_L), jnp.argsort(~mask_L)
     count = jnp.sum(mask_L)
-    place_L = jnp.where(jnp.arange(length) < count, to_L, length)
-    return tokens_L.at[place_L].set(tokens_L[from_L], mode="drop")
+    position_L = jnp.where(jnp.arange(length) < count, to_L, length)
+    return tokens_L.at[position_L].set(tokens_L[from_L], mode="drop")

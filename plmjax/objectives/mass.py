@@ -86,10 +86,10 @@ class Mass:
             mask_share=self.mask_share,
             random_share=self.random_share,
         )
-        is_target_M, places_M = masked.weights > 0, masked.masked_positions
-        previous_M = jnp.where(places_M > 0, closed_L[places_M - 1], vocabulary.mask)
+        is_target_M, positions_M = masked.weights > 0, masked.masked_positions
+        previous_M = jnp.where(positions_M > 0, closed_L[positions_M - 1], vocabulary.mask)
         if self.first == "mask":
-            follows_M = (places_M > 0) & hidden_L[places_M - 1] & (places_M % (self.block or length) > 0)
+            follows_M = (positions_M > 0) & hidden_L[positions_M - 1] & (positions_M % (self.block or length) > 0)
             previous_M = jnp.where(follows_M, previous_M, vocabulary.mask)
         return scalars(example) | {
             "tokens": masked.tokens,
@@ -98,7 +98,7 @@ class Mass:
             "targets": jnp.where(is_target_M, masked.targets, vocabulary.pad),
             "weights": masked.weights,
             "decoder_tokens": jnp.where(is_target_M, previous_M, vocabulary.pad),
-            "decoder_positions": places_M,
+            "decoder_positions": positions_M,
             "decoder_segments": is_target_M.astype(jnp.int32),
         }
 

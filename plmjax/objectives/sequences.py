@@ -165,11 +165,11 @@ def in_one_row(batch: Example, row: int | None = None) -> DecoderRow:
     index_1R = jnp.arange(segments_BR.shape[1], dtype=jnp.int32)[None]
     begins_BR = jnp.pad(segments_BR[:, 1:] != segments_BR[:, :-1], ((0, 0), (1, 0)))
     first_BR = jax.lax.cummax(jnp.where(begins_BR, index_1R, 0), axis=1)
-    place_BT = jnp.argsort(order_BR, axis=1)[:, inputs:]
+    position_BT = jnp.argsort(order_BR, axis=1)[:, inputs:]
     return DecoderRow(
         tokens=sort(jnp.concatenate([batch["tokens"], batch["targets"]], axis=1)),
         positions=index_1R - first_BR,
         segments=segments_BR,
         is_input=(kept_BR < inputs) & (segments_BR > 0),
-        sources=jnp.clip(place_BT - 1, 0, segments_BR.shape[1] - 1),  # padding's may lie anywhere
+        sources=jnp.clip(position_BT - 1, 0, segments_BR.shape[1] - 1),  # padding's may lie anywhere
     )

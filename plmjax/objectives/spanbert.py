@@ -61,8 +61,8 @@ class SpanBoundary:
     def losses(
         self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary, train: bool
     ) -> Losses:
-        def at(places_BM: jax.Array) -> jax.Array:
-            return jnp.take_along_axis(encoding.x_BLD, places_BM[..., None], axis=1)
+        def at(positions_BM: jax.Array) -> jax.Array:
+            return jnp.take_along_axis(encoding.x_BLD, positions_BM[..., None], axis=1)
 
         weights_BM = batch["boundary_weights"]
         head = network.boundary_head(at(batch["boundary_left"]), at(batch["boundary_right"]), batch["boundary_offsets"])

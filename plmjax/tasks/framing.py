@@ -31,13 +31,13 @@ class ScoringRow(NamedTuple):
     Attributes:
         tokens: what it reads; an encoder-decoder's encoder.
         decoder_tokens: what an encoder-decoder's decoder reads, empty for others.
-        places: indices of the states, into `decoder_tokens` where there are some, from which `targets` are predicted.
+        positions: indices of the states that predict `targets`, into `decoder_tokens` where there are some.
         targets: as many token ids.
     """
 
     tokens: list[int]
     decoder_tokens: list[int]
-    places: list[int]
+    positions: list[int]
     targets: list[int]
 
 

@@ -52,7 +52,7 @@ class Shape(NamedTuple):
 
     tokens: int
     decoder: int
-    places: int
+    positions: int
 
 
 class Batch(NamedTuple):
@@ -62,7 +62,7 @@ class Batch(NamedTuple):
     segments: Any
     decoder_tokens: Any
     decoder_segments: Any
-    places: Any
+    positions: Any
     targets: Any
     weights: Any
 
@@ -187,8 +187,8 @@ class Scorer:
                 tokens = rounded(len(reading.tokens), most=self.length)
                 decoder = rounded(len(reading.decoder_tokens), most=self.length) if reading.decoder_tokens else 0
                 # An encoder's rows have one place each.
-                places = 1 if self.network.kind == "encoder" else rounded(len(reading.places))
-                groups[Shape(tokens, decoder, places)].append(number)
+                positions = 1 if self.network.kind == "encoder" else rounded(len(reading.positions))
+                groups[Shape(tokens, decoder, positions)].append(number)
         return groups
 
     def _run(self, readings: Sequence[ScoringRow], shape: Shape, rows: int) -> RowScores:
@@ -212,16 +212,16 @@ def _batch(readings: Sequence[ScoringRow], shape: Shape, rows: int) -> Batch:
         segments=np.zeros((rows, shape.tokens), np.int32),
         decoder_tokens=np.zeros((rows, shape.decoder), np.int32),
         decoder_segments=np.zeros((rows, shape.decoder), np.int32),
-        places=np.zeros((rows, shape.places), np.int32),
-        targets=np.zeros((rows, shape.places), np.int32),
-        weights=np.zeros((rows, shape.places), np.float32),
+        positions=np.zeros((rows, shape.positions), np.int32),
+        targets=np.zeros((rows, shape.positions), np.int32),
+        weights=np.zeros((rows, shape.positions), np.float32),
     )
     for row, reading in enumerate(readings):
         batch.tokens[row, : len(reading.tokens)] = reading.tokens
         batch.segments[row, : len(reading.tokens)] = 1
         batch.decoder_tokens[row, : len(reading.decoder_tokens)] = reading.decoder_tokens
         batch.decoder_segments[row, : len(reading.decoder_tokens)] = 1
-        batch.places[row, : len(reading.places)] = reading.places
+        batch.positions[row, : len(reading.positions)] = reading.positions
         batch.targets[row, : len(reading.targets)] = reading.targets
         batch.weights[row, : len(reading.targets)] = 1
     return batch
@@ -244,7 +244,7 @@ def _score(module: Network, params: Any, batch: Batch, *, size: int, language: i
 
 def _chosen(x_BLD: jax.Array, batch: Batch) -> jax.Array:
     """[B, M, D]: only the predicting states go through the head."""
-    return jnp.take_along_axis(x_BLD, batch.places[..., None], axis=1)
+    return jnp.take_along_axis(x_BLD, batch.positions[..., None], axis=1)
 
 
 def _decoder_states(network: Bound, batch: Batch, language: int | None) -> jax.Array:
@@ -269,7 +269,7 @@ def _two_stream_states(network: Bound, batch: Batch, _: int | None) -> jax.Array
     length = batch.tokens.shape[1]
     later_LL = jnp.arange(length)[None] >= jnp.arange(length)[:, None]
     hidden_BLL = jnp.broadcast_to(later_LL[None], (len(batch.tokens), length, length))
-    queries_BML = jax.nn.one_hot(batch.places, length) * (batch.weights > 0)[..., None]
+    queries_BML = jax.nn.one_hot(batch.positions, length) * (batch.weights > 0)[..., None]
     return network.two_streams(batch.tokens, hidden_BLL, queries_BML, None, batch.segments).g
 
 

@@ -22,8 +22,8 @@ def read(kind, specials, request, *, scoring_format=ScoringFormat(), sentinels=(
     readings = list(frame.read(request))
     for reading in readings:
         assert max(len(reading.tokens), len(reading.decoder_tokens)) <= LENGTH
-        assert len(reading.places) == len(reading.targets) and min(reading.places) >= 0
-        assert max(reading.places) < len(reading.decoder_tokens or reading.tokens)
+        assert len(reading.positions) == len(reading.targets) and min(reading.positions) >= 0
+        assert max(reading.positions) < len(reading.decoder_tokens or reading.tokens)
     return readings
 
 

@@ -104,11 +104,11 @@ def masked_logits(network: Bound, tokens: Any, segments: Any, types: Any) -> Any
 def by_masking(network: Bound, request: Instance, language: int | None = None) -> Score:
     kept = list(request.context)[-(14 - len(request.text)) :]
     whole = [CLS, *kept, *request.text, SEP]
-    places = list(range(1 + len(kept), len(whole) - 1))
-    tokens, segments = padded([[*whole[:place], MASK, *whole[place + 1 :]] for place in places], 5)
+    positions = list(range(1 + len(kept), len(whole) - 1))
+    tokens, segments = padded([[*whole[:place], MASK, *whole[place + 1 :]] for place in positions], 5)
     types = None if language is None else np.full_like(tokens, language)
     logits = compiled(network, masked_logits)(tokens, segments, types)
-    return scored(logits[np.arange(len(places)), places], request.text)
+    return scored(logits[np.arange(len(positions)), positions], request.text)
 
 
 def query_logits(network: Bound, tokens: Any, queries: Any) -> Any:
@@ -119,10 +119,10 @@ def query_logits(network: Bound, tokens: Any, queries: Any) -> Any:
 def by_one_query(network: Bound, request: Instance) -> Score:
     """Each token with nothing of what follows it in the input, which proves that it was not read."""
     whole = [*list(request.context)[-(16 - len(request.text)) :], *request.text]
-    places = list(range(len(whole) - len(request.text), len(whole)))
-    tokens, _ = padded([whole[:place] for place in places], 5)
-    queries = np.eye(16)[[*places, *[0] * (5 - len(places))]][:, None]
-    return scored(compiled(network, query_logits)(tokens, queries)[: len(places), 0], request.text)
+    positions = list(range(len(whole) - len(request.text), len(whole)))
+    tokens, _ = padded([whole[:place] for place in positions], 5)
+    queries = np.eye(16)[[*positions, *[0] * (5 - len(positions))]][:, None]
+    return scored(compiled(network, query_logits)(tokens, queries)[: len(positions), 0], request.text)
 
 
 def written_logits(network: Bound, shown: Any, segments: Any, written: Any) -> Any:
@@ -171,7 +171,7 @@ def test_a_score_does_not_depend_on_its_batch_its_bucket_or_its_place(
     order = [3, 0, 4, 1, 2]
     permuted = scorers[name].score([REQUESTS[number] for number in order])
     np.testing.assert_allclose([score.log_p for score in permuted], whole[order], rtol=1e-5)
-    # Rows of 32 tokens, two or one of them a batch, and more places than are needed.
+    # Rows of 32 tokens, two or one of them a batch, and more positions than are needed.
     network = scorers[name].network
     other = Scorer(network, words, ASKING.get(name, ScoringFormat()), length=32, batch_tokens=64)
     shorter = [Instance(request.context[-8:], request.text) for request in REQUESTS]

@@ -47,5 +47,5 @@ class DocumentWindows(Windows):
         part = np.asarray(self._tokens[begin : min(begin + self.length, int(self._documents[document + 1]))], np.int32)
         tokens_L = np.full(self.length, self.padding, np.int32)
         tokens_L[: len(part)] = part
-        place_L = np.arange(self.length, dtype=np.int32)
-        return {"tokens": tokens_L, "positions": place_L, "segments": (place_L < len(part)).astype(np.int32)}
+        position_L = np.arange(self.length, dtype=np.int32)
+        return {"tokens": tokens_L, "positions": position_L, "segments": (position_L < len(part)).astype(np.int32)}

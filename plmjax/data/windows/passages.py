@@ -109,11 +109,11 @@ class PassageWindows(Windows):
         tokens_L[: len(text)] = text
         starts_L = np.zeros(self.length, np.int32)
         starts_L[borders[:-1]] = 1
-        place_L = np.arange(self.length, dtype=np.int32)
+        position_L = np.arange(self.length, dtype=np.int32)
         window = {
             "tokens": tokens_L,
-            "positions": place_L,
-            "segments": (place_L < len(text)).astype(np.int32),
+            "positions": position_L,
+            "segments": (position_L < len(text)).astype(np.int32),
             "sentence_starts": starts_L,
         }
         return window if self._language is None else window | {"language": np.array(self._language, np.int32)}

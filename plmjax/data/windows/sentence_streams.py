@@ -72,9 +72,9 @@ class SentenceStreamWindows(Windows):
 
     def batch(self, indices: np.ndarray) -> Window:
         begin_B1 = np.array([index_in(int(index), self._count) for index in indices])[:, None] * self.length
-        place_BL = begin_B1 + np.arange(self.length)
-        sentence_BL = np.searchsorted(self._starts, place_BL, side="right") - 1
-        at_BL = place_BL - self._starts[sentence_BL]
+        position_BL = begin_B1 + np.arange(self.length)
+        sentence_BL = np.searchsorted(self._starts, position_BL, side="right") - 1
+        at_BL = position_BL - self._starts[sentence_BL]
         last_BL = self._starts[sentence_BL + 1] - self._starts[sentence_BL]  # the position of </S>; <S> is at 0
         forward_BL, backward_BL = (self._word(sentence_BL, at, last_BL) for at in (at_BL, last_BL - at_BL))
         return {
