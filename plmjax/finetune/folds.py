@@ -10,9 +10,10 @@ from typing import Any
 from plmjax.errors import UserError
 from plmjax.finetune.results import SHARES, Results, summary
 from plmjax.tasks.report import Measure, Report, write
+from plmjax.tasks.supervised import SupervisedTask
 
 
-def run_folds(task: Any, workdir: Path, run: Callable[[Any, Path], Results]) -> Report:
+def run_folds(task: SupervisedTask, workdir: Path, run: Callable[[Any, Path], Results]) -> Report:
     """Runs every fold in a folder of its own; WORKDIR/results.json has what they score.
 
     A seed's score is the mean over the folds, each counted by its examples.

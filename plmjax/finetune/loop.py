@@ -19,6 +19,7 @@ from plmjax.finetune.setup import FineTuneSetup
 from plmjax.interop import Pretrained
 from plmjax.interop.native import save_tokenizers
 from plmjax.tasks.report import write
+from plmjax.tasks.supervised import SupervisedTask
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.checks import check_bounds, check_rows
 from plmjax.train.sharding import make_mesh
@@ -26,7 +27,7 @@ from plmjax.train.sharding import make_mesh
 
 def finetune(
     pretrained: Pretrained,
-    task: Any,
+    task: SupervisedTask,
     recipe: FineTune,
     workdir: str | Path,
     *,

@@ -6,19 +6,20 @@ Lewis et al. 2019, Sec. 3.4. What moves when is said by `updates.NewEncoderFirst
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.backbones import writes
+from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.interop.native_only import TRANSLATION
 from plmjax.interop.templates import new_encoder_template
 from plmjax.modules.bart import BartConfig
 from plmjax.modules.bart_translation import translation_config
+from plmjax.tasks.supervised import SupervisedTask
 
 
-def with_new_encoder(pretrained: Pretrained, task: Any, recipe: Any) -> Pretrained:
+def with_new_encoder(pretrained: Pretrained, task: SupervisedTask, recipe: FineTune) -> Pretrained:
     """The checkpoint under the new encoder that `recipe.writer` asks for; as it is where it asks for none.
 
     The new encoder's parameters are not among the checkpoint's, and stay fresh.

@@ -129,6 +129,7 @@ def draw_lengths(groups: Mapping[str, Any], path: Path) -> Path:
 
 def draw_confusion(lines: Sequence[Line], labels: Sequence[str], path: Path) -> Path:
     """How often each label, a row, is given each label, a column, on every split."""
+    # scikit-learn takes seconds to import: only a run that draws pays for it.
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
     splits = list(dict.fromkeys(line["split"] for line in lines))
@@ -144,6 +145,7 @@ def draw_confusion(lines: Sequence[Line], labels: Sequence[str], path: Path) -> 
 
 def _canvas(columns: int, more: float = 0.0) -> Any:
     """A figure and its axes, side by side."""
+    # Matplotlib takes over a second to import: only a run that draws pays for it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -26,7 +26,7 @@ from plmjax.finetune.task_models import make_task_model
 from plmjax.interop import Pretrained
 from plmjax.modules import build
 from plmjax.tasks.prompts_text_to_text import with_prompts
-from plmjax.tasks.supervised import Example
+from plmjax.tasks.supervised import Example, SupervisedTask
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.schedules import make_schedule
 from plmjax.train.state import abstract_state, parameter_count
@@ -56,7 +56,9 @@ class FineTuneSetup:
         UserError: the network, the task or an example does not allow it.
     """
 
-    def __init__(self, pretrained: Pretrained, task: Any, recipe: FineTune, mesh: Mesh, from_random: bool) -> None:
+    def __init__(
+        self, pretrained: Pretrained, task: SupervisedTask, recipe: FineTune, mesh: Mesh, from_random: bool
+    ) -> None:
         task = with_prompts(task) if recipe.task_model == TEXT_TO_TEXT else task
         pretrained = with_new_encoder(pretrained, task, recipe)
         backbone = backbone_of(pretrained, task, recipe)

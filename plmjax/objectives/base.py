@@ -7,7 +7,7 @@ losses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +79,7 @@ class Recurrent(Objective, Protocol):
         """As `losses`, after the text of the memory; and the memory for the next batch."""
 
 
-def carries_memory(objective: Any) -> bool:
+def carries_memory(objective: Any) -> TypeGuard[Recurrent]:
     """Whether an objective is Recurrent."""
     return hasattr(objective, "losses_after")
 

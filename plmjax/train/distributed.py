@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from plmjax.errors import UserError
 
@@ -40,8 +41,6 @@ def agree(flags: dict[str, bool]) -> dict[str, bool]:
     """Each flag that any process has raised; all processes must call it together."""
     if jax.process_count() == 1:
         return flags
-    from jax.experimental import multihost_utils
-
     raised = np.asarray(multihost_utils.process_allgather(np.array(list(flags.values()), np.int32)))
     anywhere: Any = raised.reshape(jax.process_count(), -1).any(axis=0)
     return {name: bool(value) for name, value in zip(flags, anywhere, strict=True)}
@@ -51,8 +50,6 @@ def first_process_first(work: Callable[[], Any]) -> Any:
     """Runs `work` on process 0, then on the others, which find on the shared disk what it has made."""
     if jax.process_count() == 1:
         return work()
-    from jax.experimental import multihost_utils
-
     result = work() if jax.process_index() == 0 else None
     multihost_utils.sync_global_devices("plmjax_first_process_first")
     return result if jax.process_index() == 0 else work()

@@ -16,14 +16,14 @@ from plmjax.modules import Bound
 from plmjax.modules.network import Network
 from plmjax.objectives.base import groups_of, start_memory
 from plmjax.train.sharding import batch_sharding, replicated
-from plmjax.train.step import Batch, Sums, corrupt_batch, losses_and_memory
+from plmjax.train.step import Batch, StepObjective, Sums, corrupt_batch, losses_and_memory
 
 # The noise of validation is the same in every run, whatever its seed, so that losses of different runs compare.
 EVAL_KEY = 20181011
 
 
 def eval_step(
-    params: Any, batch: Batch, memory: Any = (), *, module: Network, objective: Any, vocabulary: Vocabulary
+    params: Any, batch: Batch, memory: Any = (), *, module: Network, objective: StepObjective, vocabulary: Vocabulary
 ) -> tuple[Sums, Sums, Any]:
     """Losses and metrics by name, summed over one raw batch [B, ...], without dropout, smoothing and z-loss; and the
     memory for the next batch, () where the objective carries none."""
@@ -31,14 +31,14 @@ def eval_step(
     return losses_and_memory(objective, Bound(module, params), corrupted, memory, vocabulary, train=False)
 
 
-def target_counts(batch: Batch, *, objective: Any, vocabulary: Vocabulary) -> jax.Array:
+def target_counts(batch: Batch, *, objective: StepObjective, vocabulary: Vocabulary) -> jax.Array:
     """Weight of each vocabulary row among the targets of one raw batch, float32 [V]."""
     corrupted = corrupted_as_in_validation(objective, vocabulary, batch)
     targets, weights = corrupted["targets"].reshape(-1), corrupted["weights"].reshape(-1)
     return jnp.zeros(vocabulary.padded_size, jnp.float32).at[targets].add(weights.astype(jnp.float32))
 
 
-def corrupted_as_in_validation(objective: Any, vocabulary: Vocabulary, batch: Batch) -> Batch:
+def corrupted_as_in_validation(objective: StepObjective, vocabulary: Vocabulary, batch: Batch) -> Batch:
     """A raw batch [B, ...] under the noise of every validation."""
     first_epoch = batch | {"epochs": jnp.zeros_like(batch["epochs"])}
     return corrupt_batch(objective, vocabulary, jax.random.key(EVAL_KEY), first_epoch, static=False)
@@ -54,12 +54,12 @@ class Evaluator:
     """
 
     def __init__(
-        self, mesh: Mesh, param_shardings: Any, *, module: Network, objective: Any, vocabulary: Vocabulary
+        self, mesh: Mesh, param_shardings: Any, *, module: Network, objective: StepObjective, vocabulary: Vocabulary
     ) -> None:
         self._coefficients = objective.coefficients()
         self._groups = groups_of(objective)
         rows, copies = batch_sharding(mesh), replicated(mesh)
-        parts = {"module": module, "objective": objective, "vocabulary": vocabulary}
+        parts: dict[str, Any] = {"module": module, "objective": objective, "vocabulary": vocabulary}
         self._step = jax.jit(
             lambda params, batch, memory: eval_step(params, batch, memory, **parts),
             in_shardings=(param_shardings, rows, rows),

@@ -1,11 +1,11 @@
 """What an objective makes of the text, printed for people."""
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
+from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.train.composites import complete_model
 from plmjax.train.config import Config
 from plmjax.train.data import TrainingBatches, open_store
@@ -51,7 +51,7 @@ def dump_examples(config: Config, workdir: str | Path, count: int, load: Loader 
     return "\n\n".join(blocks)
 
 
-def describe_example(title: str, example: dict[str, np.ndarray], tokenizer: Any) -> str:
+def describe_example(title: str, example: dict[str, np.ndarray], tokenizer: Tokenizer) -> str:
     """One corrupted example, a line a field."""
     lines = [title]
     for name, presence in TOKEN_FIELDS:
@@ -77,6 +77,6 @@ def _note(example: dict[str, np.ndarray], at: int) -> str:
     return place + ("" if weight == 1.0 else f"*{weight:g}")
 
 
-def _piece(tokenizer: Any, token: int) -> str:
+def _piece(tokenizer: Tokenizer, token: int) -> str:
     """The piece of an id, specials by name."""
     return tokenizer.special_names.get(token) or tokenizer.piece(token)

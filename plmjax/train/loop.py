@@ -149,8 +149,8 @@ class PretrainTrainer(Trainer):
             start = found.step if found else 0
             if jax.process_index() == 0:
                 self.store.tokenizer.save(self.workdir / "tokenizer")  # a checkpoint is read without the store
-            groups, writes = groups_of(self.config.objective), jax.process_index() == 0
-            self.reporter = Reporter(self.workdir, self.config, start, active=writes, groups=groups)
+            groups, is_first = groups_of(self.config.objective), jax.process_index() == 0
+            self.reporter = Reporter(self.workdir, self.config, start, active=is_first, groups=groups)
             try:
                 return self._run(found, init_from)
             finally:

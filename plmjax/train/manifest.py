@@ -1,16 +1,18 @@
 """What made a run: written into each checkpoint, and compared before a run goes on."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import first_difference, to_json
+from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.train.config import Config
 
 
-def run_manifest(config: Config, store: Any) -> dict[str, Any]:
+def run_manifest(config: Config, store: Store) -> dict[str, Any]:
     """The part of a checkpoint's manifest that is the same for all steps of a run.
 
     `config` as JSON, the fingerprints of the store and of its tokenizer, the git revision, and the versions of Python,
@@ -26,7 +28,7 @@ def run_manifest(config: Config, store: Any) -> dict[str, Any]:
     }
 
 
-def check_same_run(saved: dict[str, Any], current: dict[str, Any], workdir: Any) -> None:
+def check_same_run(saved: dict[str, Any], current: dict[str, Any], workdir: Path) -> None:
     """Refuses to go on with a checkpoint that another run wrote.
 
     Args:

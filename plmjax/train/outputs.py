@@ -13,6 +13,7 @@ import numpy as np
 
 from plmjax.checkpoints.checkpointer import load_params
 from plmjax.checkpoints.serialize import from_json
+from plmjax.data.store.store import Store
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
@@ -75,7 +76,7 @@ def write(module: Network, params: Any, batch: dict[str, jax.Array], *, size: in
     return jax.lax.fori_loop(0, segments_BT.shape[1], step, jnp.zeros_like(batch["decoder_tokens"]))
 
 
-def _examples(config: Config, store: Any, count: int) -> dict[str, jax.Array]:
+def _examples(config: Config, store: Store, count: int) -> dict[str, jax.Array]:
     """`count` corrupted examples of the validation split, from its start to its end."""
     loader = validation_loader(config, store, make_mesh(config.mesh))
     rows = config.train.eval_batch_size
@@ -88,7 +89,7 @@ def _examples(config: Config, store: Any, count: int) -> dict[str, jax.Array]:
     return jax.jit(partial(corrupted_as_in_validation, config.objective, store.vocabulary))(raw)
 
 
-def _describe(example: dict[str, np.ndarray], written: np.ndarray, store: Any) -> str:
+def _describe(example: dict[str, np.ndarray], written: np.ndarray, store: Store) -> str:
     targets = example["targets"][example["weights"] > 0].tolist()
     shown = {
         "input": example["tokens"][example["segments"] > 0].tolist(),

@@ -16,6 +16,7 @@ def plot_losses(records: list[dict[str, Any]], path: Path, title: str = "") -> N
     curves = {split: _curve(records, split) for split in ("train", "validation")}
     if not any(steps for steps, _ in curves.values()):
         return
+    # Matplotlib takes over a second to import: only a run that draws pays for it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

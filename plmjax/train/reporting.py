@@ -8,9 +8,13 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from plmjax.train.config import Config
+from tqdm import tqdm
+
+from plmjax.checkpoints.serialize import to_json
+from plmjax.errors import UserError
+from plmjax.train.config import LoopConfig
 from plmjax.train.plot import plot_losses
 
 # Entries of a record that are not losses or metrics of the objective.
@@ -37,6 +41,18 @@ INDENT = "    "  # of the lines of groups
 PLOT_SECONDS = 30.0  # between two drawings; the last one is always made
 
 
+class Reported(Protocol):
+    """A configuration of pre-training or fine-tuning, as far as the reporter reads it."""
+
+    @property
+    def train(self) -> LoopConfig:
+        """Says how many steps there are, and what else is written."""
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+
+
 class Reporter:
     """Writes the run's records. Only the process with `active` writes anything.
 
@@ -48,11 +64,11 @@ class Reporter:
         config: what to write, and the number of steps.
         step: the step that the run goes on from.
         active: whether this process writes.
-        groups: the objective's groups, whose losses have lines of their own; see objectives.base.Grouped.
+        groups: names of losses that a validation shows on lines of their own.
     """
 
     def __init__(
-        self, workdir: Path, config: Config, step: int, active: bool = True, groups: tuple[str, ...] = ()
+        self, workdir: Path, config: Reported, step: int, *, active: bool = True, groups: tuple[str, ...] = ()
     ) -> None:
         self._config, self._active, self._workdir, self._groups = config, active, workdir, groups
         self._steps, self._first = config.train.steps, step
@@ -67,14 +83,12 @@ class Reporter:
         self.records = truncate(self._path, step)
         self._file = self._path.open("a", buffering=1)
         if config.train.tensorboard:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import SummaryWriter  # takes seconds to import
 
             self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
         if config.train.wandb:
             self._wandb = _start_wandb(workdir, config)
         if sys.stderr.isatty():
-            from tqdm import tqdm
-
             self._bar = tqdm(total=self._steps, initial=step, unit="step", dynamic_ncols=True)
 
     def say(self, text: str) -> None:
@@ -106,11 +120,12 @@ class Reporter:
             self._bar.set_postfix_str("  ".join([f"epoch {record['epoch']:.2f}", *parts(record)]), refresh=False)
         elif split == "train":
             head = f"step {step:>{len(f'{self._steps:,}')},}/{self._steps:,}  epoch {record['epoch']:.2f}"
-            self.say("  ".join([head, *parts(record), f"ETA {clock(self._remaining(step))}"]))
+            self.say(as_line(head, parts(record), f"ETA {clock(self._remaining(step))}"))
         elif split == "validation":
-            whole = {name: value for name, value in record.items() if not name.startswith(self._groups)}
-            self.say("  ".join([f"validation at step {step:,}:", *parts(whole)]))
-            if said := by_group(record, self._groups):
+            groups = self._groups
+            whole = {name: value for name, value in record.items() if not (groups and name.startswith(groups))}
+            self.say(as_lines(f"validation at step {step:,}:", parts(whole)))
+            if said := by_group(record, groups):
                 width = shutil.get_terminal_size().columns
                 self.say(textwrap.fill(said, width, initial_indent=INDENT, subsequent_indent=INDENT))
 
@@ -161,28 +176,42 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parts(record: dict[str, Any]) -> list[str]:
-    """The words of a progress line."""
+    """The words of a progress line, what matters most first."""
     words = [] if record.get("loss") is None else [f"loss {record['loss']:.4f}"]
     shown = {name: value for name, value in record.items() if name not in BOOKKEEPING and value is not None}
-    for name, value in shown.items():
-        if "accuracy" in name:
-            words.append(f"{name.replace('_', ' ')} {value:.1%}")
-        elif len(shown) > 1 and value != record.get("loss"):
-            words.append(f"{name.replace('_', ' ')} {value:.4f}")
-    if record.get("unigram_entropy") is not None:
-        words.append(f"(unigram entropy {record['unigram_entropy']:.4f})")
+    accuracies = [f"{name.replace('_', ' ')} {value:.1%}" for name, value in shown.items() if "accuracy" in name]
+    losses = [
+        f"{name.replace('_', ' ')} {value:.4f}"
+        for name, value in shown.items()
+        if "accuracy" not in name and len(shown) > 1 and value != record.get("loss")
+    ]
     if record["split"] != "train":
-        return words
-    if record.get("grad_norm") is not None:
-        words.append(f"grad {record['grad_norm']:.2f}")
-    words.append(f"lr {record['learning_rate']:.1e}")
-    words.append(f"{si(record['tokens_per_second'])} tok/s")
-    if "mfu" in record:
-        words.append(f"MFU {record['mfu']:.1%}")
-    words.append(f"input wait {record['input_wait']:.0%}")
-    if record["nonfinite"]:
-        words.append(f"skipped {record['nonfinite']}")
-    return words
+        entropy = record.get("unigram_entropy")
+        return [*words, *losses, *accuracies, *([] if entropy is None else [f"(unigram entropy {entropy:.4f})"])]
+    words += [f"skipped {record['nonfinite']}"] if record["nonfinite"] else []
+    words += [*accuracies, f"{si(record['tokens_per_second'])} tok/s", f"lr {record['learning_rate']:.1e}"]
+    words += [] if record.get("grad_norm") is None else [f"grad {record['grad_norm']:.2f}"]
+    words += [*losses, *([f"MFU {record['mfu']:.1%}"] if "mfu" in record else [])]
+    return [*words, f"input wait {record['input_wait']:.0%}"]
+
+
+def as_line(head: str, words: list[str], tail: str) -> str:
+    """One line that fits the terminal: of the words, those that there is room for, the first ones before others."""
+    room, kept = shutil.get_terminal_size().columns - len(f"{head}  {tail}"), []
+    for word in words:
+        if len(word) + 2 <= room:
+            kept.append(word)
+            room -= len(word) + 2
+    return "  ".join([head, *kept, tail])
+
+
+def as_lines(head: str, words: list[str]) -> str:
+    """All words, on as many lines as they need in the terminal; no word is broken."""
+    width, lines = shutil.get_terminal_size().columns, [head]
+    for word in words:
+        longer = f"{lines[-1]}  {word}"
+        lines = [*lines[:-1], longer] if len(longer) <= width else [*lines, INDENT + word]
+    return "\n".join(lines)
 
 
 def by_group(record: dict[str, Any], groups: tuple[str, ...]) -> str:
@@ -208,13 +237,10 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _start_wandb(workdir: Path, config: Config) -> Any:
+def _start_wandb(workdir: Path, config: Reported) -> Any:
     """A run whose id is kept in the working folder, so that a resumed run goes on with it."""
-    from plmjax.checkpoints.serialize import to_json
-    from plmjax.errors import UserError
-
     try:
-        import wandb
+        import wandb  # an extra, which few have installed
     except ImportError:
         raise UserError(
             "train.wandb is set, but wandb is not installed: pip install 'plmjax[wandb]', or leave it empty."

@@ -4,7 +4,7 @@ The loss is sum over terms i of coefficient_i * sum_i / weight_i with sums over 
 devices and microbatches: each microbatch's gradient is taken of its sums over the whole batch's weights.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,26 @@ Sums = dict[str, Weighted]
 NOISE_STREAM, DROPOUT_STREAM = 1, 2  # of the seed; 0 is the initialisation
 
 
-def corrupt_batch(objective: Any, vocabulary: Vocabulary, key: jax.Array, batch: Batch, *, static: bool) -> Batch:
+class StepObjective(Protocol):
+    """What a step asks of an objective; of fine-tuning's task models too."""
+
+    @property
+    def static(self) -> bool:
+        """Whether an example has the same noise in every epoch."""
+
+    def corrupt(self, key: jax.Array, example: Batch, vocabulary: Vocabulary) -> Batch:
+        """The noise for one example."""
+
+    def losses(self, network: Bound, batch: Batch, vocabulary: Vocabulary, train: bool) -> tuple[Sums, Sums]:
+        """Losses and metrics of a corrupted batch, by name."""
+
+    def coefficients(self) -> dict[str, float]:
+        """Factor of each loss in the total; 1 for a name that is missing."""
+
+
+def corrupt_batch(
+    objective: StepObjective, vocabulary: Vocabulary, key: jax.Array, batch: Batch, *, static: bool
+) -> Batch:
     """Adds the objective's fields to clean windows, each example under a key of its own.
 
     The key is fold_in(fold_in(key, epoch), example id), so that neither the order of examples nor the number of hosts,
@@ -52,7 +71,7 @@ def corrupt_batch(objective: Any, vocabulary: Vocabulary, key: jax.Array, batch:
     return jax.vmap(one)(fields, batch["example_ids"], batch["epochs"])
 
 
-def weighted_total(objective: Any, terms: Sums, weights: dict[str, jax.Array]) -> jax.Array:
+def weighted_total(objective: StepObjective, terms: Sums, weights: dict[str, jax.Array]) -> jax.Array:
     """sum_i coefficient_i * sum_i / weight_i; a term without weight counts 0."""
     coefficients = objective.coefficients()
     means = {name: Weighted(term.sum, weights[name]).mean() for name, term in terms.items()}
@@ -60,7 +79,7 @@ def weighted_total(objective: Any, terms: Sums, weights: dict[str, jax.Array]) -
 
 
 def losses_and_memory(
-    objective: Any, network: Bound, batch: Batch, memory: Any, vocabulary: Vocabulary, train: bool
+    objective: StepObjective, network: Bound, batch: Batch, memory: Any, vocabulary: Vocabulary, train: bool
 ) -> tuple[Sums, Sums, Any]:
     """The objective's losses and metrics, and the memory after the batch: () for an objective that carries none."""
     if not carries_memory(objective):
@@ -70,7 +89,7 @@ def losses_and_memory(
 
 def gradients(
     module: Network,
-    objective: Any,
+    objective: StepObjective,
     vocabulary: Vocabulary,
     params: Any,
     batch: Batch,
@@ -130,7 +149,7 @@ def gradients(
 
 
 def forward(
-    params: Any, batch: Batch, memory: Any = (), *, module: Network, objective: Any, vocabulary: Vocabulary
+    params: Any, batch: Batch, memory: Any = (), *, module: Network, objective: StepObjective, vocabulary: Vocabulary
 ) -> Sums:
     """The losses of a raw batch in training, without dropout: what the model's FLOPs are counted of."""
     corrupted = corrupt_batch(objective, vocabulary, jax.random.key(0), batch, static=objective.static)
@@ -142,7 +161,7 @@ def train_step(
     batch: Batch,
     *,
     module: Network,
-    objective: Any,
+    objective: StepObjective,
     vocabulary: Vocabulary,
     optimizer: optax.GradientTransformation,
     schedule: Schedule,

@@ -47,7 +47,12 @@ def test_truncate_leaves_each_step_once(tmp_path: Path) -> None:
     assert truncate(tmp_path / "none.jsonl", 4) == []
 
 
-def test_reporter_writes_lines_tensorboard_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("columns", [80, 200])
+def test_reporter_writes_lines_tensorboard_and_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """A narrow terminal shows what matters most."""
+    monkeypatch.setenv("COLUMNS", str(columns))
     config = tiny_config("", train__tensorboard=True, train__steps=1200)
     reporter = Reporter(tmp_path, config, 0)
     numbers = {
@@ -63,10 +68,12 @@ def test_reporter_writes_lines_tensorboard_and_a_picture(tmp_path: Path, capsys:
     reporter.plot(force=True)
     reporter.close()
     out = capsys.readouterr().out
-    for words in ("600/1,200", "epoch 1.50", "loss 5.5000", "next sentence 0.5000", "masked lm accuracy 25.0%", "ETA"):
+    assert all(len(line) <= columns for line in out.splitlines())
+    for words in ("600/1,200", "epoch 1.50", "loss 5.5000", "skipped 2", "ETA", "unigram entropy 6.0000"):
         assert words in out
-    for words in ("lr 1.0e-03", "12.3k tok/s", "MFU 40.0%", "input wait 2%", "skipped 2", "unigram entropy 6.0000"):
-        assert words in out
+    for words in ("masked lm accuracy 25.0%", "12.3k tok/s", "lr 1.0e-03", "grad 1.00", "MFU 40.0%", "input wait 2%"):
+        assert words in out or columns == 80
+    assert ("next sentence 0.5000" in out) == (columns == 200)
     assert len(list(read_records(tmp_path / "metrics.jsonl"))) == 2
     assert list((tmp_path / "tensorboard").iterdir())
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
@@ -74,9 +81,10 @@ def test_reporter_writes_lines_tensorboard_and_a_picture(tmp_path: Path, capsys:
 
 def test_groups_have_lines_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    groups = MixtureOfDenoisers().groups
-    reporter = Reporter(tmp_path, tiny_config(""), 0, groups=groups)
-    values = {name: float(number) for number, name in enumerate(groups[1:], start=1)}
+    config = tiny_config("")
+    config.objective = MixtureOfDenoisers()
+    reporter = Reporter(tmp_path, config, 0, groups=config.objective.groups)
+    values = {name: float(number) for number, name in enumerate(config.objective.groups[1:], start=1)}
     accuracies = {f"{name}_accuracy": 0.5 for name in values}
     perplexities = {f"{name}_perplexity": 9.0 for name in values}
     reporter.write({"split": "validation", "step": 3, "epoch": 1.0, "loss": 5.0} | values | accuracies | perplexities)

@@ -12,7 +12,9 @@ from plmjax.finetune.backbones.decoder import decoder_backbone
 from plmjax.finetune.backbones.encoder import encoder_backbone, two_stream_backbone
 from plmjax.finetune.backbones.encoder_decoder import encoder_decoder_backbone
 from plmjax.finetune.backbones.text import TEXT_TO_TEXT, seq2seq_backbone
+from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
+from plmjax.tasks.supervised import SupervisedTask
 
 __all__ = ["BACKBONES", "Backbone", "backbone_of", "make_backbone"]
 
@@ -26,7 +28,7 @@ BACKBONES: dict[str, Callable[[Pretrained, Any], Backbone]] = {
 }
 
 
-def backbone_of(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:
+def backbone_of(pretrained: Pretrained, task: SupervisedTask, recipe: FineTune) -> Backbone:
     """The backbone for a task: text to text where the task is done by writing, else that of the network's kind.
 
     Raises:
@@ -40,12 +42,12 @@ def backbone_of(pretrained: Pretrained, task: Any, recipe: Any) -> Backbone:
     return seq2seq_backbone(pretrained, recipe) if writes(task, recipe) else make_backbone(pretrained, recipe)
 
 
-def writes(task: Any, recipe: Any) -> bool:
+def writes(task: SupervisedTask, recipe: FineTune) -> bool:
     """Whether a task is done by writing."""
     return recipe.task_model == TEXT_TO_TEXT or task.kind == "seq2seq"
 
 
-def make_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
+def make_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """The backbone of a checkpoint's network; UserError where there is none, or the checkpoint has no tokenizer."""
     kind = pretrained.module.kind
     if kind not in BACKBONES:

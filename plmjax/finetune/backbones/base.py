@@ -17,6 +17,7 @@ from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.interop import Pretrained
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,17 @@ class Backbone:
         """This backbone, which looks tokens up in a table that `lookup_table` gave."""
         return self
 
-    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def states(self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """[B, L, D]."""
         raise NotImplementedError
 
-    def tag_states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def tag_states(
+        self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array
+    ) -> jax.Array:
         """The states that tags are read at [B, L, D]; the same but for networks that read them elsewhere."""
         return self.states(network, tokens_BL, types_BL, segments_BL)
 
-    def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def class_states(self, network: Bound, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """What a text's class is read from, as sequences of one, which every class head reads: [B, 1, D]."""
         return jnp.take_along_axis(x_BLD, index_B[:, None, None], axis=1)
 
@@ -71,7 +74,7 @@ class Backbone:
         return self.tokenizer.encode_batch(words)
 
     def losses(
-        self, network: Any, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
+        self, network: Bound, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
     ) -> dict[str, Weighted]:
         """Losses beside the task's."""
         return {}

@@ -24,8 +24,10 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary, make_vocabulary
 from plmjax.data.tokenizers.words import WordTokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
+from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 
 PADDING, BEGIN, END, UNKNOWN = range(4)
 
@@ -92,16 +94,16 @@ class CharacterBackbone(Backbone):
         """Each word as it is."""
         return [[self.tokenizer.number(word.strip())] for word in words]  # type: ignore[attr-defined]
 
-    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def states(self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         table_VC = jnp.asarray(self.lookup_table() if self.table_VC is None else self.table_VC)
         return network.states(jnp.where(segments_BL[..., None] > 0, table_VC[tokens_BL], 0))
 
-    def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def class_states(self, network: Bound, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """Of no one word."""
         return network.pooled(x_BLD, segments_BL > 0)
 
     def losses(
-        self, network: Any, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
+        self, network: Bound, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
     ) -> dict[str, Weighted]:
         """The squares of the mixture's weights: the larger the factor, the nearer the mixture stays to the average."""
         return {"mix": Weighted(network.mix_penalty(), jnp.ones(()))} if self.l2 else {}
@@ -110,7 +112,7 @@ class CharacterBackbone(Backbone):
         return {"mix": self.l2}
 
 
-def character_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
+def character_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """Of an ELMo; UserError for settings out of range."""
     if recipe.features.l2 < 0 or recipe.features.cells < 1:
         raise UserError("features.l2 must be at least 0, and features.cells at least 1.")

@@ -9,7 +9,7 @@ Legend: B batch, L length, D model width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,11 @@ import jax.numpy as jnp
 from plmjax.data.templates import Template
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
+from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 from plmjax.modules.facts import num_labels_of
 
 
@@ -36,11 +38,11 @@ class DecoderBackbone(Backbone):
     def new_names(self) -> tuple[str, ...]:
         return ("start", "delimiter", "extract")
 
-    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def states(self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         return network.decode(tokens_BL, None, segments_BL)
 
     def losses(
-        self, network: Any, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
+        self, network: Bound, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
     ) -> dict[str, Weighted]:
         """The mean over a row's tokens but the first, and over the rows, as in the released code."""
         if not self.lm_weight:
@@ -57,7 +59,7 @@ class DecoderBackbone(Backbone):
         return {"lm": self.lm_weight}
 
 
-def decoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
+def decoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """Of a decoder that has a class head; UserError for one that has none."""
     config = pretrained.config
     if num_labels_of(config) is None:

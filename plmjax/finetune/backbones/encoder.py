@@ -15,7 +15,9 @@ from plmjax.data.templates import Template, cls_sep_template, xlnet_template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
+from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
+from plmjax.modules import Bound
 from plmjax.modules.facts import doubles_separator, num_languages_of, token_types_of
 
 
@@ -25,20 +27,20 @@ class EncoderBackbone(Backbone):
 
     language: int = 0
 
-    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def states(self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         types: jax.Array | None = None if self.template.token_types == "none" else types_BL
         if num_languages_of(self.config):
             types = jnp.full_like(tokens_BL, self.language)
         return network.encode(tokens_BL, types, None, segments_BL)
 
-    def class_states(self, network: Any, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def class_states(self, network: Bound, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """The first token's state, or the mean of all where the network's config asks for that: [B, 1, D]."""
         if getattr(self.config, "pooling", "cls") == "mean":
             return network.summary(x_BLD, segments_BL)
         return super().class_states(network, x_BLD, index_B, segments_BL)
 
 
-def encoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
+def encoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """Of BERT and its like; UserError for a language that the network does not have."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     languages = num_languages_of(config) or 0
@@ -49,7 +51,7 @@ def encoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
     return EncoderBackbone(config, tokenizer, encoder_template(config, tokenizer.vocabulary), recipe.language)
 
 
-def two_stream_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
+def two_stream_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """Of XLNet."""
     tokenizer = tokenizer_of(pretrained)
     return EncoderBackbone(pretrained.config, tokenizer, xlnet_template(tokenizer.vocabulary))

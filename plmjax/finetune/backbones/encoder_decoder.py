@@ -11,16 +11,16 @@ Legend: B batch, L length, D model width.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 
 from plmjax.data.templates import Template
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
+from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.interop.source_templates import source_template
-from plmjax.modules import family_of
+from plmjax.modules import Bound, family_of
 from plmjax.objectives.sequences import shift_right
 
 FRAMED = ("bart", "mbart", "marian", "t5")
@@ -32,7 +32,7 @@ class EncoderDecoderBackbone(Backbone):
 
     start: int = 0
 
-    def states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def states(self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """The decoder's."""
         memory_BLD = network.encode(tokens_BL, None, segments_BL)
         shifted_BL = jax.vmap(shift_right, (0, None))(tokens_BL, self.start)
@@ -43,12 +43,14 @@ class EncoderDecoderBackbone(Backbone):
 class T5Backbone(EncoderDecoderBackbone):
     """T5, whose tags need no decoder."""
 
-    def tag_states(self, network: Any, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
+    def tag_states(
+        self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array
+    ) -> jax.Array:
         """The encoder's."""
         return network.encode(tokens_BL, None, segments_BL)
 
 
-def encoder_decoder_backbone(pretrained: Pretrained, recipe: Any) -> Backbone:
+def encoder_decoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """Of BART, mBART, Marian and T5; UserError for another network, or where a token or a language is missing."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     family = family_of(config)

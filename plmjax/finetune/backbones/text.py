@@ -16,6 +16,7 @@ from plmjax.data.templates import Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone, tokenizer_of
+from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.interop.source_templates import source_template, target_tokens
 from plmjax.modules.facts import num_languages_of, vocabulary_cuts_of
@@ -67,7 +68,7 @@ class Seq2SeqBackbone(Backbone):
         return [*(() if self.first is None else (self.first,)), *text, *self.last]
 
 
-def seq2seq_backbone(pretrained: Pretrained, recipe: Any) -> Seq2SeqBackbone:
+def seq2seq_backbone(pretrained: Pretrained, recipe: FineTune) -> Seq2SeqBackbone:
     """Of a network that writes; UserError for one that does not, or a checkpoint without a tokenizer."""
     tokenizer_of(pretrained)
     config, kind = pretrained.config, pretrained.module.kind

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.finetune.backbones import Backbone
 from plmjax.finetune.backbones.text import TEXT_TO_TEXT
+from plmjax.finetune.config import FineTune
 from plmjax.finetune.task_models.base import LengthLimits, TaskModel
 from plmjax.finetune.task_models.multiple_choice import MultipleChoiceModel
 from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel
@@ -17,6 +17,7 @@ from plmjax.finetune.task_models.sequence_classification import RegressionModel,
 from plmjax.finetune.task_models.text_to_text import TextToTextModel
 from plmjax.finetune.task_models.token_classification import CrfTokenClassificationModel, TokenClassificationModel
 from plmjax.renames import new_value
+from plmjax.tasks.supervised import SupervisedTask
 from plmjax.tasks.verbalizers import VERBALIZERS
 
 __all__ = ["ALTERNATIVES", "TASK_MODELS", "LengthLimits", "TaskModel", "make_task_model"]
@@ -38,7 +39,7 @@ ALTERNATIVES: dict[str, tuple[Collection[str], type[TaskModel]]] = {
 }
 
 
-def make_task_model(task: Any, backbone: Backbone, limits: LengthLimits, recipe: Any) -> TaskModel:
+def make_task_model(task: SupervisedTask, backbone: Backbone, limits: LengthLimits, recipe: FineTune) -> TaskModel:
     """The task model that the recipe names, else that of the task's kind; UserError where there is none."""
     if recipe.task_model:
         if renamed := new_value("FineTune", "task_model", recipe.task_model):

@@ -15,9 +15,11 @@ import numpy as np
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.base import Backbone
+from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Feature
 from plmjax.losses.weighted import Weighted
-from plmjax.tasks.supervised import Example, Split
+from plmjax.modules import Bound
+from plmjax.tasks.supervised import Example, Split, SupervisedTask
 
 Outputs = dict[str, jax.Array]
 RowOutput = Mapping[str, np.ndarray]
@@ -51,7 +53,7 @@ class TaskModel:
     static: ClassVar[bool] = True  # there is no noise
     heads: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, task: Any, backbone: Backbone, limits: LengthLimits, recipe: Any) -> None:
+    def __init__(self, task: SupervisedTask, backbone: Backbone, limits: LengthLimits, recipe: FineTune) -> None:
         self.task, self.backbone, self.limits, self.recipe = task, backbone, limits, recipe
         self.cut_rows = 0  # how many rows were cut to fit
 
@@ -72,7 +74,7 @@ class TaskModel:
         """The rows of examples, those of one example one after the other; `learn`: to train on."""
         raise NotImplementedError
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         """Losses, metrics and outputs of a batch on a `Bound` network."""
         raise NotImplementedError
 
@@ -114,7 +116,7 @@ class TaskModel:
         """No noise."""
         return example
 
-    def losses(self, network: Any, batch: dict[str, jax.Array], vocabulary: Vocabulary, train: bool) -> Any:
+    def losses(self, network: Bound, batch: dict[str, jax.Array], vocabulary: Vocabulary, train: bool) -> Any:
         """As an objective's; what the recipe does not move gets no gradient."""
         held = network.with_params(self.recipe.update_strategy.frozen(network.params))
         return self.forward(held, batch, train)[:2]

@@ -13,6 +13,7 @@ from plmjax.finetune.task_models.base import ForwardOutput
 from plmjax.finetune.task_models.sequence_classification import SequenceTaskModel
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 
 
 class MultipleChoiceModel(SequenceTaskModel):
@@ -22,7 +23,7 @@ class MultipleChoiceModel(SequenceTaskModel):
         context, *choices = texts
         return [[context, choice] for choice in choices]
 
-    def forward(self, network: object, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         states_BR1D, losses = self.read(network, batch)
         rows = states_BR1D.shape[:2]
         logits_BR = network.class_logits(states_BR1D.reshape(-1, *states_BR1D.shape[2:])).reshape(rows)  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ from plmjax.finetune.features import Feature
 from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, arrays_of
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 from plmjax.modules.masks import MASK_VALUE
 from plmjax.tasks.spans import SpanPrediction
 from plmjax.tasks.supervised import Example
@@ -111,7 +112,7 @@ class QuestionAnsweringModel(TaskModel):
             features += self._rows(number, example, question, encodings[example.texts[1]])
         return features
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         x_BLD = self.backbone.states(network, batch["tokens"], batch["token_types"], batch["segments"])
         logits_BL2 = jnp.where(batch["allowed"][..., None] > 0, network.question_answering_logits(x_BLD), MASK_VALUE)
         weights_B = batch["row_weights"]

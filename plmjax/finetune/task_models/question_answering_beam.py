@@ -23,6 +23,7 @@ from plmjax.finetune.task_models.base import ForwardOutput, RowOutput
 from plmjax.finetune.task_models.question_answering import QuestionAnsweringModel, Window, trimmed
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 from plmjax.tasks.spans import SpanPrediction
 from plmjax.tasks.supervised import Example
 
@@ -48,7 +49,7 @@ class BeamQuestionAnsweringModel(QuestionAnsweringModel):
     def coefficients(self) -> dict[str, float]:
         return super().coefficients() | {"no_answer": NO_ANSWER}
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         x_BLD = self.backbone.states(network, batch["tokens"], batch["token_types"], batch["segments"])
         hidden_BL, class_B, weights_B = batch["allowed"] == 0, batch["class_index"], batch["row_weights"]
         logits = network.answer_logits_of_start(x_BLD, batch["answer_start"], hidden_BL, class_B)

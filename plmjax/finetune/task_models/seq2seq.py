@@ -33,6 +33,7 @@ from plmjax.interop.generation import LENGTHS
 from plmjax.interop.source_templates import DELIMITER
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 from plmjax.modules.facts import max_positions_of
 from plmjax.objectives.sequences import states_in_one_row, states_in_two
 from plmjax.tasks.seq2seq import PERPLEXITY
@@ -110,7 +111,7 @@ class Seq2SeqModel(TaskModel):
             features.append(Feature(number, len(tokens), sequences, values))
         return features
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         loss, weights_BT = self._loss(network, batch, train)
         metrics = {"accuracy": Weighted.of(loss.correct, weights_BT)}
         return {"task": loss.total}, metrics, {} if train else self._written(network, batch)
@@ -205,7 +206,7 @@ class Seq2SeqModel(TaskModel):
                 "max_new_tokens, with --config.truncation=True where targets are longer."
             )
 
-    def _loss(self, network: Any, batch: dict[str, jax.Array], train: bool) -> tuple[TokenLoss, jax.Array]:
+    def _loss(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> tuple[TokenLoss, jax.Array]:
         """The loss of the targets' tokens, and their weights [B, T]."""
         writer, targets_BT = self.recipe.writer, batch["targets"]
         is_real_BT = jnp.arange(targets_BT.shape[1])[None] < batch["target_count"][:, None]
@@ -224,11 +225,12 @@ class Seq2SeqModel(TaskModel):
         else:
             x_BTD = states_in_two(network, rows)
         head, weights_BT = network.token_head(x_BTD), is_real_BT.astype(jnp.float32)
-        smoothing = {"label_smoothing": writer.label_smoothing, "z_loss": writer.z_loss} if train else {}
+        regularised = {"label_smoothing": writer.label_smoothing, "z_loss": writer.z_loss}
+        extra: dict[str, Any] = regularised if train else {}
         size = self.backbone.size
-        return cross_entropy(head.h, head.table, head.bias, targets_BT, weights_BT, size=size, **smoothing), weights_BT
+        return cross_entropy(head.h, head.table, head.bias, targets_BT, weights_BT, size=size, **extra), weights_BT
 
-    def _written(self, network: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    def _written(self, network: Bound, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """`written` int32 [B, N] and `written_count` int32 [B]. Rows that only fill up repeat the first."""
         writer, backbone = self.recipe.writer, self.backbone
         is_real_B1 = batch["row_weights"][:, None] > 0

@@ -16,6 +16,8 @@ from plmjax.finetune.features import Feature
 from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, arrays_of
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
+from plmjax.tasks.classification import ClassificationTask, RegressionTask
 from plmjax.tasks.supervised import Example
 
 
@@ -53,7 +55,7 @@ class SequenceTaskModel(TaskModel):
             features.append(Feature(number, longest, sequences, values))
         return features
 
-    def read(self, network: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Weighted]]:
+    def read(self, network: Bound, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Weighted]]:
         """The states of the class tokens [B, R, 1, D], and the backbone's losses."""
         rows = {name: _flat(batch[name]) for name in ("tokens", "token_types", "segments")}
         x_BLD = self.backbone.states(network, rows["tokens"], rows["token_types"], rows["segments"])
@@ -70,16 +72,18 @@ class SequenceTaskModel(TaskModel):
 class SequenceClassificationModel(SequenceTaskModel):
     """One label of one text or two."""
 
+    task: ClassificationTask | RegressionTask
+
     def rows(self, texts: Sequence[list[int]]) -> list[list[list[int]]]:
         both = self.backbone.both_orders and self.task.symmetric and len(texts) == 2
         return [list(texts), list(reversed(texts))] if both else [list(texts)]
 
-    def logits(self, network: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Weighted]]:
+    def logits(self, network: Bound, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Weighted]]:
         """float32 [B, C] of the states of both orders, added, and the backbone's losses."""
         states_BR1D, losses = self.read(network, batch)
         return network.class_logits(jnp.sum(states_BR1D, axis=1)), losses
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         logits_BC, losses = self.logits(network, batch)
         weights_B = batch["row_weights"] * batch["target_weight"]
         loss = softmax_cross_entropy(logits_BC, batch["target"], weights_B)
@@ -93,7 +97,7 @@ class RegressionModel(SequenceClassificationModel):
     def target(self, example: Example) -> Any:
         return np.float32(0.0 if example.target is None else example.target)
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         logits_BC, losses = self.logits(network, batch)
         error_B = jnp.square(logits_BC[:, 0] - batch["target"])
         loss = Weighted.of(error_B, batch["row_weights"] * batch["target_weight"])

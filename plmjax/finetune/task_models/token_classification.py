@@ -21,13 +21,16 @@ from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel
 from plmjax.losses.chain import Chain, likeliest, log_likelihood, marginals
 from plmjax.losses.classification import softmax_cross_entropy
 from plmjax.losses.weighted import Weighted
+from plmjax.modules import Bound
 from plmjax.tasks.supervised import Example
+from plmjax.tasks.tagging import TokenClassificationTask
 
 
 class TokenClassificationModel(TaskModel):
     """A tag for each word of one text."""
 
     heads: ClassVar[tuple[str, ...]] = ("token_classification",)
+    task: TokenClassificationTask
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -50,7 +53,7 @@ class TokenClassificationModel(TaskModel):
             features.append(Feature(number, len(packed.tokens), sequences, {}, firsts))
         return features
 
-    def forward(self, network: Any, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
+    def forward(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> ForwardOutput:
         x_BLD = self.backbone.tag_states(network, batch["tokens"], batch["token_types"], batch["segments"])
         loss, tags_BL, shares_BLC = self._read(network, network.token_classification_logits(x_BLD), batch)
         metrics = {"accuracy": Weighted.of(tags_BL == batch["tags"], batch["tag_weights"])}
@@ -71,7 +74,7 @@ class TokenClassificationModel(TaskModel):
         return found
 
     def _read(
-        self, network: Any, logits_BLC: jax.Array, batch: dict[str, jax.Array]
+        self, network: Bound, logits_BLC: jax.Array, batch: dict[str, jax.Array]
     ) -> tuple[Weighted, jax.Array, jax.Array]:
         """The loss, the likeliest tags [B, L] and the probability of each [B, L, C]: of each word by itself."""
         loss = softmax_cross_entropy(logits_BLC, batch["tags"], batch["tag_weights"])
@@ -114,7 +117,7 @@ class CrfTokenClassificationModel(TokenClassificationModel):
             raise UserError(f"A {name} has no CRF head: use an ELMo, or leave task_model empty.")
 
     def _read(
-        self, network: Any, logits_BLC: jax.Array, batch: dict[str, jax.Array]
+        self, network: Bound, logits_BLC: jax.Array, batch: dict[str, jax.Array]
     ) -> tuple[Weighted, jax.Array, jax.Array]:
         chain, is_word_BL = Chain(*network.chain()), batch["tag_weights"] > 0
         likelihood_B = log_likelihood(chain, logits_BLC, batch["tags"], is_word_BL)
