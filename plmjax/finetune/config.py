@@ -1,4 +1,4 @@
-"""How a task is learned: a recipe. The task itself is a dataclass of plmjax.tasks."""
+"""The recipe of a fine-tuning. The task itself is a dataclass of plmjax.tasks."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from plmjax.train.config import LoopConfig, MeshConfig, OptimizerConfig
 
 @dataclass(slots=True)
 class FineTuneTrainConfig(LoopConfig):
-    """How long a run fine-tunes, in what portions, and how often it reports."""
+    """The settings of the fine-tuning loop."""
 
     epochs: float = 3.0  # passes over the training examples
     steps: int = 0  # updates, 0: as many as the epochs have
@@ -25,7 +25,7 @@ class FineTuneTrainConfig(LoopConfig):
 
 @dataclass(slots=True)
 class FeaturesConfig:
-    """What is above an ELMo's vectors."""
+    """The task's own network above an ELMo's vectors."""
 
     cells: int = 256  # of the LSTM that reads them, each way
     normalise: bool = False  # bring each layer to mean 0 and variance 1 before they are mixed
@@ -34,7 +34,7 @@ class FeaturesConfig:
 
 @dataclass(slots=True)
 class FineTune:
-    """One recipe."""
+    """A recipe: which parameters are trained, how long, and how examples become rows."""
 
     train: FineTuneTrainConfig = field(default_factory=FineTuneTrainConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # its warm-up and end come from `train`

@@ -1,4 +1,4 @@
-"""What a network reads of an example, as arrays; and batches of them with static shapes.
+"""Examples as arrays, and batches of them with static shapes.
 
 Legend: B batch, L length.
 """

@@ -1,4 +1,4 @@
-"""What tells one run's data and start from another's."""
+"""Fingerprints of a run's parameters and examples."""
 
 from __future__ import annotations
 

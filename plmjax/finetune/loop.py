@@ -1,4 +1,4 @@
-"""From a checkpoint, a task and a recipe to fine-tuned networks, one for each seed, and what they score."""
+"""Fine-tuning: a checkpoint, a task and a recipe give a network for each seed, and its scores."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def finetune(
 
     WORKDIR gets checkpoints/ and tokenizer/ of the seed with the best validation, which `plmjax.load` reads,
     results.json, results.txt, that seed's predictions.jsonl and pictures; and seed_N/ for each seed, with its
-    metrics.jsonl, results and predictions. A seed that was broken off goes on from its last validation, or from where
-    SIGTERM or SIGINT met it, which end the program with status 75 after saving; the results are the same. A seed whose
-    results are there is not run again.
+    metrics.jsonl, results and predictions. A seed that was interrupted resumes from its last validation, or from the
+    step at which SIGTERM or SIGINT stopped it (with exit status 75, after saving); the results are the same. A seed
+    whose results are there is not run again.
 
     Args:
         pretrained: from `plmjax.load`.
@@ -51,7 +51,7 @@ def finetune(
         workdir: made if need be.
         seeds: runs, with recipe.train.seed and the numbers after it.
         from_random: start from random parameters of the same network.
-        about: what results.json says beside; another run's folder is known by it.
+        about: more fields of results.json, by which the folder of another run is recognised.
         devices: to train on, None: all.
 
     Raises:
@@ -121,7 +121,7 @@ def _run(prepared: FineTuneSetup, workdir: Path, seeds: int, about: dict[str, An
 
 
 def _is_better(prepared: FineTuneSetup, new: SeedResult, old: SeedResult) -> bool:
-    """By the validation split; without one the first seed stays the best."""
+    """True where the validation is better; without a validation split the first seed stays the best."""
     metric = prepared.task.metrics[0]
     return "validation" in new.scores and better(
         metric, new.scores["validation"][metric], old.scores["validation"][metric]

@@ -29,7 +29,7 @@ DROPOUTS = ("dropout", "attention_dropout", "attention_out_dropout")
 
 
 def limits_of(config: Any, recipe: FineTune) -> LengthLimits:
-    """How long a row may be; UserError where the recipe asks for more than the network has positions."""
+    """The longest row; UserError where the recipe asks for more than the network has positions."""
     positions = max_positions_of(config)
     if recipe.max_length < 0 or (recipe.max_length and positions and recipe.max_length > positions):
         raise UserError(
@@ -84,7 +84,7 @@ def _with_new_rows(source: dict[str, Any], fresh: Any) -> dict[str, Any]:
 def manifest_of(
     pretrained: Pretrained, config: Any, recipe: FineTune, task_model: TaskModel, about: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a checkpoint says of itself: `plmjax.load` reads the network by it, in Hugging Face's class."""
+    """The manifest of a fine-tuned checkpoint, by which `plmjax.load` reads it."""
     extras = dict(pretrained.extras) | task_model.extras
     if pretrained.config.vocab_size < config.vocab_size:  # tokens that the tokenizer does not have
         new = range(pretrained.config.vocab_size, config.vocab_size)

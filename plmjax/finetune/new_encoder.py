@@ -1,6 +1,6 @@
 """A BART that is to translate from another language: a new encoder of that language's tokens below its own.
 
-Lewis et al. 2019, Sec. 3.4. What moves when is said by `updates.NewEncoderFirst`.
+Lewis et al. 2019, Sec. 3.4. `update_strategies.NewEncoderFirst` says what is trained when.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def with_new_encoder(pretrained: Pretrained, task: SupervisedTask, recipe: FineT
         return pretrained
     if not writes(task, recipe):
         raise UserError(
-            "writer.source_tokenizer is for tasks that are done by writing, and this one is of kind "
+            "writer.source_tokenizer is for tasks whose answers are generated, but this one is of kind "
             f"{task.kind!r}: leave it out."
         )
     if type(pretrained.config) is not BartConfig:
         raise UserError(
-            "writer.source_tokenizer puts a new encoder below a BART that has none, and this is a "
+            "writer.source_tokenizer puts a new encoder below a BART that has none, but this is a "
             f"{type(pretrained.config).__name__}: leave it out."
         )
     if writer.source_layers < 1:

@@ -1,4 +1,4 @@
-"""What the best seed gets wrong, and how all seeds learned, as pictures and as groups by length."""
+"""Plots of the mistakes of the best seed and of the losses of all seeds; scores by length."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def draw_lengths(groups: Mapping[str, Any], path: Path) -> Path:
 
 
 def draw_confusion(lines: Sequence[Line], labels: Sequence[str], path: Path) -> Path:
-    """How often each label, a row, is given each label, a column, on every split."""
+    """Draws a confusion matrix for every split: true labels are rows, predicted labels columns."""
     # scikit-learn takes seconds to import: only a run that draws pays for it.
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 

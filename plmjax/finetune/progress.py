@@ -1,4 +1,4 @@
-"""How far a seed has got: its whole state on disk, from which a broken-off run goes on to the same bits."""
+"""The progress of a seed on disk: its whole state, from which an interrupted run resumes to the same bits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = "state"  # of a seed's folder
 
 @dataclass(slots=True)
 class Progress:
-    """What a seed knows beside its state.
+    """The numbers that a seed keeps in addition to its state.
 
     Attributes:
         best: the chosen metric of the best validation so far; None before the first.
@@ -59,7 +59,7 @@ class Saver:
 
 
 def find_progress(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint, Progress] | None:
-    """Where a broken-off run in a seed's folder stands; None where it has to begin again.
+    """The state and progress of an interrupted run in a seed's folder; None where it has to begin again.
 
     Raises:
         UserError: it is of another checkpoint, task or recipe.
@@ -69,12 +69,12 @@ def find_progress(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint
         return None
     if upgraded(found.manifest["identity"]) != identity:
         raise UserError(
-            f"{folder} holds a broken-off run of another checkpoint, task or recipe: give another --workdir, or "
+            f"{folder} holds an interrupted run of another checkpoint, task or recipe: give another --workdir, or "
             "delete it."
         )
     progress = Progress(**found.manifest["progress"])
     if progress.best_step and latest(folder / "checkpoints") is None:
-        return None  # it was broken off while its results were being put together
+        return None  # it was interrupted while its results were being written
     return found, progress
 
 

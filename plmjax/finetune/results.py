@@ -1,4 +1,4 @@
-"""What several seeds found: each run, median, mean and deviation, as files and as a table."""
+"""The results of several seeds: each run, median, mean and deviation, as files and as a table."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def peak_memory() -> int:
 
 
 def better(metric: str, new: float, old: float | None) -> bool:
-    """Whether a value of a metric is better than another; than none always."""
+    """True where a value of a metric is better than another, or there is no other."""
     return old is None or (new < old if metric in FALLING else new > old)
 
 
@@ -127,7 +127,7 @@ def write_seed(
 
 
 def read_seed(folder: Path, identity: Mapping[str, Any]) -> tuple[SeedResult, list[dict[str, Any]]] | None:
-    """What `write_seed` wrote; None where it wrote nothing.
+    """Reads what `write_seed` wrote; None where it wrote nothing.
 
     Raises:
         UserError: it is of another checkpoint, task or recipe.

@@ -93,7 +93,7 @@ class SeedTrainer(Trainer):
             raise SystemExit(EXIT_STOPPED)
 
     def _seconds(self) -> tuple[float, float]:
-        """Of the run so far, and of its training alone; both without compiling."""
+        """Seconds of the run so far, and of its training alone; both without compiling."""
         compiling = {kind: seconds - self.compiled[kind] for kind, seconds in self.setup.programs.seconds.items()}
         now = time.perf_counter() - self.began
         whole, training = now - sum(compiling.values()), now - self.paused - compiling["training"]

@@ -1,4 +1,4 @@
-"""What all seeds of a run share: the examples as rows, the network's shape, the optimizer and the compiled programs."""
+"""The setup that all seeds of a run share: rows, the network's shape, the optimizer and the compiled programs."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class FineTuneSetup:
         return self.task_model.measure(loss, [split.examples[i] for i in known], [predictions[i] for i in known]), shown
 
     def chance(self) -> dict[str, Scores]:
-        """What the answer that needs no reading scores on each split."""
+        """The scores, on each split, of the answer that needs no reading."""
         guess = self.task.baseline(self.splits["train"].examples)
         if guess is None:
             return {}
@@ -164,7 +164,7 @@ class FineTuneSetup:
         }
 
     def identity(self, about: dict[str, Any]) -> dict[str, Any]:
-        """What a seed's result depends on, as it comes back from JSON; `about` is what the caller adds."""
+        """Everything that a seed's result depends on, as it comes back from JSON; the caller adds `about`."""
         start = "random" if self.from_random else fingerprint(self.pretrained.params)
         data = {name: fingerprint_of_examples(split.examples) for name, split in self.splits.items()}
         found = {"recipe": to_json(self.recipe), "task": to_json(self.task), "parameters": start, "examples": data}
@@ -173,7 +173,7 @@ class FineTuneSetup:
         return json.loads(json.dumps({**about, **found}))
 
     def measured(self) -> dict[str, Any]:
-        """What the run took."""
+        """The time, memory and programs that the run took."""
         return {
             "buckets": list(self.buckets),
             "compiled": self.programs.counts(),

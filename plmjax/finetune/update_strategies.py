@@ -1,4 +1,4 @@
-"""Which parameters fine-tuning trains, when, and how fast.
+"""Update strategies: which parameters fine-tuning trains, when, and how fast.
 
 A subclass of UpdateStrategy says which parameters are trained at all (`trainable`) and wraps the optimizer
 (`wrap_optimizer`); it may ask for a change of the network (`config_changes`). Parameters are told apart by their paths;
@@ -34,14 +34,14 @@ NORM = re.compile(r"(^|/)([a-z]+_)?norm/")
 
 @dataclass(slots=True)
 class UpdateStrategy:
-    """The base: every parameter moves, at the optimizer's rate."""
+    """The base: every parameter is trained, at the optimizer's rate."""
 
     def config_changes(self, network: Any) -> dict[str, Any]:
         """Fields of the network's config that are to be another; UserError where it lacks one."""
         return {}
 
     def trainable(self, path: str) -> bool:
-        """Whether the parameter of this path is ever moved."""
+        """True where the parameter of this path is trained at all."""
         return True
 
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
@@ -55,34 +55,34 @@ class UpdateStrategy:
         return optimizer
 
     def frozen(self, params: Any) -> Any:
-        """The parameters, without a gradient of those that never move."""
+        """The parameters, those that are not trained without a gradient."""
         return by_path(lambda path, leaf: leaf if self.trainable(path) else jax.lax.stop_gradient(leaf), params)
 
     def num_trainable(self, params: Any) -> int:
-        """Numbers that move, in a tree of arrays or shapes."""
+        """The number of trained parameters in a tree of arrays or shapes."""
         return parameter_count(by_path(lambda path, leaf: leaf if self.trainable(path) else None, params))
 
 
 @dataclass(slots=True)
 class AllParameters(UpdateStrategy):
-    """As it says."""
+    """Trains every parameter at the optimizer's rate."""
 
 
 @dataclass(slots=True)
 class HeadsOnly(UpdateStrategy):
-    """The trunk stays, and what is above it moves: features (ELMo). The optimizer keeps nothing of what stays."""
+    """Freezes the trunk and trains what is above it, as features (ELMo); the optimizer keeps no state of the trunk."""
 
     def trainable(self, path: str) -> bool:
         return not (TRUNK.search(path) or EMBEDDINGS.search(path))
 
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
-        """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
+        """Limits the optimizer to what is trained; all else keeps its gradient, zero, as its direction."""
         return only_trainable(optimizer, self)
 
 
 @dataclass(slots=True)
 class LayerDecay(UpdateStrategy):
-    """Lower layers move less: the rate is multiplied by `rate` once for each layer above (ELECTRA, App. B; XLNet).
+    """Trains lower layers at lower rates, multiplied by `rate` once for each layer above (ELECTRA, App. B; XLNet).
 
     The heads have the whole rate, the last layer rate^1, the first rate^N and the embeddings rate^(N + 1), as in
     ELECTRA's released code, whose decoupled weight decay is scaled with it.
@@ -98,9 +98,7 @@ class LayerDecay(UpdateStrategy):
         if not 0.0 < self.rate <= 1.0:
             raise UserError(f"update_strategy.rate is {self.rate}: it must be above 0 and at most 1.")
         if shares_layers(network):
-            raise UserError(
-                "The layers share their parameters, so that they have no rates of their own: use AllParameters."
-            )
+            raise UserError("The layers share their parameters, so they have no rates of their own: use AllParameters.")
         layers = network.num_layers
 
         def scale(name: str, direction: jax.Array) -> jax.Array:
@@ -122,7 +120,7 @@ class LayerDecay(UpdateStrategy):
 
 @dataclass(slots=True)
 class Adapters(UpdateStrategy):
-    """Small layers after each feed-forward layer move, and with them the norms and the fresh heads; all else stays.
+    """Trains small layers after each feed-forward layer, the norms and the fresh heads; all else is frozen.
 
     Houlsby et al. 2019; Raffel et al. 2020, Sec. 3.5.1, where the token head is the token table, and stays too. The
     optimizer keeps nothing of what stays.
@@ -137,7 +135,7 @@ class Adapters(UpdateStrategy):
         if self.width < 1:
             raise UserError(f"update_strategy.width is {self.width}: it must be at least 1.")
         if adapter_width_of(network) is None:
-            raise UserError(f"A {type(network).__name__} has no place for adapters: use AllParameters.")
+            raise UserError(f"A {type(network).__name__} has no adapters: use AllParameters.")
         return {"adapter_width": self.width}
 
     def trainable(self, path: str) -> bool:
@@ -146,7 +144,7 @@ class Adapters(UpdateStrategy):
         return not path.startswith("token_head/")
 
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
-        """The optimizer of what moves; the direction of all else is its gradient, which is zero."""
+        """Limits the optimizer to what is trained; all else keeps its gradient, zero, as its direction."""
         return only_trainable(optimizer, self)
 
 
@@ -162,7 +160,9 @@ class GradualUnfreezing(UpdateStrategy):
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
         """Holds layers still; UserError for layers that share their parameters."""
         if shares_layers(network):
-            raise UserError("The layers share their parameters, so that they can't be freed one by one.")
+            raise UserError(
+                "The layers share their parameters, so they can't be unfrozen one by one: use AllParameters."
+            )
 
         def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:
             def free(name: str, direction: jax.Array) -> jax.Array:
@@ -218,12 +218,12 @@ class NewEncoderFirst(UpdateStrategy):
 
 
 def only_trainable(optimizer: Transformation, rule: UpdateStrategy) -> Transformation:
-    """The optimizer of what a rule moves."""
+    """The optimizer, limited to the parameters that a strategy trains."""
     return optax.masked(optimizer, lambda params: by_path(lambda path, _: rule.trainable(path), params))
 
 
 def is_free(layer: Any, depth: int, step: Any, steps: int) -> jax.Array:
-    """Whether layer (from 0) of `depth` moves in the step (from 0) of `steps`."""
+    """True where layer (from 0) of `depth` is trained in the step (from 0) of `steps`."""
     return step * depth >= (depth - 1 - layer) * steps
 
 

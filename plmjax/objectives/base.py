@@ -7,7 +7,7 @@ losses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, TypeGuard
+from typing import Any, ClassVar, Protocol, TypeGuard, cast
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,9 @@ def carries_memory(objective: Any) -> TypeGuard[Recurrent]:
 
 def start_memory(objective: Any, module: Network, rows: int, *, train: bool) -> Any:
     """The memory before the first batch: () for an objective that carries none."""
-    return objective.memory(module, rows, train) if carries_memory(objective) else ()
+    if not carries_memory(objective):
+        return ()
+    return objective.memory(cast(RecurrentNetwork, module), rows, train)  # `check` refuses networks without a memory
 
 
 class LossTerm(Protocol):

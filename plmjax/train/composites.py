@@ -1,4 +1,4 @@
-"""What networks made of several need before they train: a table, so that the loop knows none of them by name."""
+"""Hooks by which networks made of several prepare themselves, so that the loop knows none of them by name."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from plmjax.train.teacher import fill_in_teacher, init_from_teacher
 
 @dataclass(frozen=True, slots=True)
 class CompositeHooks:
-    """How a composite prepares itself.
+    """The steps by which a composite prepares itself.
 
     Attributes:
         complete: (its config, that of the run's checkpoint or None, loader): fills in what other checkpoints say.

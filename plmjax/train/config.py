@@ -1,4 +1,4 @@
-"""What a run is made of: the network, the objective, the data and how to train.
+"""The configuration of a run: its network, objective, data and training.
 
 `Config.model` is a configuration of `plmjax.modules`, `Config.objective` one of `plmjax.objectives`. The classes are
 mutable so that command-line overrides work; `resolve.resolve` checks them and fills in what is derived.
@@ -12,7 +12,7 @@ from plmjax.checkpoints.config import CheckpointConfig
 
 @dataclass(slots=True)
 class DataConfig:
-    """Where the tokens are."""
+    """The token store, and what it is built from."""
 
     store: str = ""  # folder of the token store; empty: WORKDIR/store
     prepare: Any = None  # data.prepare.PrepareOptions to build the store from where it does not exist
@@ -21,7 +21,7 @@ class DataConfig:
 
 @dataclass(slots=True)
 class LoopConfig:
-    """What pre-training and fine-tuning share: the numbers of the loop, and where it reports."""
+    """The settings that pre-training and fine-tuning share: the numbers of the loop, and where it reports."""
 
     steps: int = 0  # updates of the run
     batch_size: int = 32  # examples a step, over all devices and microbatches
@@ -38,7 +38,7 @@ class LoopConfig:
 
 @dataclass(slots=True)
 class TrainConfig(LoopConfig):
-    """How long a run pre-trains, in what portions, and how often it reports."""
+    """The settings of the pre-training loop."""
 
     steps: int = 1000  # updates; the decaying schedules end here
     length: int = 128  # tokens of an example as the network reads it

@@ -57,8 +57,8 @@ class TrainingBatches:
         windows = _windows(config, store, "train", config.data.seed)
         if windows.consecutive and len(self.ramp.stages) > 1:
             raise UserError(
-                "Rows that read on from batch to batch can't become more: set train.ramp_batch_size and "
-                "train.ramp_tokens to 0 for this objective."
+                "The batch can't grow for an objective that carries a memory from batch to batch: set "
+                "train.ramp_batch_size and train.ramp_tokens to 0."
             )
         self._loaders = {}
         for stage in self.ramp.stages:

@@ -33,7 +33,7 @@ def start(coordinator: str, processes: int, process_id: int) -> None:
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"The processes did not find each other ({reason}): was the command started on all hosts?"
+            f"The processes did not find each other ({reason}): start the same command on every host."
         ) from error
 
 

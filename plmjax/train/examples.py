@@ -1,4 +1,4 @@
-"""What an objective makes of the text, printed for people."""
+"""Prints the examples that an objective makes of the text."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ TOKEN_FIELDS = (
     ("backward_tokens", "segments"),
     ("backward_targets", "weights"),
 )
-SCALARS_ASIDE = ("example_ids", "epochs")
+HIDDEN_SCALARS = ("example_ids", "epochs")
 
 
 def dump_examples(config: Config, workdir: str | Path, count: int, load: Loader = load_native) -> str:
@@ -66,7 +66,7 @@ def describe_example(title: str, example: dict[str, np.ndarray], tokenizer: Toke
         weights = np.asarray(example["weights"], np.float64)
         lines.append(f"  weights: sum {weights.sum():g} over {np.count_nonzero(weights)} of {weights.size} places")
     for name, value in example.items():
-        if np.ndim(value) == 0 and name not in SCALARS_ASIDE:
+        if np.ndim(value) == 0 and name not in HIDDEN_SCALARS:
             lines.append(f"  {name}: {value}")
     return "\n".join(lines)
 

@@ -104,7 +104,7 @@ def adapt_params(
         if value.shape != leaf.shape:
             raise UserError(
                 f"{named_by}'s tensor {name!r} is {list(value.shape)}, but config.model needs {list(leaf.shape)}: "
-                "make them agree."
+                "change one of them."
             )
         value = np.asarray(value, leaf.dtype)
         return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: value[index])
@@ -113,7 +113,7 @@ def adapt_params(
     unused = sorted(given)
     for name in unused:
         if TRUNK.search(name):
-            raise UserError(f"{named_by} has the tensor {name!r}, which config.model lacks: make them agree.")
+            raise UserError(f"{named_by} has the tensor {name!r}, which config.model lacks: change one of them.")
     return params, missing, unused
 
 

@@ -40,7 +40,7 @@ from plmjax.train.trainer import LoopSettings, Programs, Trainer
 
 @dataclass(slots=True)
 class Result:
-    """How a call of `train` ended."""
+    """The end of a call of `train`."""
 
     status: str  # "finished"; "stopped" by a signal, after saving; "complete": there was nothing left to do
     step: int  # steps that the run has behind it

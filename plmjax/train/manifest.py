@@ -1,4 +1,4 @@
-"""What made a run: written into each checkpoint, and compared before a run goes on."""
+"""The manifest of a run: each checkpoint carries it, and a run that resumes compares it."""
 
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ def check_same_run(saved: dict[str, Any], current: dict[str, Any], workdir: Path
         if saved[field] != current[field]:
             raise UserError(
                 f"The run in {workdir} was trained with another {what} ({saved[field][:12]} instead of "
-                f"{current[field][:12]}): give it back its data, or start a new run in another --workdir."
+                f"{current[field][:12]}): use the same data, or start a new run in another --workdir."
             )
     difference = first_difference(saved["config"], current["config"])
     if difference is not None:
         path, old, new = difference
         raise UserError(
-            f"The run in {workdir} has {path} = {old!r}, but {new!r} is asked for now: restore the value, or start a "
-            "new run in another --workdir."
+            f"The run in {workdir} has {path} = {old!r}, but the configuration now has {new!r}: restore the "
+            "value, or start a new run in another --workdir."
         )

@@ -1,4 +1,4 @@
-"""What an encoder-decoder writes for the corrupted examples of its own run, printed for people.
+"""Prints what an encoder-decoder generates for the corrupted examples of its own run.
 
 Legend: B batch, T targets, V vocabulary rows.
 """
@@ -38,7 +38,9 @@ def dump_outputs(workdir: str | Path, count: int) -> str:
     params, manifest = load_params(workdir)
     config: Config = from_json(manifest["config"])
     if not isinstance(config, Config):
-        raise UserError(f"The checkpoint in {workdir} is of no run: give a working folder of experiments.pretrain.")
+        raise UserError(
+            f"The checkpoint in {workdir} is not from pre-training: give a working folder of experiments.pretrain."
+        )
     module = build(config.model)
     if module.kind != "encoder_decoder":
         raise UserError(

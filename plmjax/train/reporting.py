@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: the progress line, metrics.jsonl, TensorBoard, Weights & Biases and a picture."""
+"""Reports the numbers of a run: the progress line, metrics.jsonl, TensorBoard, Weights & Biases and a picture."""
 
 import json
 import os
@@ -62,7 +62,7 @@ class Reporter:
     Args:
         workdir: the run's folder.
         config: what to write, and the number of steps.
-        step: the step that the run goes on from.
+        step: the step that the run resumes from.
         active: whether this process writes.
         groups: names of losses that a validation shows on lines of their own.
     """
@@ -238,7 +238,7 @@ def clock(seconds: float) -> str:
 
 
 def _start_wandb(workdir: Path, config: Reported) -> Any:
-    """A run whose id is kept in the working folder, so that a resumed run goes on with it."""
+    """A run whose id is kept in the working folder, so that a resumed run continues it."""
     try:
         import wandb  # an extra, which few have installed
     except ImportError:

@@ -1,4 +1,4 @@
-"""Which part of which array lies on which device.
+"""Sharding: the rules that say which part of which array lies on which device.
 
 A mesh has three axes. Rows of a batch are spread over `data` and `fsdp`; parameters (and the optimizer's moments) over
 `fsdp` and `tensor` by the rules below; everything else is copied.

@@ -10,7 +10,7 @@ from types import FrameType
 
 @dataclass(slots=True)
 class Stop:
-    """Whether, and by which signal, the process was told to stop."""
+    """A request to stop, and the signal that made it."""
 
     requested: bool = False
     name: str = ""

@@ -1,4 +1,4 @@
-"""What training carries from step to step."""
+"""The training state: its shapes, its shardings, and how a fresh one is made."""
 
 from collections.abc import Callable
 from typing import Any

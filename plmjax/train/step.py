@@ -28,11 +28,11 @@ NOISE_STREAM, DROPOUT_STREAM = 1, 2  # of the seed; 0 is the initialisation
 
 
 class StepObjective(Protocol):
-    """What a step asks of an objective; of fine-tuning's task models too."""
+    """The methods that a step calls, of an objective or of a task model."""
 
     @property
     def static(self) -> bool:
-        """Whether an example has the same noise in every epoch."""
+        """True where an example has the same noise in every epoch."""
 
     def corrupt(self, key: jax.Array, example: Batch, vocabulary: Vocabulary) -> Batch:
         """The noise for one example."""

@@ -73,7 +73,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True)
 class LoopEnd:
-    """How the loop ended.
+    """The end of the loop.
 
     Attributes:
         status: "finished"; "early", where a validation ended it; "stopped" by a signal, after saving.
@@ -131,7 +131,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def epoch(self, step: int) -> float:
-        """How often the examples have been read in the first `step` updates."""
+        """The number of times that the examples have been read in the first `step` updates."""
 
     @abstractmethod
     def validate(self, step: int, state: State) -> bool:
@@ -139,7 +139,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def is_saved(self, step: int, validated: bool) -> bool:
-        """Whether the state is saved after this step, stop or no stop."""
+        """True where the state is saved after this step even if nothing stops the run."""
 
     @abstractmethod
     def save(self, step: int, state: State) -> None:
@@ -212,7 +212,7 @@ class Trainer(ABC):
         return enough
 
     def _flags(self, step: int, stop: Stop) -> dict[str, bool]:
-        """Whether to stop and whether the clock says to save; processes agree on it when a line of metrics is due."""
+        """Says whether to stop, and whether it is time to save; processes agree on it when a line of metrics is due."""
         seconds = self.settings.save_seconds
         flags = {"stop": stop.requested, "save": bool(seconds) and time.monotonic() - self._saved_at > seconds}
         if jax.process_count() == 1:

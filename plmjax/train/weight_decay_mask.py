@@ -1,4 +1,4 @@
-"""What the optimizers must know of a parameter: its layer axis, its matrix, and whether it decays.
+"""Reads off a parameter's path what the optimizers need: its layer axis, its matrix, and whether it decays.
 
 All of it is read off the path, never off the number of dimensions: scanned stacks carry a leading layer axis
 ([N, D, H, K]), so a bias there has two or three dimensions. Rules that look at one whole matrix (Adafactor's factors
@@ -12,12 +12,12 @@ UNDECAYED = re.compile(r"(^|/)([a-z]*_?bias|scale|relative_bias/embedding)$")
 
 
 def is_stacked(path: str) -> bool:
-    """Whether the first axis counts layers: so it is for all that lies under a `layers/`."""
+    """True where the first axis counts layers, which holds for everything under a `layers/`."""
     return STACKED.search(path) is not None
 
 
 def decays(path: str) -> bool:
-    """Whether weight decay applies: not to biases, scales of norms and relative position biases."""
+    """True where weight decay applies, which it does not to biases, scales of norms and relative position biases."""
     return UNDECAYED.search(path) is None
 
 

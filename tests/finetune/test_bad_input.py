@@ -163,7 +163,7 @@ def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> N
         train=str(write_jsonl(tmp_path / "a.jsonl", [{"tokens": ["a"], "tags": ["O"]}])), labels=("O", "B-X")
     )
     task.splits()
-    with pytest.raises(UserError, match="tag with an encoder"):
+    with pytest.raises(UserError, match="use an encoder for token classification"):
         task_model_of(checkpoint(tokenizer, "gpt"), task)
     with pytest.raises(UserError, match="A LamdaConfig has no class head"):
         task_model_of(checkpoint(tokenizer, "lamda"), task)

@@ -141,7 +141,7 @@ def shapeless(tokenizer: Tokenizer, family: str = "xlnet") -> Pretrained:
 def test_bad_recipes(tokenizer: Tokenizer, tmp_path: Path) -> None:
     task = task_in(tmp_path)
     assert isinstance(task_model_with(shapeless(tokenizer), task), BeamQuestionAnsweringModel)
-    with pytest.raises(UserError, match="A BertConfig has no head that answers by a beam"):
+    with pytest.raises(UserError, match="A BertConfig has no beam head for question answering"):
         task_model_with(shapeless(tokenizer, "bert"), task)
     given = recipe()
     given.task_model = "beams"

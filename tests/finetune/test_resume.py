@@ -97,7 +97,7 @@ def test_a_kill_costs_the_steps_since_the_last_validation(
     steps = break_off(monkeypatch, power_cut)
     with pytest.raises(RuntimeError, match="power cut"):
         run(encoder, data, tmp_path / "run")
-    with pytest.raises(UserError, match="holds a broken-off run of another checkpoint, task or recipe"):
+    with pytest.raises(UserError, match="holds an interrupted run of another checkpoint, task or recipe"):
         run(encoder, data, tmp_path / "run", patience=1)
     found = run(encoder, data, tmp_path / "run")
     assert len(steps) == KILLED + STEPS - VALIDATED

@@ -170,7 +170,7 @@ def test_targets_are_cut_or_refused(tokenizer: Tokenizer, tmp_path: Path) -> Non
     given.writer.target_length = 5
     task_model, _ = seq2seq_model_of(start, task, given)
     with pytest.raises(
-        UserError, match="f:1 has a target of [0-9]+ tokens with the special ones, for which there are 5"
+        UserError, match="f:1 has a target of [0-9]+ tokens including the special ones, but there are 5"
     ):
         task_model.features([long], learn=True)
     given.truncation = True
@@ -189,7 +189,7 @@ def test_targets_are_cut_or_refused(tokenizer: Tokenizer, tmp_path: Path) -> Non
 
 
 def test_what_does_not_write_is_refused(tokenizer: Tokenizer, encoder: Pretrained, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="A BertConfig, of kind 'encoder', writes no text: use a decoder"):
+    with pytest.raises(UserError, match="A BertConfig, of kind 'encoder', generates no text: use a decoder"):
         seq2seq_model_of(encoder, copying(tmp_path))
     given = recipe()
     given.writer.beams = 0

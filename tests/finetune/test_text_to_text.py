@@ -110,5 +110,5 @@ def test_what_a_mixture_learned_loads(mixed: tuple[Path, Results]) -> None:
     sources = ["film text: a film", "film text: the plot"]
     assert [text.strip() for text in loaded.generate(sources)] == [line["written"] for line in lines[:2]]
     task = with_prompts(TaskMixture((ClassificationTask(name="a"), ClassificationTask(name="b"))))
-    with pytest.raises(UserError, match="The tasks of a mixture are done text to text"):
+    with pytest.raises(UserError, match="A mixture of tasks must be done text to text"):
         backbone_of(loaded, task, recipe())

@@ -96,10 +96,10 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"train__batch_size": 16}, "train.batch_size = 8, but 16"),
-        ({"optimizer__learning_rate": 0.5}, "optimizer.learning_rate = 0.01, but 0.5"),
-        ({"model__d_ff": 64}, "model.d_ff = 32, but 64"),
-        ({"objective__z_loss": 0.1}, "objective.z_loss = 0.0, but 0.1"),
+        ({"train__batch_size": 16}, "train.batch_size = 8, but the configuration now has 16"),
+        ({"optimizer__learning_rate": 0.5}, "optimizer.learning_rate = 0.01, but the configuration now has 0.5"),
+        ({"model__d_ff": 64}, "model.d_ff = 32, but the configuration now has 64"),
+        ({"objective__z_loss": 0.1}, "objective.z_loss = 0.0, but the configuration now has 0.1"),
     ],
 )
 def test_another_configuration_is_refused(finished: Path, tiny_store: Path, changes: dict, sentence: str) -> None:

@@ -36,14 +36,14 @@ def backbone_of(pretrained: Pretrained, task: SupervisedTask, recipe: FineTune) 
     """
     if task.kind == "mixture" and recipe.task_model != TEXT_TO_TEXT:
         raise UserError(
-            "The tasks of a mixture are done text to text: take --config=experiments/configs/finetune/t5.py:mini, or "
+            "A mixture of tasks must be done text to text: take --config=experiments/configs/finetune/t5.py:mini, or "
             f"set --config.task_model={TEXT_TO_TEXT}."
         )
     return seq2seq_backbone(pretrained, recipe) if writes(task, recipe) else make_backbone(pretrained, recipe)
 
 
 def writes(task: SupervisedTask, recipe: FineTune) -> bool:
-    """Whether a task is done by writing."""
+    """True where a task's answers are generated as text."""
     return recipe.task_model == TEXT_TO_TEXT or task.kind == "seq2seq"
 
 
@@ -51,5 +51,5 @@ def make_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """The backbone of a checkpoint's network; UserError where there is none, or the checkpoint has no tokenizer."""
     kind = pretrained.module.kind
     if kind not in BACKBONES:
-        raise UserError(f"A network of kind {kind!r} is not fine-tuned here: use one of kind {', '.join(BACKBONES)}.")
+        raise UserError(f"A network of kind {kind!r} can't be fine-tuned: use one of kind {', '.join(BACKBONES)}.")
     return BACKBONES[kind](pretrained, recipe)

@@ -1,4 +1,4 @@
-"""How a kind of network reads rows of tokens: the states that heads are put on, and losses of its own beside.
+"""Backbones: how a kind of network reads rows of tokens into the states that heads are put on.
 
 Legend: B batch, L length, D model width.
 """
@@ -39,12 +39,12 @@ class Backbone:
 
     @property
     def new_names(self) -> tuple[str, ...]:
-        """What the rows mean that the token table gets beyond the checkpoint's."""
+        """Names of the tokens that the token table gets in addition to the checkpoint's."""
         return ()
 
     @property
     def new_tokens(self) -> int:
-        """How many they are."""
+        """The number of new tokens."""
         return len(self.new_names)
 
     def lookup_table(self) -> Any:
@@ -66,7 +66,7 @@ class Backbone:
         return self.states(network, tokens_BL, types_BL, segments_BL)
 
     def class_states(self, network: Bound, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
-        """What a text's class is read from, as sequences of one, which every class head reads: [B, 1, D]."""
+        """The states that a text's class is read from, as sequences of one: [B, 1, D]."""
         return jnp.take_along_axis(x_BLD, index_B[:, None, None], axis=1)
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
@@ -76,16 +76,16 @@ class Backbone:
     def losses(
         self, network: Bound, x_BLD: jax.Array, tokens_BL: jax.Array, segments_BL: jax.Array
     ) -> dict[str, Weighted]:
-        """Losses beside the task's."""
+        """The losses of the backbone itself, in addition to the task's."""
         return {}
 
     def coefficients(self) -> dict[str, float]:
-        """Their factors."""
+        """The factors of the backbone's losses."""
         return {}
 
 
 def tokenizer_of(pretrained: Pretrained) -> Tokenizer:
     """The checkpoint's tokenizer; UserError where it has none."""
     if pretrained.tokenizer is None:
-        raise UserError("The checkpoint has no tokenizer: put its files beside it.")
+        raise UserError("The checkpoint has no tokenizer: put the tokenizer's files into its folder.")
     return pretrained.tokenizer

@@ -47,7 +47,7 @@ class TaskWords(Tokenizer):
         return [[self.number(word) for word in self._splitter.words(text)] for text in texts]
 
     def number(self, word: str) -> int:
-        """Of a word as it is; a mark's name is a word too."""
+        """The number of a word, which it gets where it is new; a mark's name counts as a word."""
         return self._ids.setdefault(f" {word}", len(self._ids))
 
     def spelled(self, length: int) -> np.ndarray:
@@ -99,7 +99,7 @@ class CharacterBackbone(Backbone):
         return network.states(jnp.where(segments_BL[..., None] > 0, table_VC[tokens_BL], 0))
 
     def class_states(self, network: Bound, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
-        """Of no one word."""
+        """A pooled state of all words."""
         return network.pooled(x_BLD, segments_BL > 0)
 
     def losses(
@@ -113,7 +113,7 @@ class CharacterBackbone(Backbone):
 
 
 def character_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
-    """Of an ELMo; UserError for settings out of range."""
+    """Makes the backbone of an ELMo; UserError for settings out of range."""
     if recipe.features.l2 < 0 or recipe.features.cells < 1:
         raise UserError("features.l2 must be at least 0, and features.cells at least 1.")
     splitter = tokenizer_of(pretrained)

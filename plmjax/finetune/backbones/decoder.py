@@ -60,7 +60,7 @@ class DecoderBackbone(Backbone):
 
 
 def decoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
-    """Of a decoder that has a class head; UserError for one that has none."""
+    """Makes the backbone of a decoder; UserError for one without a class head."""
     config = pretrained.config
     if num_labels_of(config) is None:
         raise UserError(f"A {type(config).__name__} has no class head: fine-tune a GPT or CTRL, or an encoder.")

@@ -41,18 +41,19 @@ class EncoderBackbone(Backbone):
 
 
 def encoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
-    """Of BERT and its like; UserError for a language that the network does not have."""
+    """Makes the backbone of BERT and its like; UserError for a language that the network does not have."""
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     languages = num_languages_of(config) or 0
     if languages and not 0 <= recipe.language < languages:
         raise UserError(
-            f"language is {recipe.language}, and the network has {languages}: give one from 0 to {languages - 1}."
+            f"language is {recipe.language}, but the network has {languages} languages: give one from 0 to "
+            f"{languages - 1}."
         )
     return EncoderBackbone(config, tokenizer, encoder_template(config, tokenizer.vocabulary), recipe.language)
 
 
 def two_stream_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
-    """Of XLNet."""
+    """Makes the backbone of XLNet."""
     tokenizer = tokenizer_of(pretrained)
     return EncoderBackbone(pretrained.config, tokenizer, xlnet_template(tokenizer.vocabulary))
 

@@ -33,7 +33,7 @@ class EncoderDecoderBackbone(Backbone):
     start: int = 0
 
     def states(self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array) -> jax.Array:
-        """The decoder's."""
+        """The states of the decoder."""
         memory_BLD = network.encode(tokens_BL, None, segments_BL)
         shifted_BL = jax.vmap(shift_right, (0, None))(tokens_BL, self.start)
         return network.decode(shifted_BL, memory_BLD, segments_BL, None, segments_BL)
@@ -46,12 +46,16 @@ class T5Backbone(EncoderDecoderBackbone):
     def tag_states(
         self, network: Bound, tokens_BL: jax.Array, types_BL: jax.Array, segments_BL: jax.Array
     ) -> jax.Array:
-        """The encoder's."""
+        """The states of the encoder."""
         return network.encode(tokens_BL, None, segments_BL)
 
 
 def encoder_decoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
-    """Of BART, mBART, Marian and T5; UserError for another network, or where a token or a language is missing."""
+    """Makes the backbone of BART, mBART, Marian or T5.
+
+    Raises:
+        UserError: it is another network, or a token or a language is missing.
+    """
     config, tokenizer = pretrained.config, tokenizer_of(pretrained)
     family = family_of(config)
     if family not in FRAMED:

@@ -55,5 +55,7 @@ def make_task_model(task: SupervisedTask, backbone: Backbone, limits: LengthLimi
             )
         return task_model(task, backbone, limits, recipe)
     if task.kind not in TASK_MODELS:
-        raise UserError(f"Nothing here does tasks of kind {task.kind!r}: it must be one of {', '.join(TASK_MODELS)}.")
+        raise UserError(
+            f"No task model does tasks of kind {task.kind!r}: the kind must be one of {', '.join(TASK_MODELS)}."
+        )
     return TASK_MODELS[task.kind](task, backbone, limits, recipe)

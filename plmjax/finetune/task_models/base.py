@@ -29,7 +29,7 @@ ForwardOutput = tuple[dict[str, Weighted], dict[str, Weighted], Outputs]
 
 @dataclass(frozen=True)
 class LengthLimits:
-    """How long a row may be.
+    """The longest row.
 
     Attributes:
         length: tokens at most; None where nothing limits them.
@@ -62,7 +62,7 @@ class TaskModel:
 
     @property
     def padding(self) -> dict[str, int]:
-        """What sequences are filled up with, by field."""
+        """The value that sequences are padded with, by field."""
         return {"tokens": self.backbone.tokenizer.vocabulary.padding}
 
     @property
@@ -94,7 +94,7 @@ class TaskModel:
 
     @property
     def description(self) -> str:
-        """What it does, in a few words."""
+        """A few words on the task."""
         return f"{self.task.kind}, {self.num_outputs} output(s)"
 
     @property
@@ -117,12 +117,12 @@ class TaskModel:
         return example
 
     def losses(self, network: Bound, batch: dict[str, jax.Array], vocabulary: Vocabulary, train: bool) -> Any:
-        """As an objective's; what the recipe does not move gets no gradient."""
+        """Losses and metrics, as an objective gives them; frozen parameters get no gradient."""
         held = network.with_params(self.recipe.update_strategy.frozen(network.params))
         return self.forward(held, batch, train)[:2]
 
     def coefficients(self) -> dict[str, float]:
-        """As an objective's."""
+        """Factors of the losses, as an objective gives them."""
         return self.backbone.coefficients()
 
     def fitted(self, example: Example, texts: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -31,7 +31,7 @@ BEST = 20  # starts and ends of which spans are made, as in the released code
 
 
 class Window(NamedTuple):
-    """Where a row's part of the context is.
+    """The part of the context that a row holds.
 
     Attributes:
         first: the row's index of its first token.
@@ -89,14 +89,16 @@ def most_central(cuts: Sequence[tuple[int, int]], length: int) -> list[np.ndarra
 
 
 class QuestionAnsweringModel(TaskModel):
-    """Both ends of the answer by one linear map of each state."""
+    """Predicts both ends of the answer by one linear map of each state."""
 
     heads: ClassVar[tuple[str, ...]] = ("question_answering",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         if not self.backbone.bidirectional:
-            raise UserError("A decoder's states have not seen what follows: find answers with an encoder.")
+            raise UserError(
+                "A decoder's states see only the tokens before them: use an encoder for question answering."
+            )
         for name in ("doc_stride", "max_query_length", "max_answer_length"):
             if getattr(self.recipe, name) < 1:
                 raise UserError(f"{name} is {getattr(self.recipe, name)}: it must be at least 1.")
@@ -154,13 +156,15 @@ class QuestionAnsweringModel(TaskModel):
                 f"row of {most}: lower --config.max_query_length."
             )
         if not tokens:
-            raise UserError(f"{example.place} has a context of which the tokenizer takes everything for nothing.")
+            raise UserError(f"{example.place} has a context in which the tokenizer finds no token: remove it.")
         answer = None
         if example.target:
             text, start = example.target[0]
             answer = answer_tokens(context, start, start + len(text))
             if answer is None:
-                raise UserError(f"{example.place} has the answer {text!r:.60}, of which the tokenizer keeps nothing.")
+                raise UserError(
+                    f"{example.place} has the answer {text!r:.60}, in which the tokenizer finds no token: remove it."
+                )
         cuts = windows(tokens, room, self.recipe.doc_stride)
         central = most_central(cuts, tokens)
         return [

@@ -1,6 +1,7 @@
 """Answers by a small beam: the start, the end given the start, and whether there is an answer (Yang et al. 2019).
 
-As released for SQuAD 2.0: learned with the true start; told from the likeliest starts, each with its likeliest ends.
+As released for SQuAD 2.0, it is trained on the true start, and predicts from the likeliest starts, each with its
+likeliest ends.
 Rows are those of QuestionAnsweringModel.
 
 Legend: B batch, L length, S starts, E ends of a start.
@@ -40,7 +41,7 @@ class BeamQuestionAnsweringModel(QuestionAnsweringModel):
         if not hasattr(self.backbone.config, "start_beams"):
             name = type(self.backbone.config).__name__
             raise UserError(
-                f"A {name} has no head that answers by a beam: use an XLNet or an XLM, or leave task_model empty."
+                f"A {name} has no beam head for question answering: use an XLNet or an XLM, or leave task_model empty."
             )
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:

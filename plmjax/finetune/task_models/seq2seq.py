@@ -1,4 +1,4 @@
-"""Tasks done by writing: the target is learned token by token after the source, and written anew in evaluation.
+"""Sequence to sequence: the target is learned token by token after the source, and generated in evaluation.
 
 The loss is the mean over the targets' tokens, their end included. An encoder-decoder reads the source in its encoder. A
 decoder reads source and target in one row and learns the target alone (Raffel et al. 2020, Sec. 3.2.1; Lewis et al.
@@ -54,12 +54,12 @@ class Seq2SeqModel(TaskModel):
 
     @property
     def padding(self) -> dict[str, int]:
-        """Of what is read; targets have no padding but that of their places."""
+        """The padding of the source; targets are padded to their number of places."""
         return {"tokens": self.backbone.reads.vocabulary.padding}
 
     @property
     def num_outputs(self) -> int:
-        """None beside the vocabulary's."""
+        """0, as the token head has the vocabulary's."""
         return 0
 
     @property
@@ -69,11 +69,11 @@ class Seq2SeqModel(TaskModel):
         return f"{self.task.kind}, targets of up to {writer.target_length} tokens, written {how}"
 
     def source(self, example: Example) -> str:
-        """What is read of an example."""
+        """The source text of an example."""
         return example.texts[0]
 
     def target(self, example: Example) -> str | None:
-        """What is learned of an example; None where it is not known."""
+        """The target text of an example; None where it is not known."""
         return None if example.target is None else example.target[0]
 
     def read_off(self, example: Example, text: str) -> Any:
@@ -123,7 +123,7 @@ class Seq2SeqModel(TaskModel):
         return [self.read_off(example, text) for example, text in zip(examples, texts, strict=True)]
 
     def text(self, row: RowOutput) -> str:
-        """What was written in a row."""
+        """The text generated for a row."""
         tokens = row["written"][: int(row["written_count"])].tolist()
         end = self.backbone.end
         kept = tokens[: tokens.index(end)] if end in tokens else tokens
@@ -141,7 +141,7 @@ class Seq2SeqModel(TaskModel):
         return super().extras | ({DELIMITER: self.backbone.start} if self.backbone.kind == "decoder" else {})
 
     def generation(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """As in evaluation."""
+        """The settings of evaluation."""
         writer = self.recipe.writer
         found = {name: value for name, value in before.items() if name not in LENGTHS and name != "forced_eos_token_id"}
         found |= {
@@ -174,16 +174,16 @@ class Seq2SeqModel(TaskModel):
             return target
         if not self.limits.cut:
             raise UserError(
-                f"{example.place} has a target of {len(target)} tokens with the special ones, for which there are "
-                f"{places} places: raise --config.writer.target_length as far as the network has positions, or cut "
-                "what is too long with --config.truncation=True."
+                f"{example.place} has a target of {len(target)} tokens including the special ones, but there are "
+                f"{places} places: raise --config.writer.target_length up to the network's positions, or set "
+                "--config.truncation=True to cut it."
             )
         self.cut_rows += 1
         last = self.backbone.last
         return target[: places - len(last)] + list(last)
 
     def fitted(self, example: Example, texts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """As the base's; in a decoder's row the target needs its places too."""
+        """Fits a text as the base does; in a decoder's row the target needs its places too."""
         if self.backbone.kind == "decoder" and self.limits.length is not None:
             (text,) = texts
             writer, added = self.recipe.writer, self.backbone.template.num_special_tokens(1)
@@ -202,8 +202,8 @@ class Seq2SeqModel(TaskModel):
         most = self.limits.length if self.backbone.kind == "decoder" else self.positions
         if most is not None and needed > most:
             raise UserError(
-                f"Targets of {places} tokens do not fit into {most}: lower --config.writer.target_length and "
-                "max_new_tokens, with --config.truncation=True where targets are longer."
+                f"Targets of {places} tokens do not fit into {most} positions: lower --config.writer.target_length and "
+                "max_new_tokens, and set --config.truncation=True where targets are longer."
             )
 
     def _loss(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> tuple[TokenLoss, jax.Array]:

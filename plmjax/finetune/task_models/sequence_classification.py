@@ -22,7 +22,7 @@ from plmjax.tasks.supervised import Example
 
 
 class SequenceTaskModel(TaskModel):
-    """What reads R rows of each example and has the states of their class tokens; `rows` says which texts they are."""
+    """Reads R rows of each example and takes the states of their class tokens; `rows` says which texts they hold."""
 
     heads: ClassVar[tuple[str, ...]] = ("sequence_classification",)
 

@@ -31,7 +31,7 @@ class TextToTextModel(Seq2SeqModel):
         return self.form.answer(example, text)
 
     def measure(self, loss: float, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
-        """With the number of texts that are no answer."""
+        """Adds the number of texts that are not a valid answer."""
         none = sum(map(self.form.is_none, examples, predictions))
         return super().measure(loss, examples, predictions) | {INVALID: float(none)}
 

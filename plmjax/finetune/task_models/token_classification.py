@@ -35,7 +35,9 @@ class TokenClassificationModel(TaskModel):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         if not self.backbone.bidirectional:
-            raise UserError("A decoder's states have not seen what follows: tag with an encoder.")
+            raise UserError(
+                "A decoder's states see only the tokens before them: use an encoder for token classification."
+            )
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
         numbers = {tag: number for number, tag in enumerate(self.task.labels)}
@@ -91,11 +93,11 @@ class TokenClassificationModel(TaskModel):
         pieces = self.backbone.encode_words(words)
         unknown = tokenizer.vocabulary.unk
         if unknown is None and not all(pieces):
-            raise UserError(f"The tokenizer takes the word {words[pieces.index([])]!r} for nothing: leave it out.")
+            raise UserError(f"The tokenizer finds no token in the word {words[pieces.index([])]!r}: remove it.")
         return [word or [unknown] for word in pieces]
 
     def _kept(self, example: Example, lengths: Sequence[int]) -> int:
-        """How many words fit."""
+        """The number of words that fit."""
         added = self.backbone.template.num_special_tokens(1)
         if self.limits.length is None or sum(lengths) + added <= self.limits.length:
             return len(lengths)
