@@ -3,8 +3,10 @@
 import importlib
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -21,6 +23,8 @@ IMPORT_MODULES = flags.DEFINE_list(
     "import_modules", [],
     "Modules of your own, parted by commas, to import first: those of the classes in a checkpoint's configuration.",
 )  # fmt: skip
+
+_CONFIGURATIONS: list[str] = []  # names of the flags that `define_config` has made
 
 
 def run(main: Callable[[], None]) -> None:
@@ -70,6 +74,7 @@ def define_config(default: str, description: str, name: str = "config") -> flags
     for index, argument in enumerate(sys.argv[1:], start=1):
         if found := re.fullmatch(rf"(--?{name}=)(.+)", argument):
             sys.argv[index] = found[1] + installed(found[2])
+    _CONFIGURATIONS.append(name)
     try:
         return config_flags.DEFINE_config_file(name, default, description)
     except MISTAKES as error:
@@ -95,10 +100,30 @@ def _import(modules: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
+    if {"--help", "-help", "-h"} & set(argv[1:]):
+        print(help_text(sys.modules["__main__"]))
+        sys.exit(0)
     try:
         return flags.FLAGS(argv)
     except MISTAKES as error:
         _end(_reason(error))
+
+
+def help_text(script: ModuleType) -> str:
+    """What the script says of itself and of its own flags, configurations among them."""
+    own = {flag.name: flag for flag in flags.FLAGS.flags_by_module_dict().get(script.__name__, [])}
+    by_name = flags.FLAGS.flags_by_module_dict().get(sys.argv[0], [])
+    own |= {flag.name: flag for flag in by_name} | {name: flags.FLAGS[name] for name in _CONFIGURATIONS}
+    lines = [(script.__doc__ or "").strip(), "", "flags:"]
+    for name, flag in sorted(own.items()):
+        prefix = "[no]" if flag.boolean else ""
+        default = (
+            "" if flag.default in (None, "", False, []) or name in _CONFIGURATIONS else f" (default: {flag.default})"
+        )
+        text = f"{' '.join((flag.help or '').split())}{default}"
+        lines.append(textwrap.fill(text, 100, initial_indent=f"  --{prefix}{name}: ", subsequent_indent=" " * 6))
+    lines += [f"  --{name}.FIELD: sets a field; --print_config lists them." for name in _CONFIGURATIONS]
+    return "\n".join(lines)
 
 
 def _end(message: str) -> NoReturn:

@@ -20,9 +20,9 @@ from absl import flags
 from experiments import _main
 from experiments.cells.run import run_cells
 from experiments.cells.status import status_table
+from experiments.config_text import config_as_text
 from experiments.downstream.grid import make_cells, read_entries
 from experiments.downstream.table import draw, table
-from experiments.summary import config_as_text
 
 DEFAULT = Path(__file__).parent / "configs" / "downstream.py"
 
@@ -30,7 +30,7 @@ CONFIG = _main.define_config(f"{DEFAULT}:minis", "FILE.py or FILE.py:VARIANT; --
 WORKDIR = flags.DEFINE_string("workdir", "", "The grid's folder; by default runs/NAME, NAME being the grid's.")
 REPORT = flags.DEFINE_bool("report", False, "Train nothing: show the cells that are finished.")
 STATUS = flags.DEFINE_bool("status", False, "Train nothing: show where each cell stands.")
-PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the configuration as JSON, and end.")
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every field with its comment, and end.")
 
 
 def main() -> None:

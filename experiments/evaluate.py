@@ -21,7 +21,7 @@ import jax
 from absl import flags
 
 from experiments import _main
-from experiments.summary import config_as_text
+from experiments.config_text import config_as_text
 from plmjax.checkpoints.checkpointer import find
 from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import to_json
@@ -53,7 +53,7 @@ LANGUAGE = flags.DEFINE_string("language", "", "The texts' language, its name or
 BATCH_TOKENS = flags.DEFINE_integer(
     "batch_tokens", 8192, "Tokens of a batch, padding included: more on a large device.", lower_bound=1
 )
-PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the configuration as JSON, and end.")
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every field with its comment, and end.")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from ml_collections import config_flags
 
 from experiments import _main
 from experiments.cells.identity import checkpoint_identity, config_identity, source_identity
-from experiments.summary import config_as_text
+from experiments.config_text import config_as_text
 from experiments.sweep import run_sweep
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
@@ -57,14 +57,14 @@ DETERMINISTIC = flags.DEFINE_bool(
 )
 SWEEP = flags.DEFINE_bool("sweep", False, "Run every point of the grid that the configuration's `sweep` gives.")
 FOLDS = flags.DEFINE_bool("all_folds", False, "Hold out each of --task.folds parts of the training examples in turn.")
-PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the recipe and the task as JSON, and end.")
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every field with its comment, and end.")
 
 
 def main() -> None:
     recipe, task = CONFIG.value, TASK.value
     if PRINT_CONFIG.value:
         print(config_as_text(recipe))
-        print(config_as_text(task))
+        print(config_as_text(task, "task"))
         return
     if DETERMINISTIC.value:
         use_deterministic_kernels()

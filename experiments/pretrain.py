@@ -21,7 +21,8 @@ import jax
 from absl import flags
 
 from experiments import _main
-from experiments.summary import config_as_text, describe_result
+from experiments.config_text import config_as_text
+from experiments.summary import describe_result
 from plmjax.interop.initial import load_source
 from plmjax.train import distributed
 from plmjax.train.backend import use_deterministic_kernels
@@ -46,7 +47,7 @@ DUMP_EXAMPLES = flags.DEFINE_integer(
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "On GPUs: the same bits in every run, somewhat slower. CPUs and TPUs give them anyway."
 )
-PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the configuration as JSON, and end.")
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every field with its comment, and end.")
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "Several hosts: HOST:PORT of the first. Not needed on TPU pods and under Slurm: --processes=-1."
 )

@@ -25,8 +25,8 @@ from absl import flags
 
 from experiments import _main
 from experiments.cells.status import status_table
+from experiments.config_text import config_as_text
 from experiments.scaling.runs import make_cells, report, train_family
-from experiments.summary import config_as_text
 from plmjax.errors import UserError
 
 DEFAULT = Path(__file__).parent / "configs" / "scaling.py"
@@ -38,7 +38,7 @@ WORKDIR = flags.DEFINE_string("workdir", "", "The family's folder; by default ru
 REPORT = flags.DEFINE_bool("report", False, "Train nothing: fit and draw the budgets that all sizes have finished.")
 STATUS = flags.DEFINE_bool("status", False, "Train nothing: show where each run stands.")
 PICTURE = flags.DEFINE_string("picture", "", "Draw into this PNG file; empty: WORKDIR/scaling.png.")
-PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print the configuration as JSON, and end.")
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every field with its comment, and end.")
 
 
 def main() -> None:

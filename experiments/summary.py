@@ -1,24 +1,17 @@
 """What experiments.pretrain says at the end of a run."""
 
-import json
 from typing import Any
 
 import jax
 
 from plmjax.checkpoints.checkpointer import read_manifest
-from plmjax.checkpoints.serialize import from_json, to_json
+from plmjax.checkpoints.serialize import from_json
 from plmjax.modules import build
-from plmjax.train.config import Config
 from plmjax.train.loop import Result
 from plmjax.train.reporting import read_records
 
 PROMPT = "The function returns"
 NEW_TOKENS = 32
-
-
-def config_as_text(config: Config) -> str:
-    """The configuration as indented JSON."""
-    return json.dumps(to_json(config), indent=2)
 
 
 def describe_result(result: Result, steps: int) -> str:
