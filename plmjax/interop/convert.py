@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plmjax.data.templates import single_text_template
 from plmjax.errors import UserError
 from plmjax.interop.huggingface import load_huggingface, save_huggingface
 from plmjax.interop.native import load, save
@@ -87,6 +88,6 @@ def _question(pretrained: Pretrained) -> tuple[str, dict[str, list[list[int]]], 
         inputs = {"input_ids": [[*words, gap, vocabulary.eos]], "decoder_input_ids": [[vocabulary.padding, gap]]}
         return f"{SENTENCE} {names[gap]}", inputs, -1
     if kind == "encoder" and "token" in pretrained.config.heads and vocabulary.mask is not None:
-        ids = [i for i in (vocabulary.cls_or_bos, *words, vocabulary.mask, vocabulary.sep_or_eos) if i is not None]
+        ids = single_text_template(vocabulary).wrap([*words, vocabulary.mask])
         return f"{SENTENCE} {names[vocabulary.mask]}", {"input_ids": [ids]}, ids.index(vocabulary.mask)
     return None

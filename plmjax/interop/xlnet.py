@@ -15,7 +15,7 @@ from plmjax.interop.tokenizer_format import ACCENTS_AND_CASE, TokenizerFormat
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, dense, layer_norm
 from plmjax.modules import Bound
 from plmjax.modules.memory import Memory
-from plmjax.modules.xlnet import Streams, XLNetConfig
+from plmjax.modules.xlnet import XLNetConfig, XLNetOutput
 
 DEFAULTS: JSON = {
     "vocab_size": 32000, "d_model": 1024, "n_layer": 24, "n_head": 16, "d_inner": 4096, "ff_activation": "gelu",
@@ -158,7 +158,7 @@ def streams(network: Bound, inputs: dict[str, Array]) -> tuple[Array, Outputs]:
     if memory_NTBD is not None:
         states_BNTD = jnp.moveaxis(memory_NTBD, 2, 0)
         memory = Memory(states_BNTD, jnp.ones((states_BNTD.shape[0], states_BNTD.shape[2]), jnp.bool_))
-    given: Streams = network.two_streams(
+    given: XLNetOutput = network.two_streams(
         inputs["input_ids"],
         inputs.get("perm_mask"),
         inputs.get("target_mapping"),

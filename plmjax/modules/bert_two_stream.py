@@ -26,7 +26,7 @@ class BertTwoStreamConfig(BertConfig):
     """The sizes of a BERT with two streams: a BERT's."""
 
 
-class Streams(NamedTuple):
+class TwoStreamOutput(NamedTuple):
     """h [B, L, D], the content; g [B, M, D], the queries, or None."""
 
     h: Array
@@ -98,7 +98,7 @@ class BertTwoStream(Bert):
         target_mapping_BML: Array | None,
         token_types_BL: Array | None = None,
         segments_BL: Array | None = None,
-    ) -> Streams:
+    ) -> TwoStreamOutput:
         """Both streams.
 
         Args:
@@ -113,11 +113,11 @@ class BertTwoStream(Bert):
             content = replace(content, hidden=(perm_mask_BLL != 0) & ~jnp.eye(length, dtype=jnp.bool_))
         h_BLD = self.embeddings(tokens_BL, token_types_BL, None)
         if target_mapping_BML is None:
-            return Streams(self.encoder(h_BLD, BlockInputs(content))[0], None)
+            return TwoStreamOutput(self.encoder(h_BLD, BlockInputs(content))[0], None)
         asked_BLD = self.embeddings.queries(batch, length, token_types_BL)
         g_BMD = jnp.einsum("bml,bld->bmd", target_mapping_BML.astype(asked_BLD.dtype), asked_BLD)
         query = _at_queries(target_mapping_BML, segments_BL, perm_mask_BLL)
-        return Streams(*self.encoder.streams(h_BLD, g_BMD, content, query))
+        return TwoStreamOutput(*self.encoder.streams(h_BLD, g_BMD, content, query))
 
 
 def _at_queries(mapping_BML: Array, segments_BL: Array | None, perm_mask_BLL: Array | None) -> Mask:

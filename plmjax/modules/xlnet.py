@@ -56,7 +56,7 @@ class XLNetConfig:
     unroll: bool | None = None
 
 
-class Streams(NamedTuple):
+class XLNetOutput(NamedTuple):
     """h [B, L, D]; g [B, M, D] or None; the memory for the next call, or None."""
 
     h: Array
@@ -184,7 +184,7 @@ class XLNet(AnswersByBeam):
         memory: Memory | None = None,
         backward_B: Array | None = None,
         keep: int | None = None,
-    ) -> Streams:
+    ) -> XLNetOutput:
         """Both streams, and the memory for the text that follows.
 
         Args:
@@ -209,7 +209,7 @@ class XLNet(AnswersByBeam):
         if keep:
             before = self.init_memory(batch, 0) if memory is None else memory
             kept = before.and_then(read_NBLD[:, :, : c.reuse_length or length], keep)
-        return Streams(self.state_dropout(h_BLD), None if g_BMD is None else self.state_dropout(g_BMD), kept)
+        return XLNetOutput(self.state_dropout(h_BLD), None if g_BMD is None else self.state_dropout(g_BMD), kept)
 
     @nn.nowrap
     def init_memory(self, batch: int, length: int) -> Memory:
