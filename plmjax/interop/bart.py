@@ -28,7 +28,15 @@ from plmjax.interop.seq2seq import (
     rotate,
     shift_right,
 )
-from plmjax.interop.templates import bart_source, bart_target, marian_source, mbart_source, mbart_target
+from plmjax.interop.templates import (
+    bart_pair,
+    bart_source,
+    bart_target,
+    marian_source,
+    mbart_pair,
+    mbart_source,
+    mbart_target,
+)
 from plmjax.interop.tokenizer_format import TokenizerFormat, ended, is_byte_level
 from plmjax.interop.weight_map import (
     LINEAR,
@@ -271,6 +279,7 @@ BART = replace(
     special_roles=SPECIAL_ROLES | {"decoder_start_token_id": "eos"},
     source_template=bart_source,
     target_template=bart_target,
+    pair_template=bart_pair,
     scoring_format="mask",
 )
 MBART = replace(  # its decoder starts with the language that it is to write
@@ -278,6 +287,7 @@ MBART = replace(  # its decoder starts with the language that it is to write
     tokenizer=TokenizerFormat(ended),
     source_template=mbart_source,
     target_template=mbart_target,
+    pair_template=mbart_pair,
 )
 MARIAN = replace(
     _family("marian", "Marian", TRANSLATION, MarianConfig, MARIAN_DEFAULTS, MARIAN_SPECIAL, shift_right, 0),

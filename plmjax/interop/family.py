@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from plmjax.data.templates import Seq2SeqTemplate
+from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
 from plmjax.interop.tokenizer_format import TokenizerFormat
@@ -33,7 +33,7 @@ HF_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "swis
 SPECIAL_ROLES = {"pad_token_id": "padding", "bos_token_id": "bos", "eos_token_id": "eos"}
 
 
-class Checkpoint(Protocol):
+class TemplateSource(Protocol):
     """What a family's templates read of a `Pretrained`."""
 
     @property
@@ -85,6 +85,8 @@ class Family:
             reads, and what its decoder starts from; None: as T5's, see interop/templates.py.
         target_template: (checkpoint, what `source_template` gave) -> the token before and the tokens after a text that
             its decoder learns to write; None: as T5's.
+        pair_template: (checkpoint, language) -> what is around one text or two under an encoder-decoder's heads,
+            and the first token that its decoder reads; None: as T5's.
         scoring_format: what stands in an encoder-decoder's input for a text to score: "sentinel", "mask", "" nothing.
     """
 
@@ -107,8 +109,9 @@ class Family:
     generation: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: TokenizerFormat = field(default_factory=TokenizerFormat)
     special_roles: Mapping[str, str] = field(default_factory=lambda: SPECIAL_ROLES)
-    source_template: Callable[[Checkpoint, str | None, str | None], Seq2SeqTemplate] | None = None
-    target_template: Callable[[Checkpoint, Seq2SeqTemplate], tuple[int | None, tuple[int, ...]]] | None = None
+    source_template: Callable[[TemplateSource, str | None, str | None], Seq2SeqTemplate] | None = None
+    target_template: Callable[[TemplateSource, Seq2SeqTemplate], tuple[int | None, tuple[int, ...]]] | None = None
+    pair_template: Callable[[TemplateSource, str], tuple[Template, int]] | None = None
     scoring_format: str = ""
 
     def special_of(self, tokenizer: Tokenizer | None) -> Mapping[str, int]:

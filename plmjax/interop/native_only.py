@@ -20,7 +20,7 @@ from plmjax.interop.gpt import base_model, causal_lm, classify
 from plmjax.interop.heads import CLASS, architecture_of_heads, fine_tuned
 from plmjax.interop.seq2seq import DECODER_INPUTS, ENCODER_INPUTS, LABELS, class_of_heads, forwards, shift_right
 from plmjax.interop.seq2seq import conditional_generation as conditional
-from plmjax.interop.templates import bart_target, translation_source
+from plmjax.interop.templates import bart_target, no_pair, translation_source
 from plmjax.interop.tokenizer_format import BERT_FORMAT, FAST, TokenizerFormat, ended
 from plmjax.modules import Bound
 from plmjax.modules.bart_translation import BartTranslationConfig
@@ -142,6 +142,7 @@ BART_TRANSLATION = Family(
     special_roles=BART.special_roles,
     source_template=translation_source,
     target_template=bart_target,
+    pair_template=no_pair,
     **REFUSED,
 )
 

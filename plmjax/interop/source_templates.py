@@ -2,7 +2,8 @@
 
 from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.interop.pretrained import Pretrained
-from plmjax.interop.templates import t5_source, t5_target
+from plmjax.interop.templates import no_pair, t5_pair, t5_source, t5_target
+from plmjax.modules.facts import num_labels_of
 
 DELIMITER = "delimiter_token_id"  # the field of a checkpoint's extras
 
@@ -24,6 +25,16 @@ def source_template(pretrained: Pretrained, source: str | None = None, target: s
 def target_tokens(pretrained: Pretrained, template: Seq2SeqTemplate) -> tuple[int | None, tuple[int, ...]]:
     """The token before a text that an encoder-decoder learns to write, None for none, and the tokens after it."""
     return (pretrained.family.target_template or t5_target)(pretrained, template)
+
+
+def pair_template(pretrained: Pretrained, language: str) -> tuple[Template, int]:
+    """The special tokens around what an encoder-decoder reads under heads, and its decoder's first token.
+
+    Raises:
+        UserError: the network has no heads, or a token or the language is missing.
+    """
+    make = pretrained.family.pair_template or t5_pair
+    return (make if num_labels_of(pretrained.config) is not None else no_pair)(pretrained, language)
 
 
 def delimited_template(pretrained: Pretrained) -> Seq2SeqTemplate | None:

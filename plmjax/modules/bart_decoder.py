@@ -67,6 +67,10 @@ class BartDecoder(Bart):
         """The decoder's layer."""
         return LoneBlock
 
+    def known_heads(self) -> tuple[str, ...]:
+        """The vocabulary's alone."""
+        return ("token",)
+
     def setup_token_head(self) -> None:
         """There is nothing to make: the head is the token table without a bias. ValueError for other heads."""
         if self.config.heads != ("token",):

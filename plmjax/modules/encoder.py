@@ -56,6 +56,7 @@ class Encoder(nn.Module):
 
     config: Any
     kind: ClassVar[str] = "encoder"
+    class_token: ClassVar[str] = "first"  # of a text, at which its class is read: "first" or "last"
 
     def encode(
         self,

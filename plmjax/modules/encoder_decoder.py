@@ -32,6 +32,7 @@ class EncoderDecoder(nn.Module):
 
     config: Any
     kind: ClassVar[str] = "encoder_decoder"
+    tags_by_encoder: ClassVar[bool] = False  # whether a token's label is read off the encoder alone
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from jax import Array, lax
 
 from plmjax.modules.attention import Attention, width_of_head
 from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
+from plmjax.modules.facts import num_labels_of
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
@@ -92,6 +93,10 @@ class GPT(nn.Module):
         self.embeddings = self.make_embeddings()
         self.decoder = self.make_stack(make_block, make_norm if c.norm == "pre" else None)
         self.setup_heads()
+
+    def known_heads(self) -> tuple[str, ...]:
+        """Those that the family can have: a decoder of another family may have a config without labels."""
+        return HEADS if num_labels_of(self.config) is not None else HEADS[:1]
 
     def setup_heads(self) -> None:
         """Makes the head of fine-tuning, where the config names it."""

@@ -6,7 +6,7 @@ Networks are called with their parameters through `plmjax.modules.Bound`, which 
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jax import Array
 
@@ -63,6 +63,8 @@ class TokenNetwork(Network, Protocol):
 class EncoderNetwork(TokenNetwork, Protocol):
     """Kinds "encoder" and "two_stream"."""
 
+    class_token: ClassVar[str]  # of a text, at which its class is read: "first" or "last"
+
     def encode(
         self,
         tokens_BL: Array,
@@ -85,6 +87,9 @@ class TwoStreamNetwork(EncoderNetwork, Protocol):
 class DecoderNetwork(TokenNetwork, Protocol):
     """Kind "decoder"."""
 
+    def known_heads(self) -> tuple[str, ...]:
+        """The heads that a network of its class can have."""
+
     def init_cache(self, batch: int, length: int) -> Any:
         """An empty cache for `length` tokens."""
 
@@ -101,6 +106,8 @@ class DecoderNetwork(TokenNetwork, Protocol):
 @runtime_checkable
 class EncoderDecoderNetwork(TokenNetwork, Protocol):
     """Kind "encoder_decoder"."""
+
+    tags_by_encoder: ClassVar[bool]  # whether a token's label is read off the encoder alone
 
     def encode(self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None) -> Array:
         """The memory [B, S, D]."""

@@ -5,7 +5,7 @@ Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -134,6 +134,7 @@ class T5(EncoderDecoder):
     """An encoder-decoder over one token table. Positions are distances between array indices: none is read."""
 
     config: T5Config
+    tags_by_encoder: ClassVar[bool] = True
 
     def setup(self) -> None:
         c = self.config

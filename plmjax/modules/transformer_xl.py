@@ -198,6 +198,10 @@ class TransformerXL(nn.Module):
     config: TransformerXLConfig
     kind: ClassVar[str] = "decoder"
 
+    def known_heads(self) -> tuple[str, ...]:
+        """The vocabulary's alone."""
+        return ("token",)
+
     def setup(self) -> None:
         c = self.config
         if c.norm not in ("pre", "post"):

@@ -152,6 +152,7 @@ class XLNet(AnswersByBeam):
 
     config: XLNetConfig
     kind: ClassVar[str] = "two_stream"
+    class_token: ClassVar[str] = "last"
 
     def setup(self) -> None:
         c = self.config

@@ -9,7 +9,7 @@ Legend: B batch, L length, D model width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from plmjax.interop import Pretrained
 from plmjax.losses.cross_entropy import cross_entropy
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
-from plmjax.modules.facts import num_labels_of
+from plmjax.modules.network import DecoderNetwork
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class DecoderBackbone(Backbone):
 def decoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
     """Makes the backbone of a decoder; UserError for one without a class head."""
     config = pretrained.config
-    if num_labels_of(config) is None:
+    if "sequence_classification" not in cast(DecoderNetwork, pretrained.module).known_heads():
         raise UserError(f"A {type(config).__name__} has no class head: fine-tune a GPT or CTRL, or an encoder.")
     if recipe.lm_weight < 0:
         raise UserError(f"lm_weight is {recipe.lm_weight}: it must be at least 0.")

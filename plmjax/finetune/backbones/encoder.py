@@ -6,7 +6,7 @@ Legend: B batch, L length, D model width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound
 from plmjax.modules.facts import doubles_separator, num_languages_of, token_types_of
+from plmjax.modules.network import EncoderNetwork
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,12 @@ def encoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
 
 
 def two_stream_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbone:
-    """Makes the backbone of XLNet."""
-    tokenizer = tokenizer_of(pretrained)
-    return EncoderBackbone(pretrained.config, tokenizer, xlnet_template(tokenizer.vocabulary))
+    """Makes the backbone of XLNet, or of BERT with a second stream."""
+    config, tokenizer = pretrained.config, tokenizer_of(pretrained)
+    class_last = cast(EncoderNetwork, pretrained.module).class_token == "last"
+    vocabulary = tokenizer.vocabulary
+    template = xlnet_template(vocabulary) if class_last else encoder_template(config, vocabulary)
+    return EncoderBackbone(config, tokenizer, template)
 
 
 def encoder_template(config: Any, vocabulary: Vocabulary) -> Template:
