@@ -149,18 +149,10 @@ def test_flags_and_fields_in_sentences_exist():
                     assert any(has_field(config, path[1:]) for config in configs), where
 
 
-def parsed(block: str) -> ast.Module:
-    """The syntax of a block: statements, or entries of a dict."""
-    try:
-        return ast.parse(block)
-    except SyntaxError:
-        return ast.parse("{" + block + "}")
-
-
 def test_python_blocks_name_what_there_is():
     for page in PAGES:
         for block in blocks(page.read_text(), "python"):
-            for node in ast.walk(parsed(block)):
+            for node in ast.walk(ast.parse(block)):
                 if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("plmjax", "experiments"):
                     module = importlib.import_module(node.module)
                     assert all(hasattr(module, alias.name) for alias in node.names), f"{page}: {ast.unparse(node)}"

@@ -5,7 +5,7 @@
 
 | variant | what it is | hardware, time | validation loss |
 |---|---|---|---|
-| tiny         | T5 on the built-in corpus, to see it run | 2 CPU cores, 1 minute | not measured |
+| tiny         | T5 on the built-in corpus, to see it run | 300 steps: 47 s of CPU | 6.174 after 300 (6.025) |
 | tiny_decoder | a decoder that sees its prefix whole, the same | 2 CPU cores, 1 minute | not measured |
 | mini         | T5 on 3 M words of English, prepared so: runs/english_ul2 | 2 CPU cores | not measured |
 | mini_decoder | the same on a decoder | 2 CPU cores | not measured |
@@ -15,6 +15,8 @@
 The seven denoisers are as likely; --config.objective.denoisers[2].weight=6 draws the prefix LM half of the time, which
 the paper tries too. At 512 tokens, half of them hidden in spans of 3, a text has 128 spans: prepare the store with
 --sentinels=128. Validation gives the loss of each denoiser.
+
+"300 steps": with --config.train.steps=300, the unigram entropy of the targets in brackets.
 """
 
 from collections.abc import Callable

@@ -39,7 +39,7 @@ from plmjax.modules import (
     xlm,
     xlnet,
 )
-from plmjax.modules.distillation import Distillation, DistillationConfig
+from plmjax.modules.distillation import DistillationConfig, TeacherStudent
 from plmjax.modules.generator_discriminator import GeneratorDiscriminator, GeneratorDiscriminatorConfig
 from plmjax.modules.heads import TokenHead
 from plmjax.modules.network import CompositeNetwork, Network
@@ -112,7 +112,10 @@ FAMILIES: dict[str, NetworkFamily] = {
 
 
 # Networks made of several, each of which is of one of the families.
-COMPOSITES: dict[type, type] = {GeneratorDiscriminatorConfig: GeneratorDiscriminator, DistillationConfig: Distillation}
+COMPOSITES: dict[type, type] = {
+    GeneratorDiscriminatorConfig: GeneratorDiscriminator,
+    DistillationConfig: TeacherStudent,
+}
 
 
 def networks_of(config: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class DistillationConfig:
         return tuple(self.layers)
 
 
-class Distillation:
+class TeacherStudent:
     """The two modules over one tree of parameters: `student/...` and `teacher/...`; the teacher's have no gradient."""
 
     kind: ClassVar[str] = "distillation"

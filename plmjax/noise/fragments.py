@@ -25,7 +25,7 @@ def max_hidden(length: int, share: float, block: int = 0) -> int:
 
 
 def fragments_mask(key: jax.Array, real: jax.Array, *, length: int, share: float, block: int = 0) -> jax.Array:
-    """bool [L]: a fragment of the text, its start drawn uniformly from the places where it fits.
+    """bool [L]: a fragment of the text, its start drawn uniformly from the positions where it fits.
 
     Args:
         real: tokens of the text, at most L = `length`.

@@ -35,7 +35,7 @@ class PaddedText(NamedTuple):
 
 
 class InfillingSpans(NamedTuple):
-    """What to hide: int32 [S] lengths in words, at least 1, and then zeros; how many masks to insert."""
+    """The spans to hide, int32 [S] lengths in words, at least 1, and then zeros; and the number of masks to insert."""
 
     lengths: jax.Array
     inserts: jax.Array
@@ -136,7 +136,7 @@ def insert_masks(
     non_special_R: jax.Array | np.ndarray,
     random_share: float = 0.0,
 ) -> PaddedText:
-    """`count` masks put anywhere, every choice of places as likely, or as many as there is room for in L.
+    """`count` masks inserted anywhere, every set of positions as likely, or as many as there is room for in L.
 
     A share of them, rounded up, are tokens of `non_special_R` instead.
     """

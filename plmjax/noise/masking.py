@@ -1,4 +1,4 @@
-"""BERT's masking: which tokens to predict, and what stands in their place (Devlin et al. 2018, Sec. 3.1 and A.1).
+"""BERT's masking: the tokens to predict, and their replacements (Devlin et al. 2018, Sec. 3.1 and A.1).
 
 All functions take one example and have static shapes; vmap them over a batch.
 

@@ -1,8 +1,8 @@
 """BART's two noises that only reorder a text: its sentences in another order, or another token first (Lewis et al.
 2019, Sec. 2.2).
 
-Each function takes one text of `real` <= L tokens and gives an order, int32 [L]: the place that each token comes from,
-so that whatever else is known of the tokens can follow them. Places from `real` on stay where they are. Shapes are
+Each function takes one text of `real` <= L tokens and gives an order, int32 [L]: the position that each token comes
+from, so that whatever else is known of the tokens can follow them. Positions from `real` on stay. Shapes are
 static; vmap over a batch.
 
 Legend: L length.
@@ -35,7 +35,7 @@ def sentence_order(key: jax.Array, starts_L: jax.Array, real: jax.Array, share: 
     chosen_key, order_key = jax.random.split(key)
     chosen_L = shuffled(chosen_key, position_L < count)  # the first `moving` sentences of a random order
     others_L = chosen_L[shuffled(order_key, position_L < moving)]
-    # The sentence that stands at place j is ordering[j]; those that do not move stand where they stood.
+    # The sentence that stands at position j is ordering[j]; those that do not move stand where they stood.
     ordering_L = position_L.at[jnp.where(position_L < moving, chosen_L, length)].set(others_L, mode="drop")
     rank_L = jnp.zeros(length, jnp.int32).at[ordering_L].set(position_L)
     return jnp.argsort(jnp.where(is_real_L, rank_L[sentence_L], length)).astype(jnp.int32)

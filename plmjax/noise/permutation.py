@@ -75,7 +75,7 @@ def draw_spans(
     One that would pass the example's end, where its last word may be cut, is left out.
     """
     length = starts_L.shape[0]
-    # The place of each word start in order, then the length over and over: beyond the last there is none.
+    # The position of each word start in order, then the length over and over: beyond the last there is none.
     position_W = jnp.sort(jnp.where(starts_L, jnp.arange(length), length))
     position_W = jnp.concatenate([position_W, jnp.full(longest + 1, length)])
     odds = 1 / np.arange(1, longest + 1)
@@ -104,7 +104,7 @@ def draw_spans(
 
 
 def local_order(key: jax.Array, length: int, block: int) -> jax.Array:
-    """int32 [L], each token's place in the order: blocks of `block` tokens from left to right, uniform within each.
+    """int32 [L], each token's rank in the order: blocks of `block` tokens from left to right, uniform within each.
 
     The released code uses one permutation for all blocks of an example; here each has its own, and the last may be
     shorter.
@@ -115,7 +115,7 @@ def local_order(key: jax.Array, length: int, block: int) -> jax.Array:
 
 
 def hide_by_order(order_L: jax.Array, chosen_L: jax.Array, special_L: jax.Array, predictions: int) -> Order:
-    """What each token may not see while the chosen ones are predicted in their order.
+    """The attention mask that hides from each token what it may not see while the chosen ones are predicted in order.
 
     Tokens that are neither chosen nor special come before all others: everything sees them and they see no chosen or
     special token. Chosen and special ones see those before them in the order; special ones see themselves, which chosen

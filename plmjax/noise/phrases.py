@@ -23,8 +23,8 @@ def choose_phrases(
     """int32 [L]: 0 where a token is not chosen, else 1 + the position of the first token of its phrase or word.
 
     Draws go on until the budget is spent or nothing is left that fits: with the chance `share` a phrase, else a word,
-    each of those not drawn yet alike; a kind that has run out gives way to the other. What touches a chosen token or
-    is longer than what is left of the budget is passed over.
+    all of its kind not drawn yet being as likely; a kind that has run out gives way to the other. What touches a
+    chosen token or is longer than what is left of the budget is passed over.
 
     Args:
         key: scalar key.

@@ -46,7 +46,7 @@ def mask_with_replacement(
     mask: int,
     mask_share: float,
 ) -> Masked:
-    """As the reference masks: positions drawn one by one from all candidates, so that one may come twice.
+    """Masks as the reference does: positions are drawn one by one from all candidates, so that one may come twice.
 
     tokens_L: int32; candidates_L: bool; budget: how many to draw, at most `predictions` (M); mask: the mask's id;
     mask_share: share of the draws that put the mask there. Positions are in the order of the draws; 0 past the budget.

@@ -78,7 +78,7 @@ def run_span_ids(chosen_L: jax.Array) -> jax.Array:
 
 
 class Boundaries(NamedTuple):
-    """Of each masked position: int32 [M] places before and after its run and its offset in it; float32 [M] weights."""
+    """For each masked position, [M]: int32 positions before and after its run, its offset in it; float32 weights."""
 
     left: jax.Array
     right: jax.Array
@@ -89,7 +89,7 @@ class Boundaries(NamedTuple):
 def boundaries(
     span_ids_L: jax.Array, candidates_L: jax.Array, positions_M: jax.Array, weights_M: jax.Array, max_offset: int
 ) -> Boundaries:
-    """What predicts masked tokens from the tokens beside their run (Sec. 3.2).
+    """Finds the tokens beside each run, from which its masked tokens are predicted (Sec. 3.2).
 
     Weight 0 has a token whose run has no ordinary token on either side (it touches an end of the text), and one at
     offset `max_offset` or later, as in the released code.
@@ -97,7 +97,7 @@ def boundaries(
     span_ids_L, candidates_L: see choose_spans; positions_M, weights_M: of `masking.Masked`.
     """
     length = span_ids_L.shape[0]
-    # The first place after the run: the least one to the right that is not chosen.
+    # The first position after the run: the least one to the right that is not chosen.
     after_L = jax.lax.cummin(jnp.where(span_ids_L == 0, jnp.arange(length), length), reverse=True)
     left_M, right_M = span_ids_L[positions_M] - 2, after_L[positions_M]
     inside_M = (left_M >= 0) & (right_M < length)

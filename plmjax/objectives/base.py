@@ -1,4 +1,4 @@
-"""What an objective is, and the checks and the composition that objectives share.
+"""The contract of an objective, and the checks and the composition that objectives share.
 
 An objective names the kind of network it needs, the windows it reads, the noise it applies to one example, and its
 losses.
@@ -32,7 +32,7 @@ class Objective(Protocol):
     """The kinds of network that carry it, of "encoder", "decoder", "encoder_decoder", "two_stream", "bidirectional",
     "generator_discriminator" and "distillation"."""
     static: bool
-    """Whether an example has the same noise in every epoch."""
+    """True: an example has the same noise in every epoch."""
     window: Any
     """A config of plmjax.data.windows."""
 
@@ -76,11 +76,11 @@ class Recurrent(Objective, Protocol):
     def losses_after(
         self, network: Any, batch: Example, memory: Any, vocabulary: Vocabulary, train: bool
     ) -> tuple[dict[str, Weighted], dict[str, Weighted], Any]:
-        """As `losses`, after the text of the memory; and the memory for the next batch."""
+        """The losses and metrics after the text of the memory, and the memory for the next batch."""
 
 
 def carries_memory(objective: Any) -> TypeGuard[Recurrent]:
-    """Whether an objective is Recurrent."""
+    """True for a Recurrent objective."""
     return hasattr(objective, "losses_after")
 
 

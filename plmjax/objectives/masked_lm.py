@@ -2,7 +2,7 @@
 
 BERT (Devlin et al. 2018, Sec. 3.1): 15% of the tokens, of which 80% become the mask, 10% a random token, 10% stay.
 RoBERTa (Liu et al. 2019, Secs. 4.1 and 4.2): masks drawn anew whenever a sequence is read, on full sentences, with
-nothing beside it.
+no other loss.
 
 Legend: B batch, L length, M masked positions per example, D model width.
 """

@@ -172,9 +172,9 @@ class SpanMasking(CandidateBudget):
 
 @dataclass(slots=True)
 class PhraseMasking(CandidateBudget):
-    """A tagger's phrases and whole words by turns; the tokens of each share one draw. The window must give `phrases`.
+    """A tagger's phrases and whole words, one or the other at each draw; the tokens of each share one draw.
 
-    SpanBERT's Table 6: named entities, noun phrases.
+    SpanBERT's Table 6: named entities, noun phrases. The window must give `phrases`.
     """
 
     share: float = 0.5  # chance that a draw is of a phrase, not a word

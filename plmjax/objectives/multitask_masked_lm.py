@@ -21,7 +21,7 @@ from plmjax.objectives.masked_lm import Masking
 
 @dataclass(slots=True)
 class Directions:
-    """How often a text is read in each way."""
+    """The share of texts that are read in each direction."""
 
     left_to_right: float = 1 / 6
     right_to_left: float = 1 / 6

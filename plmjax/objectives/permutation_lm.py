@@ -142,7 +142,7 @@ class PermutationLM:
         return self.of_streams(network, self.streams(network, batch), batch, vocabulary)
 
     def streams(self, network: Any, batch: Example, **memory: Any) -> Any:
-        """Both streams of a corrupted batch, after the text of a memory where one is given."""
+        """The two streams of a corrupted batch, after the text of a memory where one is given."""
         turned = {"backward_B": batch["backward"] > 0} if "backward" in batch else {}
         return network.two_streams(
             batch["tokens"],
@@ -177,8 +177,8 @@ class RecurrentPermutationLM(PermutationLM):
         PermutationLM.check(self, network_config, kind, vocabulary, length)
         if memory_length_of(network_config) is None:
             raise UserError(
-                "The objective RecurrentPermutationLM hands a memory on, which "
-                f"{type(network_config).__name__} has no place for; choose XLNetConfig, or the objective PermutationLM."
+                "The objective RecurrentPermutationLM carries a memory, for which "
+                f"{type(network_config).__name__} has no room; choose XLNetConfig, or the objective PermutationLM."
             )
         if "continues" not in self.window.gives:
             raise UserError(
@@ -204,8 +204,8 @@ class RecurrentPermutationLM(PermutationLM):
 
     def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """See base.Recurrent; () for a network that remembers nothing."""
-        places = module.config.memory_length
-        return module.init_memory(rows, places) if places else ()
+        memory_length = module.config.memory_length
+        return module.init_memory(rows, memory_length) if memory_length else ()
 
     def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Vocabulary, train: bool) -> Any:
         """See base.Recurrent."""

@@ -71,7 +71,7 @@ class PrefixLM(SequenceObjective):
 
     window: Any = field(default_factory=DocumentChunks)
     z_loss: float = 1e-4  # factor of logsumexp(logits)**2, in training
-    static: bool = False  # True: an example is cut at the same place in every epoch
+    static: bool = False  # True: an example is cut at the same position in every epoch
 
     @property
     def sequence_noise(self) -> PrefixNoise:

@@ -22,7 +22,7 @@ from plmjax.objectives.causal_lm import CausalLM
 
 @dataclass(slots=True)
 class Reading:
-    """How the validation text is read, where that is not as in training."""
+    """Settings of reading the validation text, where they differ from training's."""
 
     length: int = 0  # tokens of a segment; 0: train.length
     memory_length: int = 0  # states remembered; 0: model.memory_length
@@ -44,7 +44,7 @@ class RecurrentLM(CausalLM):
         CausalLM.check(self, network_config, kind, vocabulary, length)
         if memory_length_of(network_config) is None:
             raise UserError(
-                f"The objective RecurrentLM hands a memory on, which {type(network_config).__name__} has no place for; "
+                f"The objective RecurrentLM carries a memory, for which {type(network_config).__name__} has no room; "
                 "choose TransformerXLConfig, or the objective CausalLM."
             )
         if "continues" not in self.window.gives:
@@ -70,23 +70,23 @@ class RecurrentLM(CausalLM):
 
     def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """See base.Recurrent; () for a network that remembers nothing."""
-        places = self._places(module, train)
-        return module.init_memory(rows, places) if places else ()
+        memory_length = self._memory_length(module, train)
+        return module.init_memory(rows, memory_length) if memory_length else ()
 
     def losses_after(self, network: Any, batch: Example, memory: Any, vocabulary: Vocabulary, train: bool) -> Any:
         """See base.Recurrent."""
-        tokens_BL, read, places = batch["tokens"], self.evaluation, self._places(network.module, train)
-        before = memory.of_rows(batch["continues"]) if places else network.module.init_memory(len(tokens_BL), 0)
+        tokens_BL, read, memory_length = batch["tokens"], self.evaluation, self._memory_length(network.module, train)
+        before = memory.of_rows(batch["continues"]) if memory_length else network.module.init_memory(len(tokens_BL), 0)
         other = {} if train else {"same_length": read.same_length or None, "clamp": read.clamp or None}
-        x_BLD, after = network.decode_after(tokens_BL, before, places, **other)
+        x_BLD, after = network.decode_after(tokens_BL, before, memory_length, **other)
         if train and self.loss == "half":
             is_second_half_L = jnp.arange(tokens_BL.shape[1]) >= tokens_BL.shape[1] // 2
             batch = batch | {"weights": batch["weights"] * is_second_half_L}
         loss = self.token_loss(network, x_BLD, batch, vocabulary, train)
         losses: dict[str, Weighted] = {self.NAME: loss.total}
-        return losses, token_metrics(self.NAME, loss.correct, batch["weights"]), after if places else ()
+        return losses, token_metrics(self.NAME, loss.correct, batch["weights"]), after if memory_length else ()
 
-    def _places(self, module: Network, train: bool) -> int:
+    def _memory_length(self, module: Network, train: bool) -> int:
         own: int = module.config.memory_length
         return own if train else self.evaluation.memory_length or own
 

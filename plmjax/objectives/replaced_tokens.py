@@ -68,7 +68,7 @@ class GeneratorMasking(Masking):
 
 @dataclass(slots=True)
 class PairObjective:
-    """What the objectives on a generator and a second network share."""
+    """The base of the objectives on a generator and a second network."""
 
     kinds: ClassVar[tuple[str, ...]] = ("generator_discriminator",)
     name: ClassVar[str] = ""  # of the second network's loss
@@ -112,7 +112,7 @@ class PairObjective:
         return losses | second, metrics | more
 
     def second_losses(self, network: Any, batch: Example, vocabulary: Vocabulary, train: bool) -> Losses:
-        """Of the network that reads the batch whose `tokens` hold the generator's samples."""
+        """Losses and metrics of the network that reads the batch whose `tokens` hold the generator's samples."""
         raise NotImplementedError
 
     def coefficients(self) -> dict[str, float]:
@@ -227,7 +227,7 @@ class AllTokensMLM(PairObjective):
 
 
 def ranked(logits_BL: jax.Array, labels_BL: jax.Array, weights_BL: jax.Array) -> Weighted:
-    """How often, of a yes and a no of one example, the yes has the larger logit; a tie counts half, as chance does."""
+    """The share of pairs of a yes and a no of one example in which the yes has the larger logit; a tie counts half."""
     yes_BL1 = (labels_BL * weights_BL)[:, :, None]
     no_B1L = (~labels_BL * weights_BL)[:, None, :]
     pairs_BLL = yes_BL1 * no_B1L

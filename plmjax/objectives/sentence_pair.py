@@ -1,4 +1,4 @@
-"""What a pair of segments is, told from the pooled first position: BERT's next sentence, ALBERT's sentence order."""
+"""Pairs of segments classified from the pooled first position: BERT's next sentence, ALBERT's sentence order."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

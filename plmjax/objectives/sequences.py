@@ -1,4 +1,4 @@
-"""What objectives of two sequences share: inputs and targets as a network reads them, and the loss of the targets.
+"""Inputs and targets as a network reads them, and the loss of the targets: for all objectives of two sequences.
 
 An encoder-decoder reads the inputs in its encoder and the targets in its decoder. A decoder reads both in one row, the
 targets behind the inputs, and learns the targets alone (Raffel et al. 2020, Secs. 3.2.1 and 3.2.3); one that sees its
@@ -40,7 +40,7 @@ def as_example(inputs_L: jax.Array, targets_T: jax.Array, pad: int, start: int |
 
 
 def shift_right(targets: jax.Array, start: int | jax.Array) -> jax.Array:
-    """What the decoder reads: `start`, then the targets but the last. [T]"""
+    """The decoder's inputs [T]: `start`, then the targets but the last."""
     return jnp.concatenate([jnp.full(1, start, targets.dtype), targets[:-1]])
 
 

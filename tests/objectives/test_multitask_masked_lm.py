@@ -134,5 +134,5 @@ def test_what_does_not_fit_is_refused(vocabulary):
             dataclasses.replace(MULTITASK, directions=shares).check(NETWORK, "two_stream", vocabulary, LENGTH)
     with pytest.raises(UserError, match=r"objective\.prefix is 1\.5"):
         dataclasses.replace(MULTITASK, prefix=1.5).check(NETWORK, "two_stream", vocabulary, LENGTH)
-    with pytest.raises(UserError, match="hands a memory on, which BertTwoStreamConfig has no place for"):
+    with pytest.raises(UserError, match="carries a memory, for which BertTwoStreamConfig has no room"):
         RecurrentPermutationLM().check(NETWORK, "two_stream", vocabulary, LENGTH)

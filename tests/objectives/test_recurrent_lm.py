@@ -106,7 +106,7 @@ def test_only_recurrent_objectives_carry_a_memory():
 def test_what_does_not_fit(vocabulary):
     gpt = GPTConfig(vocab_size=128)
     for objective, config, message in (
-        (LM, gpt, "GPTConfig has no place for"),
+        (LM, gpt, "GPTConfig has no room"),
         (RecurrentLM(window=Chunks(overlap=1)), CONFIG, "windows of Chunks do not; choose Streams"),
         (RecurrentLM(loss="most"), CONFIG, "objective.loss is 'most'"),
         (RecurrentLM(evaluation=Reading(clamp=-1)), CONFIG, "evaluation.clamp is -1"),
