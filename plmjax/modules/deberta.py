@@ -20,7 +20,7 @@ from plmjax.modules.heads import ClassHead
 from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, activation, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
-from plmjax.modules.transformer import MLP, BlockInputs, PostNorm
+from plmjax.modules.transformer import BlockInputs, post_norm_block
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -228,38 +228,23 @@ class Deberta(Encoder):
 
     def setup(self) -> None:
         c = self.config
-        init, dtype = normal(c.init_std), jnp.dtype(c.dtype)
+        init = normal(c.init_std)
         self.embeddings = DebertaEmbeddings(c)
-        make_block = partial(
-            DisentangledBlock,
-            wiring=PostNorm,
-            make_attention=partial(
-                DisentangledAttention,
-                c.num_heads,
-                width_of_head(c.d_model, c.num_heads),
-                c.d_model,
-                c.position_terms,
-                c.relative_span,
-                c.buckets,
-                c.share_key,
-                c.key_bias,
-                c.attention_dropout,
-                kernel_init=init,
-                dtype=dtype,
-            ),  # type: ignore[arg-type]
-            make_mlp=partial(
-                MLP,
-                c.d_model,
-                c.d_ff,
-                c.activation,
-                up_init=init,
-                down_init=init,
-                dtype=dtype,
-                adapter_width=c.adapter_width,
-            ),
-            make_norm=partial(LayerNorm, c.norm_eps, dtype),
-            dropout=c.dropout,
+        make_attention = partial(
+            DisentangledAttention,
+            c.num_heads,
+            width_of_head(c.d_model, c.num_heads),
+            c.d_model,
+            c.position_terms,
+            c.relative_span,
+            c.buckets,
+            c.share_key,
+            c.key_bias,
+            c.attention_dropout,
+            kernel_init=init,
+            dtype=jnp.dtype(c.dtype),
         )
+        make_block = post_norm_block(c, init, DisentangledBlock, make_attention)
         self.encoder = DebertaStack(c, make_block)
         self.setup_heads()
 

@@ -3,16 +3,18 @@
 The score of key t for query l is (q + u) k + (q + v) (W r), where r is the sinusoid of the distance from t to l, and u
 and v are learned. A memory's keys stand before the queries' own.
 
-Legend: B batch, L queries, T keys, W distances, H heads, K head width.
+Legend: B batch, L queries, T keys, W distances, D model width, H heads, K head width.
 """
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
-from plmjax.modules.layers import Initializer
+from plmjax.modules.attention import KeysValues
+from plmjax.modules.layers import Dense, Dropout, Initializer
 
 
 def distances(queries: int, keys: int, *, causal: bool = False) -> Array:
@@ -107,3 +109,36 @@ def relative_logits(
     else:
         position_BHLW = jnp.einsum("blhk,bwhk->bhlw", position_BLHK, r_BWHK, **exact)
     return (content_BHLT + relative_shift(position_BHLW, keys, query_start)) * scale
+
+
+class RelativeProjections(nn.Module):
+    """The parameters of an attention by content and distance (Dai et al. 2019, Sec. 3.3); a subclass computes it.
+
+    Without biases: `query`, `key`, `value`, `position` kernels [D, H, K], `out` kernel [H, K, D]; and `biases/...` with
+    `own_biases`, else they are given.
+    """
+
+    num_heads: int
+    head_width: int
+    features: int
+    dropout: float
+    own_biases: bool
+    kernel_init: Initializer
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        split = (self.num_heads, self.head_width)
+        make = partial(Dense, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype)
+        self.query, self.key, self.value, self.position = make(split), make(split), make(split), make(split)
+        self.out = make(self.features, inputs=2)
+        if self.own_biases:
+            self.biases = self.make_biases()
+        self.weights_dropout = Dropout(self.dropout)
+
+    def make_biases(self) -> nn.Module:
+        """The learned biases of this layer alone."""
+        return LearnedBiases(self.num_heads, self.head_width, self.kernel_init)
+
+    def keys_values(self, x_BTD: Array) -> KeysValues:
+        """The keys and values of `x_BTD`."""
+        return KeysValues(self.key(x_BTD), self.value(x_BTD))

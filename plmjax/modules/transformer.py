@@ -182,23 +182,38 @@ class Block(nn.Module):
         return self.wiring.post(self.mlp_norm, x_BLD, self.residual_dropout(y_BLD))
 
 
-def post_norm_block(config: Any, init: Initializer) -> Callable[..., Block]:
+def post_norm_block(
+    config: Any,
+    init: Initializer,
+    block: type[Block] = Block,
+    make_attention: Callable[..., Any] | None = None,
+    mlp_dropout: float = 0.0,
+) -> Callable[..., Any]:
     """The layer of BERT and its like: post-norm, every kernel initialised by `init`.
 
-    config: has num_heads, d_model, d_ff, activation, norm_eps, dropout, attention_dropout, adapter_width and dtype.
+    Args:
+        config: has num_heads, d_model, d_ff, activation, norm_eps, dropout, attention_dropout, adapter_width and dtype.
+        init: of the kernels.
+        block: its class.
+        make_attention: of another kind of attention; None: Attention.
+        mlp_dropout: on the feed-forward layer's hidden units.
     """
     c = config
-    dtype, width = jnp.dtype(c.dtype), width_of_head(c.d_model, c.num_heads)
-    shared: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init, "dtype": dtype}
+    dtype = jnp.dtype(c.dtype)
+    if make_attention is None:
+        width = width_of_head(c.d_model, c.num_heads)
+        shared: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init, "dtype": dtype}
+        make_attention = partial(Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, **shared)
     return partial(
-        Block,
+        block,
         wiring=PostNorm,
-        make_attention=partial(Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, **shared),
+        make_attention=make_attention,
         make_mlp=partial(
             MLP,
             c.d_model,
             c.d_ff,
             c.activation,
+            mlp_dropout,
             up_init=init,
             down_init=init,
             dtype=dtype,

@@ -16,10 +16,17 @@ from plmjax.modules.adaptive import AdaptiveEmbeddings, AdaptiveHead, AdaptiveTo
 from plmjax.modules.attention import KeysValues, attend_by_logits
 from plmjax.modules.cache import Cache, append_segments, empty_cache, layer_cache, with_keys_values
 from plmjax.modules.heads import TokenHead
-from plmjax.modules.layers import Dense, Dropout, Initializer, LayerNorm, normal
+from plmjax.modules.layers import Dropout, LayerNorm, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.memory import Memory, empty_memory
-from plmjax.modules.relative import LearnedBiases, RelativeBiases, distances, relative_logits, sinusoids
+from plmjax.modules.relative import (
+    LearnedBiases,
+    RelativeBiases,
+    RelativeProjections,
+    distances,
+    relative_logits,
+    sinusoids,
+)
 from plmjax.modules.transformer import MLP, Block, LayerCache, PostNorm, PreNorm, run_layers
 
 
@@ -72,41 +79,16 @@ class AttentionContext(NamedTuple):
     query_start: Array | None
 
 
-class RelativeAttention(nn.Module):
-    """Attention by content and distance (paper Sec. 3.3).
-
-    Parameters, without biases: `query`, `key`, `value`, `position` kernels [D, H, K], `out` kernel [H, K, D]; and
-    `biases/...` unless they are given.
-    """
-
-    num_heads: int
-    head_width: int
-    features: int
-    dropout: float
-    own_biases: bool
-    kernel_init: Initializer
-    dtype: Any = jnp.float32
-
-    def setup(self) -> None:
-        split = (self.num_heads, self.head_width)
-        make = partial(Dense, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype)
-        self.query, self.key, self.value, self.position = make(split), make(split), make(split), make(split)
-        self.out = make(self.features, inputs=2)
-        if self.own_biases:
-            self.biases = LearnedBiases(*split, self.kernel_init)
-        self.weights_dropout = Dropout(self.dropout)
-
-    def keys_values(self, x_BTD: Array) -> KeysValues:
-        """What `x_BTD` gives to attend to."""
-        return KeysValues(self.key(x_BTD), self.value(x_BTD))
+class RelativeAttention(RelativeProjections):
+    """Attention by content and distance (paper Sec. 3.3)."""
 
     def __call__(
-        self, x_BLD: Array, given: KeysValues, context: AttentionContext, biases: RelativeBiases | None
+        self, x_BLD: Array, keys_values: KeysValues, context: AttentionContext, biases: RelativeBiases | None
     ) -> Array:
-        """x_BLD attends to `given`: [B, L, D]."""
+        """x_BLD attends to `keys_values`: [B, L, D]."""
         logits_BHLT = relative_logits(
             self.query(x_BLD),
-            given.key,
+            keys_values.key,
             self.position(context.sinusoids_TD[None]),
             self.biases() if biases is None else biases,
             self.head_width**-0.5,
@@ -114,7 +96,7 @@ class RelativeAttention(nn.Module):
             query_start=context.query_start,
         )
         dropout = self.weights_dropout if self.weights_dropout.active() else None
-        return self.out(attend_by_logits(logits_BHLT, given.value, context.seen, dropout))
+        return self.out(attend_by_logits(logits_BHLT, keys_values.value, context.seen, dropout))
 
 
 class RecurrentBlock(Block):

@@ -3,7 +3,6 @@
 Legend: B batch, L length, M queries of g, T memory and L together, W distances, D model width, H heads, K head width.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,8 +10,8 @@ from flax import linen as nn
 from jax import Array
 
 from plmjax.modules.attention import attend_by_logits
-from plmjax.modules.layers import Dense, Dropout, Initializer
-from plmjax.modules.relative import LearnedBiases, RelativeBiases, relative_logits
+from plmjax.modules.layers import Initializer
+from plmjax.modules.relative import LearnedBiases, RelativeBiases, RelativeProjections, relative_logits
 from plmjax.modules.transformer import Block
 
 
@@ -56,30 +55,20 @@ class MakeBiases(nn.Module):
         return XLNetBiases(relative, self.param("segment_bias", self.kernel_init, shape, jnp.float32))
 
 
-class TwoStreamAttention(nn.Module):
+class TwoStreamAttention(RelativeProjections):
     """Attention by content, distance and text (paper Secs. 2.2, 2.3 and 2.5), the same for both streams.
 
-    Parameters, without biases: `query`, `key`, `value`, `position` kernels [D, H, K], `out` kernel [H, K, D];
-    `segment_embedding` [2, H, K] for same and other; and `biases/...` unless they are given.
+    Parameters, besides RelativeProjections': `segment_embedding` [2, H, K] for same and other.
     """
 
-    num_heads: int
-    head_width: int
-    features: int
-    dropout: float
-    own_biases: bool
-    kernel_init: Initializer
-    dtype: Any = jnp.float32
-
     def setup(self) -> None:
-        split = (self.num_heads, self.head_width)
-        make = partial(Dense, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype)
-        self.query, self.key, self.value, self.position = make(split), make(split), make(split), make(split)
-        self.out = make(self.features, inputs=2)
-        self.segment_embedding = self.param("segment_embedding", self.kernel_init, (2, *split), jnp.float32)
-        if self.own_biases:
-            self.biases = MakeBiases(*split, self.kernel_init)
-        self.weights_dropout = Dropout(self.dropout)
+        super().setup()
+        shape = (2, self.num_heads, self.head_width)
+        self.segment_embedding = self.param("segment_embedding", self.kernel_init, shape, jnp.float32)
+
+    def make_biases(self) -> nn.Module:
+        """The learned biases of this layer alone, those of the text among them."""
+        return MakeBiases(self.num_heads, self.head_width, self.kernel_init)
 
     def __call__(
         self, h_BLD: Array, g_BMD: Array | None, memory_BSD: Array | None, context: TwoStreamContext, biases: Any
@@ -87,7 +76,7 @@ class TwoStreamAttention(nn.Module):
         """Both streams after attention: [B, L, D], [B, M, D]."""
         biases = self.biases() if self.own_biases else biases
         x_BTD = h_BLD if memory_BSD is None else jnp.concatenate([memory_BSD, h_BLD], axis=1)
-        k_BTHK, v_BTHK = self.key(x_BTD), self.value(x_BTD)
+        k_BTHK, v_BTHK = self.keys_values(x_BTD)
         r_BWHK = self.position(context.sinusoids_XWD)
         if context.backward_B is not None:
             r_BWHK = jnp.where(context.backward_B[:, None, None, None], r_BWHK[1:], r_BWHK[:1])

@@ -19,11 +19,11 @@ from plmjax.modules.attention import width_of_head
 from plmjax.modules.beam_answer import AnswersByBeam, BeamAnswerHead
 from plmjax.modules.encoder import HEADS
 from plmjax.modules.heads import LastTokenClassHead, TiedTokenHead
-from plmjax.modules.layers import Dropout, Embed, LayerNorm, truncated_normal
+from plmjax.modules.layers import Dropout, Embed, truncated_normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.memory import Memory, empty_memory
 from plmjax.modules.relative import distances, sinusoids
-from plmjax.modules.transformer import MLP, PostNorm, run_layers
+from plmjax.modules.transformer import post_norm_block, run_layers
 from plmjax.modules.two_stream import MakeBiases, TwoStreamAttention, TwoStreamBlock, TwoStreamContext
 
 
@@ -75,36 +75,20 @@ class TwoStreamStack(nn.Module):
     ) -> tuple[Array, Array | None, Array]:
         """h, g, and the states that each layer read [N, B, L, D]."""
         c = self.config
-        init, dtype = truncated_normal(c.init_std), jnp.dtype(c.dtype)
+        init = truncated_normal(c.init_std)
         width = width_of_head(c.d_model, c.num_heads)
         biases = MakeBiases(c.num_heads, width, init, name="biases")() if c.tie_biases else None
-        block = TwoStreamBlock(
-            wiring=PostNorm,
-            make_attention=partial(
-                TwoStreamAttention,
-                c.num_heads,
-                width,
-                c.d_model,
-                c.attention_dropout,
-                own_biases=not c.tie_biases,
-                kernel_init=init,
-                dtype=dtype,
-            ),  # type: ignore[arg-type]
-            make_mlp=partial(
-                MLP,
-                c.d_model,
-                c.d_ff,
-                c.activation,
-                c.dropout,
-                up_init=init,
-                down_init=init,
-                dtype=dtype,
-                adapter_width=c.adapter_width,
-            ),
-            make_norm=partial(LayerNorm, c.norm_eps, dtype),
-            dropout=c.dropout,
-            name="layers",
+        make_attention = partial(
+            TwoStreamAttention,
+            c.num_heads,
+            width,
+            c.d_model,
+            c.attention_dropout,
+            own_biases=not c.tie_biases,
+            kernel_init=init,
+            dtype=jnp.dtype(c.dtype),
         )
+        block = post_norm_block(c, init, TwoStreamBlock, make_attention, c.dropout)(name="layers")
 
         def step(block: Any, streams: Any, memory_BSD: Array | None) -> tuple[Any, Array]:
             return block.streams(*streams, memory_BSD, context, biases), streams[0]
