@@ -14,6 +14,8 @@ import absl.app
 import absl.logging
 from absl import flags
 
+from plmjax.renames import FLAGS
+
 absl.app.define_help_flags()
 
 
@@ -32,6 +34,9 @@ def refuse_unknown_flags(command: Sequence[str]) -> None:
         return
     known = flags_of(file)
     unknown = known and next(filter(None, (_unknown(argument, known) for argument in command[place + 1 :])), None)
+    if unknown and (renamed := FLAGS.get(script, {}).get(unknown)):
+        print(f"error: The flag --{unknown} is now called --{renamed}: give it by that name.", file=sys.stderr)
+        sys.exit(2)
     if unknown:
         near = difflib.get_close_matches(unknown, sorted(known - set(flags.FLAGS)), 1)
         hint = f"do you mean --{near[0]}?" if near else "--help lists the flags."

@@ -143,8 +143,13 @@ def _reason(error: BaseException) -> str:
     unknown = re.search(r"Field (?P<field>\w+) not found on dataclass <class '[\w.]*?(?P<kind>\w+)'>", text)
     unknown = unknown or re.search(r"<class '[\w.]*?(?P<kind>\w+)'>\.(?P<field>\w+) does not exist", text)
     if unknown:
-        if renamed := new_field(unknown["kind"], unknown["field"]):
-            return f"{unknown['kind']}'s field {unknown['field']!r} is now called {renamed!r}: give it by that name."
+        field = unknown["field"]
+        below = [
+            found[0] for one in sys.argv[1:] if (found := re.search(rf"(?<=\.){field}\.\w+", one.partition("=")[0]))
+        ]
+        for old in (*below, field):
+            if renamed := new_field(unknown["kind"], old):
+                return f"{unknown['kind']}'s field {old!r} is now called {renamed!r}: give it by that name."
         return f"{unknown['kind']} has no field {unknown['field']!r}: --print_config shows the fields that there are."
     if isinstance(error, IndexError) or "tuple indices must be integers" in text:
         return (

@@ -14,11 +14,11 @@ import numpy as np
 from absl import flags
 
 from experiments import _main
+from experiments.prompts import read_texts
 from plmjax.checkpoints.checkpointer import load_params
 from plmjax.checkpoints.serialize import from_json
 from plmjax.data.store.split import Split
 from plmjax.decode.attribution import attribute
-from plmjax.decode.respond import read_texts
 from plmjax.errors import UserError
 from plmjax.modules import Bound, build
 from plmjax.train.config import Config

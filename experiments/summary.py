@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import jax
-
+import plmjax
 from plmjax.checkpoints.checkpointer import read_manifest
 from plmjax.checkpoints.serialize import from_json
 from plmjax.modules import build
@@ -84,16 +83,8 @@ def _is_decoder(result: Result) -> bool:
 
 def _sample(result: Result) -> list[str]:
     """A continued text."""
-    import plmjax
-    from plmjax.decode.sampling import Sampling
-    from plmjax.decode.text import continue_text
-    from plmjax.modules import Bound
-
-    pretrained: Any = plmjax.load(result.checkpoint)
-    if pretrained.tokenizer is None:
+    model: Any = plmjax.load(result.checkpoint)
+    if model.tokenizer is None:
         return []
-    network = Bound(pretrained.module, jax.device_put(pretrained.params))
-    [more] = continue_text(
-        network, pretrained.tokenizer, PROMPT, max_new_tokens=NEW_TOKENS, sampling=Sampling(temperature=0.8, top_k=40)
-    )
+    more = model.generate(PROMPT, max_new_tokens=NEW_TOKENS, do_sample=True, temperature=0.8, top_k=40)
     return [f"A text continued: {PROMPT}|{more}"]

@@ -24,7 +24,7 @@ MODULES = {
     "plmjax.data.windows_translations": "plmjax.data.windows.translations",
     "plmjax.finetune.prepared": "plmjax.finetune.setup",
     "plmjax.finetune.updates": "plmjax.finetune.update_strategies",
-    "plmjax.finetune.writer": "plmjax.finetune.generation_config",
+    "plmjax.finetune.writer": "plmjax.finetune.seq2seq_config",
     "plmjax.modules.pair": "plmjax.modules.generator_discriminator",
     "plmjax.objectives.choices": "plmjax.objectives.masking_strategies",
     "plmjax.tasks.asking": "plmjax.tasks.scoring_format",
@@ -98,6 +98,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "stride": "doc_stride",
         "most_question": "max_query_length",
         "most_answer": "max_answer_length",
+        "writer": "generation",
     },
     "plmjax.finetune.config:FineTuneTrainConfig": {"warmup_share": "warmup_ratio"},
 }
@@ -118,9 +119,58 @@ def _decoder_heads(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"heads": ["sequence_classification" if labels else "token"], "num_labels": labels or 2}
 
 
+def _generation(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe that held how targets are learned and how they are generated in one WriterConfig."""
+    writer = fields.get("generation", {})
+    if not writer.get("type", "").endswith(":WriterConfig"):
+        return fields
+    moved = {MOVED["FineTune"][f"writer.{name}"]: value for name, value in writer.items() if name != "type"}
+    parts: dict[str, dict[str, Any]] = {
+        "seq2seq": {"type": "plmjax.finetune.seq2seq_config:Seq2SeqConfig"},
+        "generation": {"type": "plmjax.decode.config:GenerationConfig"},
+    }
+    for path, value in moved.items():
+        part, _, name = path.partition(".")
+        parts[part][name] = value
+    generation = parts["generation"]
+    generation["max_new_tokens"] = generation.get("max_new_tokens") or None  # 0 was as many as the targets had
+    if generation.get("num_beams", 1) == 1:  # where these meant nothing
+        generation = {name: value for name, value in generation.items() if name not in _OF_BEAMS}
+    return {**fields, "seq2seq": parts["seq2seq"], "generation": generation}
+
+
+_OF_BEAMS = ("length_penalty", "early_stopping")
+# Class -> {old path of a field: new path}, where a field has moved into another part of the configuration.
+MOVED: dict[str, dict[str, str]] = {
+    "FineTune": {
+        "writer.target_length": "seq2seq.max_target_length",
+        "writer.label_smoothing": "seq2seq.label_smoothing",
+        "writer.z_loss": "seq2seq.z_loss",
+        "writer.source_language": "seq2seq.source_language",
+        "writer.target_language": "seq2seq.target_language",
+        "writer.source_tokenizer": "seq2seq.source_tokenizer",
+        "writer.source_layers": "seq2seq.source_layers",
+        "writer.beams": "generation.num_beams",
+        "writer.length_penalty": "generation.length_penalty",
+        "writer.early_stopping": "generation.early_stopping",
+        "writer.max_new_tokens": "generation.max_new_tokens",
+        "writer.min_new_tokens": "generation.min_new_tokens",
+        "writer.no_repeat_ngram": "generation.no_repeat_ngram_size",
+    },
+    "Answers": {
+        "beams": "generation.num_beams",
+        "length_penalty": "generation.length_penalty",
+        "max_new_tokens": "generation.max_new_tokens",
+    },
+}
+# Script -> {old flag: new flag}.
+FLAGS: dict[str, dict[str, str]] = {
+    "generate": {"num_samples": "num_return_sequences", "no_repeat_ngram": "no_repeat_ngram_size"},
+}
 # "new module:new class" -> what gives today's fields where a new name alone does not.
 REWRITES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    f"plmjax.modules.{name}": _decoder_heads for name in _GPTS
+    **{f"plmjax.modules.{name}": _decoder_heads for name in _GPTS},
+    "plmjax.finetune.config:FineTune": _generation,
 }
 
 
@@ -152,7 +202,12 @@ def upgraded(data: Any) -> Any:
 
 
 def new_field(class_name: str, field: str) -> str | None:
-    """Today's name of a field that a class had, by the bare name of the class; None where it never had it."""
+    """Today's name of a field that a class had, by the bare name of the class; None where it never had it.
+
+    The field may be a path, such as "writer.beams".
+    """
+    if field in MOVED.get(class_name, {}):
+        return MOVED[class_name][field]
     for kind, fields in FIELDS.items():
         if kind.rpartition(":")[2] == class_name and field in fields:
             return fields[field]

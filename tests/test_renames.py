@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 
 from experiments._main import _reason, define_config
 from plmjax.checkpoints.serialize import from_json
+from plmjax.decode.config import GenerationConfig
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.finetune.update_strategies import HeadsOnly
-from plmjax.renames import CLASSES, FIELDS, MODULES, VALUES, new_value
+from plmjax.renames import CLASSES, FIELDS, MODULES, MOVED, VALUES, new_value
+from plmjax.tasks.answers import Answers
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +49,15 @@ def test_a_recipe_written_under_old_names_is_read() -> None:
         "stride": 3,
         "most_question": 4,
         "most_answer": 5,
+        "writer": {
+            "type": "plmjax.finetune.writer:WriterConfig",
+            "target_length": 9,
+            "label_smoothing": 0.1,
+            "beams": 4,
+            "length_penalty": 0.6,
+            "max_new_tokens": 0,
+            "no_repeat_ngram": 3,
+        },
     }
     assert from_json(old) == FineTune(
         train=FineTuneTrainConfig(warmup_ratio=0.25),
@@ -55,7 +68,18 @@ def test_a_recipe_written_under_old_names_is_read() -> None:
         doc_stride=3,
         max_query_length=4,
         max_answer_length=5,
+        seq2seq=Seq2SeqConfig(max_target_length=9, label_smoothing=0.1),
+        generation=GenerationConfig(num_beams=4, length_penalty=0.6, no_repeat_ngram_size=3),
     )
+    greedy = {"type": "plmjax.finetune.writer:WriterConfig", "beams": 1, "length_penalty": 0.6, "max_new_tokens": 7}
+    recipe = from_json({"type": "plmjax.finetune.config:FineTune", "writer": greedy})
+    assert recipe == FineTune(generation=GenerationConfig(max_new_tokens=7))
+
+
+def test_fields_that_moved_are_there() -> None:
+    for config, paths in ((FineTune(), MOVED["FineTune"]), (Answers(), MOVED["Answers"])):
+        for path in paths.values():
+            attrgetter(path)(config)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +87,8 @@ def test_a_recipe_written_under_old_names_is_read() -> None:
     [
         ("--old.way=text_to_text", "FineTune's field 'way' is now called 'task_model': give it by that name"),
         ("--old.updates.rate=0.5", "FineTune's field 'updates' is now called 'update_strategy'"),
+        ("--old.writer.beams=4", "FineTune's field 'writer.beams' is now called 'generation.num_beams'"),
+        ("--old.writer.z_loss=0.1", "FineTune's field 'writer.z_loss' is now called 'seq2seq.z_loss'"),
         ("--old.train.warmup_share=0.5", "FineTuneTrainConfig's field 'warmup_share' is now called 'warmup_ratio'"),
     ],
 )

@@ -17,7 +17,9 @@ from typing import Any
 from experiments.configs.common import pick
 from experiments.configs.finetune.mini import base
 from experiments.downstream.grid import Column, Grid
-from plmjax.finetune.config import FineTune, WriterConfig
+from plmjax.decode.config import GenerationConfig
+from plmjax.finetune.config import FineTune
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.tasks.registry import named
 
 ENCODERS = ("encoder", "two_stream")
@@ -40,7 +42,7 @@ def task(name: str, **fields: Any) -> Any:
 
 def columns() -> dict[str, Column]:
     """Six tasks. Of the largest a part is learned, so that the grid is done in a few hours of one core."""
-    subject, caption = WriterConfig(target_length=32, max_new_tokens=24), WriterConfig(target_length=48)
+    subject, caption = Seq2SeqConfig(max_target_length=32), Seq2SeqConfig(max_target_length=48)
     return {
         "sst2": Column(
             task("sst2_files", train="sst2/train.tsv", test=("sst2/test.tsv",)), ("accuracy",), recipe(2.0), ALL
@@ -66,7 +68,7 @@ def columns() -> dict[str, Column]:
                 metric=("rougeL", "perplexity"),
             ),
             ("rougeL", "perplexity"),
-            recipe(2.0, writer=subject),
+            recipe(2.0, seq2seq=subject, generation=GenerationConfig(max_new_tokens=24)),
             WRITERS,
         ),
         "multi30k": Column(
@@ -78,7 +80,7 @@ def columns() -> dict[str, Column]:
                 metric=("bleu", "perplexity"),
             ),
             ("bleu", "perplexity"),
-            recipe(2.0, writer=caption),
+            recipe(2.0, seq2seq=caption),
             WRITERS,
         ),
         "xquad_en": Column(

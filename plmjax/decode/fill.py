@@ -17,10 +17,9 @@ import numpy as np
 from plmjax.data.buckets import bucket
 from plmjax.data.templates import single_text_template
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode.generate_tokens import Strategy, unsupported_kind
-from plmjax.decode.logits_processors import LogitsProcessor
-from plmjax.decode.sampling import GREEDY
-from plmjax.decode.text import MASK, continue_prompts
+from plmjax.decode.config import GenerationConfig
+from plmjax.decode.generate_tokens import unsupported_kind
+from plmjax.decode.text import BATCH_SIZE, MASK, generate_ids
 from plmjax.errors import UserError
 from plmjax.modules import Bound
 from plmjax.modules.network import Network
@@ -30,10 +29,20 @@ BLANK = re.compile(r"_{3,}")
 
 
 class Candidate(NamedTuple):
-    """One token that may stand at a mask, and its probability."""
+    """One token that may stand at a mask; printed, a piece inside a word is ##piece.
+
+    Attributes:
+        token: its text.
+        probability: under the network.
+        starts_word: whether it starts a word; None for a special token, or where the vocabulary does not tell.
+    """
 
     token: str
     probability: float
+    starts_word: bool | None = None
+
+    def __str__(self) -> str:
+        return f"##{self.token}" if self.starts_word is False else self.token.strip()
 
 
 class FilledText(NamedTuple):
@@ -95,7 +104,7 @@ def fill_mask(network: Bound, tokenizer: Tokenizer, text: str, top_k: int = 5) -
     )
     return [
         [
-            Candidate(_readable(tokenizer, int(token)), float(probability))
+            Candidate(_readable(tokenizer, int(token)), float(probability), _starts_word(tokenizer, int(token)))
             for token, probability in zip(tokens_K, probabilities_K, strict=True)
         ]
         for tokens_K, probabilities_K in zip(
@@ -109,44 +118,39 @@ def fill_mask(network: Bound, tokenizer: Tokenizer, text: str, top_k: int = 5) -
 def fill_sentinels(
     network: Bound,
     tokenizer: Tokenizer,
-    texts: str | Sequence[str],
-    *,
-    max_new_tokens: int = 64,
-    sampling: Strategy = GREEDY,
-    processors: tuple[LogitsProcessor, ...] = (),
-    seed: int = 0,
-    batch_size: int = 8,
-) -> list[FilledText]:
-    """Fills <extra_id_0>, <extra_id_1>, ... in each text with the spans that a T5 writes for them.
+    texts: Sequence[str],
+    config: GenerationConfig | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> list[list[FilledText]]:
+    """Fills <extra_id_0>, <extra_id_1>, ... in each text with a T5's spans, `num_return_sequences` times.
 
-    The network reads the text with its sentinels and writes `<extra_id_0> span <extra_id_1> span`
-    and so on (Raffel et al. 2019, Fig. 2). Runs of three or more underscores are blanks too,
-    numbered in order. Text i draws from `fold_in(key(seed), i)`, whatever the batch size.
+    The network reads the text with its sentinels and writes `<extra_id_0> span <extra_id_1> span` and so on (Raffel et
+    al. 2019, Fig. 2). Runs of three or more underscores are blanks too, numbered in order. `config` None: greedy, 20
+    new tokens.
 
     Raises:
-        UserError: the network is no encoder-decoder, the tokenizer has no sentinels or fewer than
-            a text, a text has no blank, or mixes both spellings.
+        UserError: the network is no encoder-decoder, the tokenizer has no sentinels or fewer than a text, a text has no
+            blank, or mixes both spellings.
     """
     vocabulary = tokenizer.vocabulary
-    if network.module.kind != "encoder_decoder":
+    if network.kind != "encoder_decoder":
         remedy = "use an encoder-decoder that was pre-trained with them, such as T5"
         raise unsupported_kind(network.module, "fill sentinels", remedy)
     if not vocabulary.sentinels:
         raise UserError("The checkpoint's tokenizer has no <extra_id_N> sentinels: use one that was trained with them.")
     vocabulary.require("eos", "pad")
-    texts = [texts] if isinstance(texts, str) else texts
-    outputs = continue_prompts(
+    outputs = generate_ids(
         network,
         tokenizer,
         [_sentinel_tokens(tokenizer, text) for text in texts],
-        spoken=[*vocabulary.sentinels, vocabulary.eos],
-        max_new_tokens=max_new_tokens,
-        sampling=sampling,
-        processors=processors,
-        seed=seed,
+        config or GenerationConfig(),
+        allowed_special=vocabulary.sentinels,
         batch_size=batch_size,
     )
-    return [assemble(text, _spoken_spans(tokenizer, output)) for text, output in zip(texts, outputs, strict=True)]
+    return [
+        [assemble(text, _spoken_spans(tokenizer, output)) for output in rows]
+        for text, rows in zip(texts, outputs, strict=True)
+    ]
 
 
 def blanks(text: str) -> list[int]:
@@ -244,6 +248,12 @@ def _fill_masks(
 
 
 _mask_program = jax.jit(_fill_masks, static_argnames=("module", "size", "top_k"))
+
+
+def _starts_word(tokenizer: Tokenizer, token: int) -> bool | None:
+    vocabulary = tokenizer.vocabulary
+    known = vocabulary.word_start is not None and not vocabulary.is_special[token]
+    return bool(vocabulary.word_start[token]) if known else None
 
 
 def _readable(tokenizer: Tokenizer, token: int) -> str:

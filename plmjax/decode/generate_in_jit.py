@@ -57,8 +57,8 @@ def generate_in_jit(
     step = make_decode_step(network, prefilled.logits.shape[0], most)
     if beams:
         search = BeamSearch(beams.count, EarlyStopping.of(beams), limits, processors)
-        state = search.run(prefilled, history_B1, step, most, new_columns(prompts, decoder))
-        return GeneratedTokens(state.finished[:, 0, -most:], state.finished_lengths[:, 0])
+        found = search.run(prefilled, history_B1, step, most, new_columns(prompts, decoder))
+        return GeneratedTokens(found.finished[:, 0, -most:], found.finished_lengths[:, 0])
     keys_B = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(0), jnp.arange(rows))
     sampler = Sampler(keys_B, limits, processors, GREEDY)
     state, _ = sampler.resume(sampler.start(prefilled, history_B1, most), prefilled.cache, step, most, jnp.int32(most))

@@ -22,6 +22,7 @@ import numpy as np
 
 from plmjax.data.buckets import bucket
 from plmjax.decode.beam_search import Beams, BeamSearch, BeamState, EarlyStopping
+from plmjax.decode.config import Strategy, check_sequences
 from plmjax.decode.logits_processors import LogitsProcessor
 from plmjax.decode.prefill import Prompts, decode_step, make_decode_step, new_columns, prefill
 from plmjax.decode.sampling import GREEDY, SampleAndRank, Sampling, allowed_tokens
@@ -32,8 +33,6 @@ from plmjax.modules.facts import max_positions_of, source_vocab_size_of
 from plmjax.modules.network import Network
 
 NO_EOS = -1  # no token has this id
-
-Strategy = Sampling | SampleAndRank | Beams
 
 
 class GenerationOutput(NamedTuple):
@@ -91,7 +90,7 @@ def generate_tokens(
             than it has.
         ValueError: an empty prompt, no key to sample with, or a number out of its range.
     """
-    _check_outputs(sampling, outputs)
+    check_sequences(sampling, outputs)
     inputs = prepare_inputs(
         network.module, tokens_BL, segments_BL, max_new_tokens=max_new_tokens, key=key, sampling=sampling, **settings
     )
@@ -242,24 +241,6 @@ def _row_keys(key: jax.Array | None, rows: int, sampling: Strategy) -> jax.Array
     if key.ndim:
         return key
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
-
-
-def _check_outputs(sampling: Strategy, outputs: int) -> None:
-    """Raises a ValueError where there are not so many different texts."""
-    if outputs < 1:
-        raise ValueError(f"num_return_sequences is {outputs}: give 1 or more.")
-    if isinstance(sampling, Beams) and outputs > sampling.count:
-        raise ValueError(
-            f"num_return_sequences is {outputs}, but a search with {sampling.count} beams finds that many."
-        )
-    if isinstance(sampling, SampleAndRank) and outputs > sampling.candidates:
-        raise ValueError(
-            f"num_return_sequences is {outputs}, but the best are taken of {sampling.candidates} candidates."
-        )
-    if isinstance(sampling, Sampling) and sampling.temperature == 0 and outputs > 1:
-        raise ValueError(
-            f"Greedy decoding gives one text, not {outputs}: sample (temperature over 0, do_sample) or set num_beams."
-        )
 
 
 def _history(rows_BL: np.ndarray, real_BL: np.ndarray, start: int | None, history_BH: np.ndarray | None) -> np.ndarray:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,146 +15,114 @@ import numpy as np
 
 from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode.generate_tokens import Strategy, generate_tokens, stream_tokens, unsupported_kind
-from plmjax.decode.logits_processors import ForcedBOSToken, LogitsProcessor
+from plmjax.decode.config import GenerationConfig
+from plmjax.decode.generate_tokens import generate_tokens, stream_tokens, unsupported_kind
 from plmjax.decode.sampling import Sampling
+from plmjax.errors import UserError
 from plmjax.modules import Bound
 
 UNFINISHED = "\ufffd"
 MASK = re.compile(r"\[MASK\]|<mask>")
+BATCH_SIZE = 8
 
 
-def continue_text(
+def generate_text(
     network: Bound,
     tokenizer: Tokenizer,
-    texts: str | Sequence[str],
-    *,
-    max_new_tokens: int = 64,
-    sampling: Strategy = Sampling(),  # noqa: B008 (frozen)
-    processors: tuple[LogitsProcessor, ...] = (),
-    seed: int = 0,
-    batch_size: int = 8,
-) -> list[str]:
-    """What a decoder writes after each text: the continuations alone, without the texts.
+    texts: Sequence[str],
+    config: GenerationConfig | None = None,
+    template: Seq2SeqTemplate | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> list[list[str]]:
+    """`num_return_sequences` texts for each text.
 
-    Text i draws from `fold_in(key(seed), i)`, whatever the batch size. A text without a token
-    starts from the vocabulary's BOS or EOS. Special tokens other than EOS are never written.
+    A decoder continues the text: what it writes is given without the text. An encoder-decoder rewrites it, as a
+    translation does; so does a decoder with a template, which is fine-tuned to write one text after another.
+
+    Text i samples by `fold_in(key(seed), i)`, whatever the batch size. A decoder starts an empty text from the
+    vocabulary's BOS or EOS. No special token but the EOS is generated. [MASK] or <mask> in a text that is rewritten is
+    the mask of a vocabulary that has one.
+
+    Args:
+        network: a decoder or an encoder-decoder.
+        tokenizer: of the text that is generated.
+        texts: any strings.
+        config: None: greedy, 20 new tokens. Token ids that it does not have are the template's, else the vocabulary's.
+        template: the special tokens round a text that is rewritten; None: T5's, EOS after it and padding to start from.
+        batch_size: texts that are generated together.
 
     Raises:
-        UserError: the network is no decoder, or text and continuation exceed its positions.
+        UserError: the network is an encoder, or text and continuation exceed its positions.
     """
-    if network.module.kind != "decoder":
-        remedy = "use a decoder such as GPT-2"
-        raise unsupported_kind(network.module, "continue a text", remedy)
-    vocabulary = tokenizer.vocabulary
-    prompts = [or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(_as_list(texts))]
-    outputs = continue_prompts(
-        network,
-        tokenizer,
-        prompts,
-        spoken=[] if vocabulary.eos is None else [vocabulary.eos],
-        max_new_tokens=max_new_tokens,
-        sampling=sampling,
-        processors=processors,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    return [decode_after(tokenizer, prompt, tokens) for prompt, tokens in zip(prompts, outputs, strict=True)]
+    config = config or GenerationConfig()
+    if network.kind == "decoder" and template is None:
+        prompts = [or_start(tokens, tokenizer) for tokens in tokenizer.encode_batch(texts)]
+        found = generate_ids(network, tokenizer, prompts, config, batch_size=batch_size)
+        return [
+            [decode_after(tokenizer, prompt, ids) for ids in rows] for prompt, rows in zip(prompts, found, strict=True)
+        ]
+    if network.kind not in ("decoder", "encoder_decoder"):
+        raise unsupported_kind(network.module, "generate text", "use a decoder such as GPT-2 or an encoder-decoder")
+    template = template or t5_template(tokenizer)
+    reads = template.source_tokenizer or tokenizer
+    prompts = [template.source.wrap(ids_with_masks(reads, text)) for text in texts]
+    names = ("decoder_start_token_id", "forced_bos_token_id", "eos_token_id")
+    given = {name: getattr(template, name) for name in names if getattr(config, name) is None}
+    found = generate_ids(network, tokenizer, prompts, replace(config, **given), batch_size=batch_size)
+    return [[tokenizer.decode(ids) for ids in rows] for rows in found]
 
 
 def stream_text(
-    network: Bound,
-    tokenizer: Tokenizer,
-    text: str,
-    *,
-    max_new_tokens: int = 64,
-    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
-    processors: tuple[LogitsProcessor, ...] = (),
-    seed: int = 0,
+    network: Bound, tokenizer: Tokenizer, text: str, config: GenerationConfig | None = None
 ) -> Iterator[str]:
-    """What `continue_text` gives for one text, piece by piece as it is written; a character never comes in parts.
+    """The continuation that `generate_text` gives for one text, piece by piece; a character never comes in parts.
 
     Raises:
-        UserError: as `continue_text` does.
+        UserError: the network is no decoder, or the text is known at the end alone, as in beam search.
     """
-    if network.module.kind != "decoder":
+    config = config or GenerationConfig()
+    if network.kind != "decoder":
         raise unsupported_kind(network.module, "continue a text", "use a decoder such as GPT-2")
+    strategy = config.strategy()
+    if not isinstance(strategy, Sampling) or config.num_return_sequences > 1:
+        raise UserError(
+            "Beam search, best_of and several sequences give their texts at the end: they can't be streamed."
+        )
     vocabulary = tokenizer.vocabulary
     prompt = or_start(tokenizer.encode(text), tokenizer)
+    end = vocabulary.eos if config.eos_token_id is None else config.eos_token_id
     special = np.flatnonzero(vocabulary.is_special).tolist()
     written: list[int] = []
     shown = ""
     for tokens in stream_tokens(
         network,
         np.asarray([prompt], np.int32),
-        max_new_tokens=max_new_tokens,
-        key=jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(1)),
-        sampling=sampling,
-        processors=processors,
-        eos=vocabulary.eos,
+        max_new_tokens=config.new_tokens,
+        key=jax.vmap(lambda i: jax.random.fold_in(jax.random.key(config.seed), i))(jnp.arange(1)),
+        sampling=strategy,
+        processors=replace(config, eos_token_id=end).logits_processors(),
+        eos=end,
         pad=vocabulary.padding,
         size=vocabulary.size,
-        forbidden=[i for i in special if i != vocabulary.eos],
+        forbidden=[i for i in special if i != end],
     ):
         written += tokens
-        whole = decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+        whole = decode_after(tokenizer, prompt, _until(written, end))
         # The bytes of a character that has not been written whole decode to these marks.
         ready = whole.rstrip(UNFINISHED)
         if ready.startswith(shown) and len(ready) > len(shown):
             yield ready[len(shown) :]
             shown = ready
-    whole = decode_after(tokenizer, prompt, _until(written, vocabulary.eos))
+    whole = decode_after(tokenizer, prompt, _until(written, end))
     if whole.startswith(shown) and len(whole) > len(shown):
         yield whole[len(shown) :]
 
 
-def rewrite_text(
-    network: Bound,
-    tokenizer: Tokenizer,
-    texts: str | Sequence[str],
-    *,
-    max_new_tokens: int = 64,
-    sampling: Strategy = Sampling(),  # noqa: B008 (frozen)
-    processors: tuple[LogitsProcessor, ...] = (),
-    seed: int = 0,
-    batch_size: int = 8,
-    template: Seq2SeqTemplate | None = None,
-) -> list[str]:
-    """What an encoder-decoder writes for each text, such as a translation by a network trained on that; or a decoder
-    that was fine-tuned to write a text after another and a delimiter, which its `template` has.
-
-    Text i draws from `fold_in(key(seed), i)`, whatever the batch size. [MASK] or <mask> in a text is the mask of a
-    vocabulary that has one. `template`: the special tokens; None: T5's, EOS after the
-    text and padding to start from.
-
-    Raises:
-        UserError: the network is neither.
-    """
-    if network.module.kind != "encoder_decoder" and (network.module.kind != "decoder" or template is None):
-        remedy = "use an encoder-decoder such as T5"
-        raise unsupported_kind(network.module, "rewrite a text", remedy)
+def t5_template(tokenizer: Tokenizer) -> Seq2SeqTemplate:
+    """EOS after a text, and padding to start from; UserError for a vocabulary that lacks one."""
     vocabulary = tokenizer.vocabulary
-    if template is None:
-        vocabulary.require("eos", "pad")
-        template = Seq2SeqTemplate(Template(suffix=(vocabulary.eos,)), vocabulary.padding)
-    reads = template.source_tokenizer or tokenizer
-    prompts = [template.source.wrap(ids_with_masks(reads, text)) for text in _as_list(texts)]
-    if template.forced_bos_token_id is not None:
-        processors = (*processors, ForcedBOSToken(template.forced_bos_token_id))
-    outputs = continue_prompts(
-        network,
-        tokenizer,
-        prompts,
-        spoken=[vocabulary.eos if template.eos_token_id is None else template.eos_token_id],
-        max_new_tokens=max_new_tokens,
-        sampling=sampling,
-        processors=processors,
-        seed=seed,
-        batch_size=batch_size,
-        start=template.decoder_start_token_id,
-        end=template.eos_token_id,
-    )
-    return [tokenizer.decode(tokens) for tokens in outputs]
+    vocabulary.require("eos", "pad")
+    return Seq2SeqTemplate(Template(suffix=(vocabulary.eos,)), vocabulary.padding)
 
 
 def ids_with_masks(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -164,56 +133,59 @@ def ids_with_masks(tokenizer: Tokenizer, text: str) -> list[int]:
     return tokenizer.encode(MASK.sub(lambda _: tokenizer.special_names[mask], text), special=True)
 
 
-def continue_prompts(
+def generate_ids(
     network: Bound,
     tokenizer: Tokenizer,
-    prompts: list[list[int]],
+    prompts: Sequence[list[int]],
+    config: GenerationConfig,
     *,
-    spoken: Sequence[int],
-    max_new_tokens: int,
-    sampling: Strategy,
-    seed: int,
-    batch_size: int,
-    processors: tuple[LogitsProcessor, ...] = (),
-    start: int | None = None,
-    end: int | None = None,
-) -> list[list[int]]:
-    """The new ids of each prompt, without its EOS; of the special tokens only those in `spoken` are
-    drawn.
+    allowed_special: Sequence[int] = (),
+    batch_size: int = BATCH_SIZE,
+) -> list[list[list[int]]]:
+    """The new ids of each prompt, `num_return_sequences` times, without the token that ends them.
 
-    Prompt i draws from `fold_in(key(seed), i)`. Every batch has the same number of rows, so that
-    they share a
-    compilation: the last one is filled up with its last prompt. `start`: an encoder-decoder's first id; None: padding.
-    `end`: what ends a text; None: EOS.
+    Prompt i samples by `fold_in(key(seed), i)`; of several samples each has a number of its own, in order. Every batch
+    has the same number of rows, so that they share a compilation: the last one is filled up with its last prompt.
+
+    Args:
+        network, tokenizer, config: as `generate_text` takes them.
+        prompts: ids, none of them empty.
+        allowed_special: the special tokens that may be generated, besides the one that ends a text.
+        batch_size: prompts of a batch.
     """
-    vocabulary = tokenizer.vocabulary
-    end = vocabulary.eos if end is None else end
+    vocabulary, strategy, copies = tokenizer.vocabulary, config.strategy(), config.num_return_sequences
+    rows, outputs = list(prompts), copies
+    if isinstance(strategy, Sampling):
+        rows, outputs = [prompt for prompt in prompts for _ in range(copies)], 1
+    end = vocabulary.eos if config.eos_token_id is None else config.eos_token_id
+    start = vocabulary.padding if config.decoder_start_token_id is None else config.decoder_start_token_id
     size = max(vocabulary.size, 0 if end is None else end + 1)  # a fine-tuned decoder may end with a token of its own
     special = [*np.flatnonzero(vocabulary.is_special[: vocabulary.size]).tolist(), *range(vocabulary.size, size)]
-    row_key = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))
-    batch_size = min(batch_size, len(prompts)) or 1
-    outputs: list[list[int]] = []
-    for first in range(0, len(prompts), batch_size):
-        numbers = np.minimum(np.arange(first, first + batch_size), len(prompts) - 1)
-        tokens_BL, segments_BL = _rectangle([prompts[i] for i in numbers])
-        tokens_BN, lengths_B, _ = generate_tokens(
+    row_key = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(config.seed), i))
+    batch_size = min(batch_size, len(rows)) or 1
+    found: list[list[int]] = []
+    for first in range(0, len(rows), batch_size):
+        numbers = np.minimum(np.arange(first, first + batch_size), len(rows) - 1)
+        tokens_BL, segments_BL = _rectangle([rows[i] for i in numbers])
+        tokens_RN, lengths_R, _ = generate_tokens(
             network,
             tokens_BL,
             segments_BL,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=config.new_tokens,
             key=row_key(jnp.asarray(numbers)),
-            sampling=sampling,
+            sampling=strategy,
+            outputs=outputs,
             eos=end,
             pad=vocabulary.padding,
-            start=vocabulary.padding if start is None else start,
+            start=start,
             size=size,
-            forbidden=[i for i in special if i not in spoken],
-            processors=processors,
+            forbidden=[i for i in special if i != end and i not in allowed_special],
+            processors=replace(config, eos_token_id=end).logits_processors(),
         )
-        outputs += [
-            _until(tokens_N[:length].tolist(), end) for tokens_N, length in zip(tokens_BN, lengths_B, strict=True)
+        found += [
+            _until(tokens_N[:length].tolist(), end) for tokens_N, length in zip(tokens_RN, lengths_R, strict=True)
         ]
-    return outputs[: len(prompts)]
+    return [found[i * copies : (i + 1) * copies] for i in range(len(prompts))]
 
 
 def _rectangle(prompts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -222,10 +194,6 @@ def _rectangle(prompts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     longest = int(lengths_B.max())
     tokens_BL = np.asarray([prompt + [0] * (longest - len(prompt)) for prompt in prompts], np.int32)
     return tokens_BL, (np.arange(longest)[None] < lengths_B[:, None]).astype(np.int32)
-
-
-def _as_list(texts: str | Sequence[str]) -> list[str]:
-    return [texts] if isinstance(texts, str) else list(texts)
 
 
 def or_start(tokens: list[int], tokenizer: Tokenizer) -> list[int]:

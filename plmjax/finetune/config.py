@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from plmjax.finetune.generation_config import WriterConfig
+from plmjax.decode.config import GenerationConfig
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.finetune.update_strategies import AllParameters, UpdateStrategy
 from plmjax.train.config import LoopConfig, MeshConfig, OptimizerConfig
 
@@ -50,7 +51,9 @@ class FineTune:
     dropout: float | None = None  # of the network while it is trained; None: as the checkpoint says
     lm_weight: float = 0.5  # of a decoder's language-model loss beside the task's (GPT-1, Sec. 3.2)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)  # of an ELMo
-    writer: WriterConfig = field(default_factory=WriterConfig)  # of tasks that are done by writing
+    seq2seq: Seq2SeqConfig = field(default_factory=Seq2SeqConfig)  # of tasks whose answer is a text
+    # How evaluation generates that text; max_new_tokens None: as many as the targets have places.
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
     language: int = 0  # number of the texts' language in a network that has several (XLM)
     dtype: str = ""  # of the network, "bfloat16" for one; empty: as the checkpoint says
     keep_seeds: bool = False  # keep every seed's checkpoint, not the best seed's alone

@@ -20,7 +20,7 @@ from plmjax.tasks.supervised import SupervisedTask
 
 
 def with_new_encoder(pretrained: Pretrained, task: SupervisedTask, recipe: FineTune) -> Pretrained:
-    """The checkpoint under the new encoder that `recipe.writer` asks for; as it is where it asks for none.
+    """The checkpoint under the new encoder that `recipe.seq2seq` asks for; as it is where it asks for none.
 
     The new encoder's parameters are not among the checkpoint's, and stay fresh.
 
@@ -28,25 +28,25 @@ def with_new_encoder(pretrained: Pretrained, task: SupervisedTask, recipe: FineT
         UserError: the task is not done by writing, the network is no BART or has a new encoder already, or the source's
             tokenizer is not there, or has nothing that ends a text.
     """
-    writer = recipe.writer
-    if not writer.source_tokenizer:
+    seq2seq = recipe.seq2seq
+    if not seq2seq.source_tokenizer:
         return pretrained
     if not writes(task, recipe):
         raise UserError(
-            "writer.source_tokenizer is for tasks whose answers are generated, but this one is of kind "
+            "seq2seq.source_tokenizer is for tasks whose answers are generated, but this one is of kind "
             f"{task.kind!r}: leave it out."
         )
     if type(pretrained.config) is not BartConfig:
         raise UserError(
-            "writer.source_tokenizer puts a new encoder below a BART that has none, but this is a "
+            "seq2seq.source_tokenizer puts a new encoder below a BART that has none, but this is a "
             f"{type(pretrained.config).__name__}: leave it out."
         )
-    if writer.source_layers < 1:
-        raise UserError(f"writer.source_layers is {writer.source_layers}: it must be at least 1.")
+    if seq2seq.source_layers < 1:
+        raise UserError(f"seq2seq.source_layers is {seq2seq.source_layers}: it must be at least 1.")
     try:
-        tokenizer = load_tokenizer(writer.source_tokenizer)
+        tokenizer = load_tokenizer(seq2seq.source_tokenizer)
     except UserError as error:
-        raise UserError(f"writer.source_tokenizer: {error}") from error
+        raise UserError(f"seq2seq.source_tokenizer: {error}") from error
     new_encoder_template(tokenizer)
-    config = translation_config(pretrained.config, tokenizer.vocabulary.padded_size, writer.source_layers)
+    config = translation_config(pretrained.config, tokenizer.vocabulary.padded_size, seq2seq.source_layers)
     return replace(pretrained, config=config, architecture=TRANSLATION, source_tokenizer=tokenizer)

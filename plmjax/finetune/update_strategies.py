@@ -199,7 +199,7 @@ class NewEncoderFirst(UpdateStrategy):
         if not hasattr(network, "source_layers"):
             raise UserError(
                 f"A {type(network).__name__} has no new encoder to learn first: name the source's tokenizer with "
-                "--config.writer.source_tokenizer=DIR, or use AllParameters."
+                "--config.seq2seq.source_tokenizer=DIR, or use AllParameters."
             )
 
         def update(directions: Any, step: jax.Array, params: Any = None) -> tuple[Any, Any]:

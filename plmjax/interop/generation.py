@@ -1,4 +1,4 @@
-"""generation_config.json: what a checkpoint says about how it writes, as the defaults of `Pretrained.generate`.
+"""generation_config.json: what a checkpoint says about how it generates, as the defaults of `Pretrained.generate`.
 
 Older directories have the same settings in config.json.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plmjax.decode.config import DEFAULT_NEW_TOKENS
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family
 
@@ -36,7 +37,6 @@ NEUTRAL: JSON = {
     "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "encoder_repetition_penalty": 1.0,
     "diversity_penalty": 0.0, "num_beam_groups": 1, "encoder_no_repeat_ngram_size": 0, "guidance_scale": 1.0,
 }  # fmt: skip
-USUAL_NEW_TOKENS = 20
 USUAL_TOP_K = 50  # of transformers, where it samples
 
 
@@ -69,15 +69,14 @@ def _is_done(name: str, value: Any) -> bool:
     return name in (*OPTIONS, *LENGTHS, *IDS) or value in (NEUTRAL.get(name), False, [], {})
 
 
-def settings(
+def merged(
     generation: Mapping[str, Any],
     special: Mapping[str, int],
     kind: str,
     prompt: int,
     asked: JSON,
-    usual_new_tokens: int = USUAL_NEW_TOKENS,
 ) -> JSON:
-    """The keywords of `plmjax.decode.generate`: what is asked for, else the checkpoint's settings and special ids.
+    """The fields of a GenerationConfig: what is asked for, else the checkpoint's settings and special ids.
 
     Args:
         generation: what `read` gave.
@@ -85,7 +84,6 @@ def settings(
         kind: of the network; a decoder's lengths count the prompt, an encoder-decoder's its start token.
         prompt: columns of `input_ids`.
         asked: keywords of the caller; None among them leaves the checkpoint's out.
-        usual_new_tokens: where neither says how many.
     """
     found = {name: _one(name, value) for name, value in generation.items()}
     usual = {name: token for name, token in special.items() if name in IDS}
@@ -98,7 +96,7 @@ def settings(
         usual.pop("forced_bos_token_id", None)
     read_before = 1 if kind == "encoder_decoder" else prompt
     if "max_new_tokens" not in asked:
-        usual["max_new_tokens"] = _most(found, read_before, usual_new_tokens)
+        usual["max_new_tokens"] = _most(found, read_before)
     usual["min_new_tokens"] = max(found.get("min_new_tokens", 0), found.get("min_length", 0) - read_before)
     if usual.get("do_sample"):
         usual.setdefault("top_k", USUAL_TOP_K)
@@ -110,11 +108,11 @@ def settings(
     return whole
 
 
-def _most(found: JSON, read_before: int, usual: int) -> int:
+def _most(found: JSON, read_before: int) -> int:
     if "max_new_tokens" in found:
         return found["max_new_tokens"]
     if "max_length" not in found:
-        return usual
+        return DEFAULT_NEW_TOKENS
     most = found["max_length"] - read_before
     if most < 1:
         raise UserError(

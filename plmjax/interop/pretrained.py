@@ -4,7 +4,7 @@ Legend: B batch, L length.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,10 @@ import jax
 import numpy as np
 
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode import generate
+from plmjax.decode.config import GenerationConfig
+from plmjax.decode.generate import generate
 from plmjax.interop.family import Family
-from plmjax.interop.generation import settings
+from plmjax.interop.generation import merged
 from plmjax.interop.inputs import checked_inputs
 from plmjax.interop.registry import BY_CLASS
 from plmjax.modules import Bound, build
@@ -85,17 +86,42 @@ class Pretrained:
         return {name: np.asarray(value, np.float32) for name, value in outputs.items()}
 
     def generate(
-        self, input_ids: Any, attention_mask: Any = None, *, max_new_tokens: int | None = None, **options: Any
-    ) -> np.ndarray:
-        """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the options and the result.
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        generation_config: GenerationConfig | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Continues `input_ids` as `transformers` does: see plmjax.decode.generate for the result.
 
-        What is not given is as the checkpoint's generation_config.json says, or 20 new tokens where neither says it.
-        None in a setting's place leaves the checkpoint's out.
+        A setting that is not given is the one of the checkpoint's generation_config.json, or the default of
+        GenerationConfig. None in a setting's place leaves the checkpoint's out.
+
+        Args:
+            input_ids: int [B, L].
+            attention_mask: int [B, L], 0 at padding; None: no padding.
+            generation_config: in place of the checkpoint's settings, but for its fields that are None.
+            settings: fields of GenerationConfig, in place of both.
         """
         tokens_BL = np.asarray(input_ids, np.int32)
-        asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
-        keywords = settings(self.generation, self.special, self.module.kind, tokens_BL.shape[1], asked)
-        return generate(Bound(self.module, self.device_params), tokens_BL, attention_mask, **keywords)
+        config = self.generation_config(tokens_BL.shape[1], generation_config, settings)
+        return generate(self.bound, tokens_BL, attention_mask, config)
+
+    def generation_config(
+        self, prompt: int, generation_config: GenerationConfig | None, settings: Mapping[str, Any]
+    ) -> GenerationConfig:
+        """The settings of `generate` for prompts of so many tokens."""
+        asked = dict(settings)
+        if generation_config is not None:
+            given = asdict(generation_config)
+            asked = {name: value for name, value in given.items() if value is not None} | asked
+        whole = merged(self.generation, self.special, self.module.kind, prompt, asked)
+        return GenerationConfig().with_settings(**whole)
+
+    @property
+    def bound(self) -> Bound:
+        """The network with its parameters where they are computed with."""
+        return Bound(self.module, self.device_params)
 
     def __repr__(self) -> str:
         count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))

@@ -92,7 +92,7 @@ def mbart_pair(checkpoint: TemplateSource, language: str) -> tuple[Template, int
     """`A </s> B </s> en_XX` and its decoder's first token, en_XX; mBART-50's `en_XX A </s> B </s>` and </s>."""
     if not language:
         raise UserError(
-            "An mBART needs the language of its texts: give --config.writer.source_language, such as en_XX."
+            "An mBART needs the language of its texts: give --config.seq2seq.source_language, such as en_XX."
         )
     found = mbart_source(checkpoint, language, language)
     ending, *after = found.source.suffix

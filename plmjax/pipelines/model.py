@@ -5,13 +5,14 @@ A method takes a string and gives one result, or a list of strings and gives a l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from plmjax import interop
+from plmjax.decode.config import GenerationConfig
 from plmjax.interop import Pretrained
 from plmjax.pipelines import generate, predict
 from plmjax.pipelines.predictor import Predictor
@@ -74,39 +75,52 @@ class Model(Pretrained):
         """
         return predict.choose(self.predictor("choose among texts", ("multiple_choice",)), contexts, choices)
 
-    def fill_mask(self, texts: str | Sequence[str], top_k: int = 5) -> Any:
+    def fill_mask(self, texts: str | Sequence[str], top_k: int = 5, **settings: Any) -> Any:
         """The likeliest tokens at each [MASK] or <mask> of a text: a list of plmjax.decode.fill.Candidate for each.
 
-        An encoder-decoder with sentinels fills <extra_id_0> and so on, or ___: plmjax.decode.fill.FilledText.
+        An encoder-decoder with sentinels fills <extra_id_0> and so on, or ___: plmjax.decode.fill.FilledText. Its
+        `settings` are those of `generate`.
         """
-        return generate.fill_mask(self, texts, top_k)
+        return generate.fill_mask(self, texts, top_k, settings)
 
     def generate(
         self,
         input_ids: Any,
         attention_mask: Any = None,
+        generation_config: GenerationConfig | None = None,
         *,
         source: str | None = None,
         target: str | None = None,
-        max_new_tokens: int | None = None,
-        **options: Any,
+        **settings: Any,
     ) -> Any:
-        """Text for each text, or ids for ids: the settings are those of `Pretrained.generate`.
+        """Text for each text, or ids for ids; settings and defaults are those of `Pretrained.generate`.
 
-        A decoder gives the text that follows, an encoder-decoder the text that it makes of the given one. With
-        num_return_sequences over 1 there is a list for each text.
+        A decoder gives the text that follows, an encoder-decoder the text that it makes of the given one. Special
+        tokens are not generated in a text. With num_return_sequences above 1 there is a list for each text.
 
         Args:
             input_ids: a string, several strings, or int [B, L].
             attention_mask: of ids, int [B, L].
+            generation_config: see `Pretrained.generate`.
             source, target: an mBART's languages ("en_XX", "de_DE").
-            max_new_tokens, options: see `Pretrained.generate`.
+            settings: fields of GenerationConfig, such as max_new_tokens.
+
+        Raises:
+            UserError: the checkpoint generates no text or has no tokenizer, a text is blank, a language is missing, or
+                the settings do not fit together.
         """
         several = isinstance(input_ids, (list, tuple)) and isinstance(input_ids[0], str)
-        if not several and not isinstance(input_ids, str):
-            return super().generate(input_ids, attention_mask, max_new_tokens=max_new_tokens, **options)
-        asked = options if max_new_tokens is None else options | {"max_new_tokens": max_new_tokens}
-        return generate.generate(self, input_ids, source, target, **asked)
+        if several or isinstance(input_ids, str):
+            return generate.generate(self, input_ids, source, target, generation_config, settings)
+        return super().generate(input_ids, attention_mask, generation_config, **settings)
+
+    def stream(self, text: str, **settings: Any) -> Iterator[str]:
+        """What `generate` gives for one text that a decoder continues, piece by piece as it is generated.
+
+        Raises:
+            UserError: as `generate`, or the text is known at the end alone, as in beam search.
+        """
+        return generate.stream(self, text, settings)
 
     def predictor(self, action: str, kinds: Sequence[str]) -> Predictor:
         """The predictor of the checkpoint's task.

@@ -133,11 +133,11 @@ def choose(predictor: Predictor, contexts: str | Sequence[str], choices: Sequenc
     return like(contexts, [_chosen(predictor, row, one.prediction) for row, one in zip(rows, read, strict=True)])
 
 
-def as_list(texts: str | Sequence[str]) -> list[str]:
-    """The strings as a list; UserError for a blank one."""
+def as_list(texts: str | Sequence[str], *, may_be_empty: bool = False) -> list[str]:
+    """The strings as a list; UserError for a blank one, unless it `may_be_empty` and has no blank either."""
     found = [texts] if isinstance(texts, str) else list(texts)
     for number, text in enumerate(found, start=1):
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not (text.strip() or (may_be_empty and not text)):
             raise UserError(f"Text {number} is {text!r:.40}: give a string that is not blank.")
     return found
 

@@ -1,15 +1,13 @@
 """Free answers: written by the network, with K examples in context, and compared by their words (GPT-3, Sec. 2.4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from plmjax.data.examples.rows import Row, read_rows
 from plmjax.data.progress import ProgressLine
-from plmjax.decode.beam_search import Beams
+from plmjax.decode.config import GenerationConfig
 from plmjax.decode.fill import read_spans
-from plmjax.decode.generate_tokens import Strategy
-from plmjax.decode.sampling import GREEDY
-from plmjax.decode.text import continue_prompts
+from plmjax.decode.text import generate_ids
 from plmjax.errors import UserError
 from plmjax.tasks.exact_match import exact_match, f1
 from plmjax.tasks.prompts import Example, Fit, Prompter, check_pool, check_settings, labels
@@ -30,8 +28,7 @@ class Answers:
     Attributes:
         test, train, columns, prompt, instruction, separator, shots, limit, seed: as those of `Choices`.
         answer: the field with the answer, a text or a list of texts each of which is right; none: there is no answer.
-        max_new_tokens: the longest answer.
-        beams, length_penalty: of the search; the paper's are 4 and 0.6. One beam is greedy.
+        generation: how answers are generated; GPT-3's search has 4 beams and a length penalty of 0.6.
     """
 
     NAME: ClassVar[str] = "answers"
@@ -44,23 +41,25 @@ class Answers:
     instruction: str = ""
     separator: str = "\n"
     shots: tuple[int, ...] = (0,)
-    max_new_tokens: int = 32
-    beams: int = 4
-    length_penalty: float = 0.6
+    generation: GenerationConfig = field(
+        default_factory=lambda: GenerationConfig(max_new_tokens=32, num_beams=4, length_penalty=0.6)
+    )
     limit: int = 0
     seed: int = 0
 
     def check(self) -> None:
         """Raises UserError for settings that do not fit together."""
         check_settings(self.prompt, self.shots, self.train, self.limit)
-        for name in ("max_new_tokens", "beams"):
-            if getattr(self, name) < 1:
-                raise UserError(f"config.task.{name} is {getattr(self, name)}: give 1 or more.")
+        if self.generation.new_tokens < 1:
+            raise UserError(f"config.task.generation.max_new_tokens is {self.generation.new_tokens}: give 1 or more.")
+        if self.generation.num_return_sequences != 1:
+            raise UserError("config.task.generation.num_return_sequences is for several answers: leave it at 1.")
+        self.generation.strategy()
 
     def evaluate(self, scorer: Scorer) -> Report:
         """Raises UserError for settings that do not fit together, examples that can't be read, or the wrong network."""
         self.check()
-        writer = Writer(scorer, self.max_new_tokens, self.beams, self.length_penalty)
+        writer = Writer(scorer, self.generation)
         rows = read_rows(self.test, self.columns)[: self.limit or None]
         golds = [_texts(row, self.answer) for row in rows]
         pool = []
@@ -113,7 +112,7 @@ class Writer:
         UserError: the network writes no text, or has no room for a prompt beside the answer.
     """
 
-    def __init__(self, scorer: Scorer, max_new_tokens: int, beams: int, length_penalty: float) -> None:
+    def __init__(self, scorer: Scorer, generation: GenerationConfig) -> None:
         kind, shown = scorer.network.kind, scorer.scoring_format.shown
         vocabulary = scorer.tokenizer.vocabulary
         writes = kind == "decoder" or (kind == "encoder_decoder" and scorer.scoring_format.start == vocabulary.padding)
@@ -124,17 +123,16 @@ class Writer:
             )
         if scorer.scoring_format.language is not None:
             raise UserError("Answers are written without a language, which this network reads beside each token.")
-        self._scorer, self._max_new_tokens = scorer, max_new_tokens
-        self._method: Strategy = Beams(beams, length_penalty=length_penalty) if beams > 1 else GREEDY
+        self._scorer, self._generation = scorer, generation
         self._before = list(scorer.scoring_format.prefix)
         self._after = [] if kind == "decoder" else [vocabulary.eos]
         self._blank = vocabulary.sentinels[0] if shown == "sentinel" else None
         if self._blank is not None:
             self._after = [self._blank, *self._after]
-        self.room = scorer.length - max_new_tokens - len(self._before) - len(self._after)
+        self.room = scorer.length - generation.new_tokens - len(self._before) - len(self._after)
         if self.room < 1:
             raise UserError(
-                f"config.task.max_new_tokens is {max_new_tokens}, which leaves no room for a question in "
+                f"config.task.generation.max_new_tokens is {generation.new_tokens}, so that no question fits into "
                 f"{scorer.length} tokens: lower it."
             )
 
@@ -160,20 +158,17 @@ class Writer:
     def _continued(self, prompts: list[list[int]]) -> list[list[int]]:
         network, tokenizer = self._scorer.network, self._scorer.tokenizer
         vocabulary = tokenizer.vocabulary
-        spoken = [] if vocabulary.eos is None else [vocabulary.eos]
-        outputs = continue_prompts(
+        outputs = generate_ids(
             network,
             tokenizer,
             prompts + prompts[-1:] * (BATCH - len(prompts)),  # all batches of one size share a program
-            spoken=[*vocabulary.sentinels, *spoken] if self._blank is not None else spoken,
-            max_new_tokens=self._max_new_tokens,
-            sampling=self._method,
-            seed=0,
+            self._generation,
+            allowed_special=() if self._blank is None else vocabulary.sentinels,
             batch_size=BATCH,
         )[: len(prompts)]
         if self._blank is None:
-            return outputs
-        return [read_spans(output, vocabulary.sentinels).get(0, []) for output in outputs]
+            return [output for [output] in outputs]
+        return [read_spans(output, vocabulary.sentinels).get(0, []) for [output] in outputs]
 
 
 def _texts(row: Row, field: str) -> list[str]:

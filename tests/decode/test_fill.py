@@ -1,11 +1,13 @@
 """Masks and sentinels: the texts' parts, and the networks' answers against a computation by hand."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.decode import fill
+from plmjax.decode import GenerationConfig, fill
 from plmjax.decode.generate_tokens import generate_tokens
 from plmjax.errors import UserError
 from plmjax.modules import Bound
@@ -69,20 +71,35 @@ def fond_of_sentinels(network: Bound) -> Bound:
 def test_sentinels_are_filled_with_what_the_network_writes(t5: Bound, words: WordTokenizer) -> None:
     t5 = fond_of_sentinels(t5)
     text = "w10 <extra_id_0> w20 w30 <extra_id_1>"
-    [filled] = fill.fill_sentinels(t5, words, text, max_new_tokens=12)
+    config = GenerationConfig(max_new_tokens=12)
+    [[filled]] = fill.fill_sentinels(t5, words, [text], config)
     tokens_BL = np.asarray([[10, 99, 20, 30, 98, 1]])
     forbidden = [0, 2, 3, 4, 5]
     output = generate_tokens(t5, tokens_BL, max_new_tokens=12, eos=1, start=0, size=SIZE, forbidden=forbidden)
     spans = fill.read_spans([i for i in output.tokens[0].tolist() if i != 1], SENTINELS)
     assert filled == fill.assemble(text, {number: words.decode(span) for number, span in spans.items()})
     assert filled.spans != (None, None)
-    assert fill.fill_sentinels(t5, words, ["w10 ___ w20 w30 ____"], max_new_tokens=12)[0].spans == filled.spans
+    assert fill.fill_sentinels(t5, words, ["w10 ___ w20 w30 ____"], config)[0][0].spans == filled.spans
 
 
 def test_sentinels_that_cannot_be_filled_are_refused(t5: Bound, gpt2: Bound, words: WordTokenizer) -> None:
     with pytest.raises(UserError, match="has no blank"):
-        fill.fill_sentinels(t5, words, "w10")
+        fill.fill_sentinels(t5, words, ["w10"])
     with pytest.raises(UserError, match="<extra_id_3>, but the tokenizer has 3"):
-        fill.fill_sentinels(t5, words, "<extra_id_3>")
+        fill.fill_sentinels(t5, words, ["<extra_id_3>"])
     with pytest.raises(UserError, match=r"GPT, decoder.*can't fill sentinels"):
-        fill.fill_sentinels(gpt2, words, "___")
+        fill.fill_sentinels(gpt2, words, ["___"])
+
+
+def test_a_candidate_shows_whether_it_starts_a_word(bert: Bound, words: WordTokenizer, monkeypatch) -> None:
+    vocabulary = replace(words.vocabulary, word_start=np.arange(words.vocabulary.padded_size) % 2 == 0)
+    monkeypatch.setattr(words, "vocabulary", vocabulary)
+    [candidates] = fill.fill_mask(bert, words, "w10 [MASK] w30", top_k=30)
+    for candidate in candidates:
+        if candidate.token.startswith("w"):
+            assert candidate.starts_word == (int(candidate.token[1:]) % 2 == 0)
+            assert str(candidate) == ("" if candidate.starts_word else "##") + candidate.token
+        else:
+            assert candidate.starts_word is None
+    assert {candidate.starts_word for candidate in candidates} >= {True, False}
+    assert str(fill.Candidate(" good", 0.5, True)) == "good" and str(fill.Candidate("[SEP]", 0.5)) == "[SEP]"

@@ -15,9 +15,9 @@ from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.backbones.encoder_decoder import EncoderDecoderBackbone
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import Batch, make_batch
-from plmjax.finetune.generation_config import WriterConfig
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import limits_of, network_config
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.finetune.task_models import make_task_model
 from plmjax.interop import Pretrained, load_huggingface
 from plmjax.interop.registry import BY_CLASS, architecture_of
@@ -67,7 +67,7 @@ def of_languages(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 def in_language(language: str) -> FineTune:
-    return replace(recipe(), writer=WriterConfig(source_language=language))
+    return replace(recipe(), seq2seq=Seq2SeqConfig(source_language=language))
 
 
 def test_the_frame_of_a_language(of_languages: Tokenizer) -> None:
@@ -79,7 +79,7 @@ def test_the_frame_of_a_language(of_languages: Tokenizer) -> None:
     framed = backbone.template.pack(*[A, B])
     assert (framed.tokens.tolist(), framed.class_index) == ([*A, v.eos, *B, v.eos, german], 4)
     assert backbone.template.num_special_tokens(2) == 3
-    with pytest.raises(UserError, match="needs the language of its texts: give --config.writer.source_language"):
+    with pytest.raises(UserError, match="needs the language of its texts: give --config.seq2seq.source_language"):
         make_backbone(mbart, recipe())
     with pytest.raises(UserError, match="no token of the language 'fr'"):
         make_backbone(mbart, in_language("fr"))

@@ -13,7 +13,6 @@ import plmjax
 import plmjax.data.tokenizers.load
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import train_sentencepiece
-from plmjax.decode.respond import respond
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import make_batch
@@ -24,8 +23,6 @@ from plmjax.finetune.update_strategies import NewEncoderFirst
 from plmjax.interop import Pretrained
 from plmjax.interop.native import save
 from plmjax.interop.weight_map import flatten
-from plmjax.modules import Bound
-from plmjax.pipelines.request import make_request
 from plmjax.tasks.seq2seq import Seq2SeqTask
 from tests.finetune.kit import OTHER, checkpoint, recipe, write_jsonl
 from tests.finetune.test_loop import make_task
@@ -48,7 +45,7 @@ def translating(folder: Path, count: int = 20) -> Seq2SeqTask:
 def translating_recipe(source: Path, share: float, **changes: Any) -> FineTune:
     found = recipe(**changes)
     found.update_strategy, found.dropout = NewEncoderFirst(share), 0.0
-    found.writer.source_tokenizer, found.writer.source_layers = str(source), 1
+    found.seq2seq.source_tokenizer, found.seq2seq.source_layers = str(source), 1
     return found
 
 
@@ -124,8 +121,7 @@ def test_the_folder_translates(
     lines = [json.loads(line) for line in (run[0] / "predictions.jsonl").read_text().splitlines()][:3]
     asked = [foreign(line["target"]) for line in lines]
     written = [line["prediction"] for line in lines]
-    blocks = respond(Bound(loaded.module, loaded.params), loaded.tokenizer, asked, make_request(loaded, {}))
-    assert [block.split("\n", 1)[1].strip() for block in blocks] == written
+    assert [text.strip() for text in loaded.generate(asked)] == written
     assert any(written)
     beyond = loaded.source_tokenizer.vocabulary.size - 1  # type: ignore[union-attr]
     assert beyond >= loaded.config.vocab_size and len(loaded.generate([[beyond]])) == 1
@@ -155,12 +151,12 @@ def test_what_is_refused(bart: Pretrained, tokenizer: Tokenizer, source: Path, t
     taught = with_new_encoder(bart, task, given)
     assert "this is a BartTranslationConfig" in refusal(taught, task, given)
     missing = translating_recipe(tmp_path / "nowhere", 1.0)
-    assert f"writer.source_tokenizer: No tokenizer at {tmp_path / 'nowhere'}" in refusal(bart, task, missing)
+    assert f"seq2seq.source_tokenizer: No tokenizer at {tmp_path / 'nowhere'}" in refusal(bart, task, missing)
     none = recipe()
     none.update_strategy = NewEncoderFirst()
-    assert "name the source's tokenizer with --config.writer.source_tokenizer=DIR" in refusal(bart, task, none)
-    given.writer.source_layers = 0
-    assert "writer.source_layers is 0" in refusal(bart, task, given)
+    assert "name the source's tokenizer with --config.seq2seq.source_tokenizer=DIR" in refusal(bart, task, none)
+    given.seq2seq.source_layers = 0
+    assert "seq2seq.source_layers is 0" in refusal(bart, task, given)
     assert not (tmp_path / "none").exists()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode import GREEDY, Beams
+from plmjax.decode import GREEDY, Beams, GenerationConfig
 from plmjax.decode.generate_tokens import generate_tokens
 from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.errors import UserError
@@ -51,9 +51,15 @@ def pair(request: Any, tokenizer: Tokenizer, tmp_path_factory: Any) -> Pair:
     folder = tmp_path_factory.mktemp(request.param)
     model, pretrained = torch_network(request.param, tokenizer, folder)
     given = recipe()
-    given.writer.beams, given.writer.length_penalty, given.writer.max_new_tokens = BEAMS[request.param], 0.5, 7
-    given.writer.no_repeat_ngram, given.writer.min_new_tokens = 2, 3
-    given.writer.label_smoothing, given.writer.z_loss = 0.1, 0.1  # in training alone
+    beams = BEAMS[request.param]
+    given.generation = GenerationConfig(
+        num_beams=beams,
+        length_penalty=0.5 if beams > 1 else 1.0,
+        max_new_tokens=7,
+        no_repeat_ngram_size=2,
+        min_new_tokens=3,
+    )
+    given.seq2seq.label_smoothing, given.seq2seq.z_loss = 0.1, 0.1  # in training alone
     task_model, network = seq2seq_model_of(pretrained, copying(folder), given)
     examples = [
         Example(str(i), str(i), (source,), None if target is None else (target, "another"))
@@ -167,7 +173,7 @@ def test_targets_are_cut_or_refused(tokenizer: Tokenizer, tmp_path: Path) -> Non
     task, v = copying(tmp_path), tokenizer.vocabulary
     long = Example("0", "f:1", ("good film",), ("good film plot and the",))
     given = recipe()
-    given.writer.target_length = 5
+    given.seq2seq.max_target_length = 5
     task_model, _ = seq2seq_model_of(start, task, given)
     with pytest.raises(
         UserError, match="f:1 has a target of [0-9]+ tokens including the special ones, but there are 5"
@@ -183,8 +189,10 @@ def test_targets_are_cut_or_refused(tokenizer: Tokenizer, tmp_path: Path) -> Non
     words = Example("0", "f:1", (" ".join(["film"] * 80),), None)
     (feature,) = task_model.features([words], learn=False)
     assert feature.length == 64 - 5
-    given.writer.max_new_tokens = 64
-    with pytest.raises(UserError, match="Targets of 64 tokens do not fit into 64: lower --config.writer.target_length"):
+    given.generation.max_new_tokens = 64
+    with pytest.raises(
+        UserError, match="Targets of 64 tokens do not fit into 64 positions: lower --config.seq2seq.max_target_length"
+    ):
         seq2seq_model_of(gpt, task, given)[0].features([long], learn=True)
 
 
@@ -192,12 +200,12 @@ def test_what_does_not_write_is_refused(tokenizer: Tokenizer, encoder: Pretraine
     with pytest.raises(UserError, match="A BertConfig, of kind 'encoder', generates no text: use a decoder"):
         seq2seq_model_of(encoder, copying(tmp_path))
     given = recipe()
-    given.writer.beams = 0
-    with pytest.raises(UserError, match="writer.beams is 0: give 1 or more"):
+    given.generation.num_beams = 0
+    with pytest.raises(UserError, match="generation.num_beams is 0: give 1 or more"):
         seq2seq_model_of(torchless(tokenizer, "bart"), copying(tmp_path), given)
     given = recipe()
-    given.writer.label_smoothing = 1.0
-    with pytest.raises(UserError, match="writer.label_smoothing is 1.0"):
+    given.seq2seq.label_smoothing = 1.0
+    with pytest.raises(UserError, match="seq2seq.label_smoothing is 1.0"):
         seq2seq_model_of(torchless(tokenizer, "bart"), copying(tmp_path), given)
 
 

@@ -11,13 +11,11 @@ import pytest
 
 import plmjax
 from plmjax.data.tokenizers.base import Tokenizer
-from plmjax.decode.respond import respond
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.features import make_batch
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.network import manifest_of
 from plmjax.modules import Bound
-from plmjax.pipelines.request import make_request
 from tests.finetune.kit import checkpoint, recipe
 from tests.finetune.text_kit import copying, seq2seq_model_of, texts
 
@@ -45,12 +43,11 @@ def test_a_tiny_network_learns_to_copy(family: str, tokenizer: Tokenizer, tmp_pa
     loaded = plmjax.load(tmp_path / "run")
     assert loaded.generates
     sources = texts(3, 5, 4)
-    request = make_request(loaded, {})
-    blocks = list(respond(Bound(loaded.module, loaded.params), loaded.tokenizer, sources, request))
-    assert blocks == [f"> {source}\n{' '.join(source.split()[:2])}" for source in sources]
+    assert loaded.generate(sources) == [" ".join(source.split()[:2]) for source in sources]
     plmjax.save_huggingface(loaded, tmp_path / "exported")
     again = plmjax.load(tmp_path / "exported")
-    assert make_request(again, {}) == request
+    assert again.generation == loaded.generation
+    assert again.generate(sources[:2]) == loaded.generate(sources[:2])
 
 
 WRITERS = (
@@ -66,7 +63,7 @@ def test_every_decoder_and_encoder_decoder_writes(family: str, tokenizer: Tokeni
     start = checkpoint(tokenizer, family)
     start = replace(start, special=start.family.special_of(tokenizer))
     given = recipe()
-    given.writer.beams = 2
+    given.generation.num_beams = 2
     if family == "mbart":
         pytest.skip("an mBART needs tokens of languages")
     task_model, network = seq2seq_model_of(start, copying(tmp_path), given)
@@ -76,7 +73,7 @@ def test_every_decoder_and_encoder_decoder_writes(family: str, tokenizer: Tokeni
         losses, _, outputs = jax.eval_shape(partial(traced, task_model, network.module, train), network.params, batch)
         assert set(losses) == {"task"}
         assert {name: output.shape for name, output in outputs.items()} == (
-            {} if train else {"written": (32, task_model.recipe.writer.max_new_tokens), "written_count": (32,)}
+            {} if train else {"written": (32, task_model.recipe.generation.max_new_tokens), "written_count": (32,)}
         )
     manifest = manifest_of(start, network.config, task_model.recipe, task_model, {})
     assert manifest["huggingface"]["generation"]["num_beams"] == 2

@@ -98,7 +98,7 @@ def test_a_mixture_from_end_to_end(mixed: tuple[Path, Results]) -> None:
     assert scores["film_accuracy"] == pytest.approx(np.mean(right))
     content = json.loads((folder / "run" / "results.json").read_text())
     assert content["notes"][0] == "rates: film 0.5000, copy 0.5000"
-    assert content["recipe"]["writer"]["max_new_tokens"] == 8
+    assert content["recipe"]["generation"]["max_new_tokens"] == 8
 
 
 @pytest.mark.slow

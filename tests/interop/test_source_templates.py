@@ -12,19 +12,18 @@ import pytest
 from plmjax.data.templates import Seq2SeqTemplate, Template
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.load import load_tokenizer
-from plmjax.decode.respond import respond
-from plmjax.decode.text import rewrite_text
+from plmjax.decode.text import generate_text
 from plmjax.errors import UserError
 from plmjax.finetune.backbones import make_backbone
 from plmjax.finetune.config import FineTune
-from plmjax.finetune.generation_config import WriterConfig
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.interop import Pretrained
 from plmjax.interop.source_templates import source_template
 from plmjax.interop.templates import language_token
-from plmjax.modules import Bound
 from plmjax.modules.bart import BartConfig, MBartConfig
 from plmjax.modules.bert import BertConfig
-from plmjax.pipelines.request import make_request
+from plmjax.pipelines import Model
+from plmjax.pipelines.generate import template_of
 from tests.interop.reference import corpus
 from tests.interop.test_files import fresh
 
@@ -81,10 +80,9 @@ def test_mbart_50_and_what_it_writes(model: bytes, tmp_path: Path) -> None:
     banned = [int(token) for token in special if token not in (2, DE)]
     expected = pretrained.generate([ids], forced_bos_token_id=DE, bad_words_ids=[[token] for token in banned], **asked)
     assert expected[0, :2].tolist() == [2, DE]
-    request = make_request(pretrained, asked, "en_XX", "de_DE")
-    (block,) = respond(Bound(pretrained.module, pretrained.params), tokenizer, ["The cat"], request)
+    written = Model.of(pretrained).generate("The cat", source="en_XX", target="de_DE", **asked)
     row = expected[0, 2:].tolist()
-    assert block == "> The cat\n" + tokenizer.decode(row[: row.index(2)] if 2 in row else row)
+    assert written == tokenizer.decode(row[: row.index(2)] if 2 in row else row)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,7 @@ def test_mbart_50_and_what_it_writes(model: bytes, tmp_path: Path) -> None:
 def test_heads_read_the_language_too(
     kind: str, row: list[int], class_index: int, start: int, model: bytes, tmp_path: Path
 ) -> None:
-    given = FineTune(writer=WriterConfig(source_language="en_XX"))
+    given = FineTune(seq2seq=Seq2SeqConfig(source_language="en_XX"))
     backbone: Any = make_backbone(mbart(model, tmp_path, kind), given)
     framed = backbone.template.pack(*[[5], [6]])
     assert (framed.tokens.tolist(), framed.class_index, backbone.start) == (row, class_index, start)
@@ -103,17 +101,17 @@ def test_heads_read_the_language_too(
 def test_bart_reads_its_mask_between_bos_and_eos(model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
 
-    def keep(network: Any, tokenizer: Any, prompts: list[list[int]], **settings: Any) -> list[list[int]]:
-        seen.extend([*prompts, [settings["start"]]])
-        return [[] for _ in prompts]
+    def keep(network: Any, tokenizer: Any, prompts: list[list[int]], config: Any, **settings: Any) -> Any:
+        seen.extend([*prompts, [config.decoder_start_token_id]])
+        return [[[]] for _ in prompts]
 
-    monkeypatch.setattr("plmjax.decode.text.continue_prompts", keep)
+    monkeypatch.setattr("plmjax.decode.text.generate_ids", keep)
     tokenizer = mbart(model, tmp_path, "XLMRobertaTokenizer").tokenizer
     assert tokenizer is not None
     special = {"bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
     config = BartConfig(vocab_size=tokenizer.vocabulary.size, **SIZES)
     bart = _with(fresh(config, "BartForConditionalGeneration", **special), tokenizer)
-    rewrite_text(Bound(bart.module, bart.params), tokenizer, "The [MASK] sat", template=source_template(bart))
+    generate_text(bart.bound, tokenizer, ["The [MASK] sat"], template=source_template(bart))
     mask = tokenizer.vocabulary.mask
     assert seen == [[0, *tokenizer.encode("The"), mask, *tokenizer.encode("sat"), 2], [2]]
     with pytest.raises(UserError, match="BartForConditionalGeneration has no tokens of languages"):
@@ -127,5 +125,5 @@ def test_languages_under_other_names() -> None:
 
 def test_an_encoder_takes_no_language() -> None:
     config = BertConfig(vocab_size=30, max_positions=9, num_layers=1, num_heads=2, d_model=12, d_ff=14)
-    with pytest.raises(UserError, match="BertForMaskedLM rewrites no texts"):
-        make_request(fresh(config, "BertForMaskedLM"), {}, None, "de")
+    with pytest.raises(UserError, match="BertForMaskedLM does not translate"):
+        template_of(fresh(config, "BertForMaskedLM"), None, "de")

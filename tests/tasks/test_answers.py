@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from plmjax.decode import GenerationConfig
 from plmjax.decode.fill import fill_sentinels
-from plmjax.decode.text import continue_text
+from plmjax.decode.text import generate_text
 from plmjax.errors import UserError
 from plmjax.tasks import answers as answers_module
 from plmjax.tasks.answers import Answers, Writer
@@ -31,12 +32,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """The network writes the same for every prompt: w40 A: w41; keeps the prompts and settings."""
     seen: dict[str, list[Any]] = {"prompts": [], "settings": []}
 
-    def write(network: Any, tokenizer: Any, prompts: list[list[int]], **settings: Any) -> list[list[int]]:
+    def write(network: Any, tokenizer: Any, prompts: list[list[int]], config: Any, **settings: Any) -> Any:
         seen["prompts"] += prompts
-        seen["settings"].append(settings)
-        return [[40, 2, 41] for _ in prompts]
+        seen["settings"].append(config)
+        return [[[40, 2, 41]] for _ in prompts]
 
-    monkeypatch.setattr(answers_module, "continue_prompts", write)
+    monkeypatch.setattr(answers_module, "generate_ids", write)
     monkeypatch.setattr(WordTokenizer, "piece", lambda self, token: "A:" if token == 2 else f"w{token}")
     monkeypatch.setattr(WordTokenizer, "decode", lambda self, ids: " ".join(map(self.piece, ids)))
     return seen
@@ -63,7 +64,7 @@ def test_examples_and_the_search_reach_the_network(tmp_path: Path, written: dict
     assert written["prompts"][0] in ([20, 2, 30, 10, 2], [22, 2, 32, 10, 2])  # one without an answer shows nothing
     assert report.measures[0].part == "1 examples"
     [search] = written["settings"]
-    assert (search["sampling"].count, search["sampling"].length_penalty, search["max_new_tokens"]) == (4, 0.6, 32)
+    assert search == GenerationConfig(max_new_tokens=32, num_beams=4, length_penalty=0.6)
     long = jsonl(tmp_path / "c.jsonl", ("w10 " * 40, "w40"))
     report = Answers(**(settings | {"test": long})).evaluate(FakeScorer(lambda context, text: 0.0))
     assert len(written["prompts"][-1]) == 32  # the end of a prompt that leaves no room
@@ -75,11 +76,12 @@ def test_a_decoder_continues_the_prompt(words: WordTokenizer) -> None:
     network = tiny("gpt", "tiny")
     scorer = Scorer(network, words, length=32)
     prompts = ["w10 w11", "w12", "w13 w14 w15"]
-    greedy = Writer(scorer, 5, beams=1, length_penalty=1.0)
-    expected = continue_text(network, words, prompts, max_new_tokens=5, sampling=answers_module.GREEDY)
+    config = GenerationConfig(max_new_tokens=5)
+    greedy = Writer(scorer, config)
+    expected = [text for [text] in generate_text(network, words, prompts, config)]
     assert greedy.write(prompts, "") == [text.strip() for text in expected]
     assert len(set(expected)) == 3
-    coded = Writer(Scorer(network, words, ScoringFormat(prefix=(50,)), length=32), 5, beams=1, length_penalty=1.0)
+    coded = Writer(Scorer(network, words, ScoringFormat(prefix=(50,)), length=32), config)
     assert coded.write(["w10 w11"], "") == greedy.write(["w50 w10 w11"], "") != greedy.write(["w10 w11"], "")
     assert coded.room == greedy.room - 1 == 26
 
@@ -87,13 +89,15 @@ def test_a_decoder_continues_the_prompt(words: WordTokenizer) -> None:
 def test_t5_writes_what_belongs_to_the_sentinel(words: WordTokenizer) -> None:
     network = tiny("t5", "tiny_v1_1")
     scorer = Scorer(network, words, ScoringFormat(0, "sentinel"), length=32)
-    writer = Writer(scorer, 6, beams=1, length_penalty=1.0)
+    writer = Writer(scorer, GenerationConfig(max_new_tokens=6))
     assert writer.room == 32 - 6 - 2
     prompts = ["w14 ___ w21", "w7"]
     read = ["w14 unknown w21", prompts[1]]  # ___ in a prompt is text, an unknown word to this tokenizer
-    filled = fill_sentinels(network, words, [f"{text} <extra_id_0>" for text in read], max_new_tokens=6)
+    filled = fill_sentinels(
+        network, words, [f"{text} <extra_id_0>" for text in read], GenerationConfig(max_new_tokens=6)
+    )
     found = writer.write(prompts, "")
-    assert found == [one.spans[0] or "" for one in filled]
+    assert found == [one.spans[0] or "" for [one] in filled]
     assert all(found) and found[0] != found[1]
 
 
@@ -106,9 +110,10 @@ def test_networks_that_write_no_answers_are_refused(words: WordTokenizer, tmp_pa
             Answers(test=test, prompt=PROMPT).evaluate(scorer)
     fake = FakeScorer(lambda context, text: 0.0)
     for settings, message in (
-        ({"max_new_tokens": 64}, "leaves no room for a question in 64 tokens"),
-        ({"max_new_tokens": 0}, "config.task.max_new_tokens is 0"),
-        ({"beams": 0}, "config.task.beams is 0"),
+        ({"generation": GenerationConfig(max_new_tokens=64)}, "no question fits into 64 tokens"),
+        ({"generation": GenerationConfig(max_new_tokens=0)}, "config.task.generation.max_new_tokens is 0"),
+        ({"generation": GenerationConfig(num_beams=0)}, "num_beams is 0"),
+        ({"generation": GenerationConfig(num_beams=2, num_return_sequences=2)}, "num_return_sequences is for several"),
         ({"answer": "q", "test": jsonl(tmp_path / "b.jsonl", (7, "x"))}, r"b\.jsonl:1 has 7 in 'q'"),  # type: ignore[arg-type]
     ):
         with pytest.raises(UserError, match=message):

@@ -1,7 +1,7 @@
 r"""BART that translates from a language with a tokenizer of its own, in two stages (Lewis et al. 2019, Sec. 3.4, 5.4).
 
     python -m experiments.finetune --from=BART_DIR --task=wmt_ro_en \
-        --config=experiments/configs/finetune/bart_translation.py:VARIANT --config.writer.source_tokenizer=DIR
+        --config=experiments/configs/finetune/bart_translation.py:VARIANT --config.seq2seq.source_tokenizer=DIR
 
 | variant | what it is | hardware, time | result |
 |---|---|---|---|
@@ -18,8 +18,9 @@ back-translations, without which it found the method prone to over-fit; give the
 from dataclasses import replace
 
 from experiments.configs.common import pick
+from plmjax.decode.config import GenerationConfig
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
-from plmjax.finetune.generation_config import WriterConfig
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.finetune.update_strategies import NewEncoderFirst
 from plmjax.train.config import OptimizerConfig
 
@@ -32,7 +33,8 @@ def paper() -> FineTune:
         update_strategy=NewEncoderFirst(0.9),
         dropout=0.1,
         truncation=True,
-        writer=WriterConfig(label_smoothing=0.1, beams=5, source_layers=6),
+        seq2seq=Seq2SeqConfig(label_smoothing=0.1, source_layers=6),
+        generation=GenerationConfig(num_beams=5),
     )
 
 
@@ -48,7 +50,8 @@ def mini() -> FineTune:
         update_strategy=NewEncoderFirst(0.5),
         dropout=0.1,
         truncation=True,
-        writer=WriterConfig(label_smoothing=0.1, no_repeat_ngram=3, source_layers=2),
+        seq2seq=Seq2SeqConfig(label_smoothing=0.1, source_layers=2),
+        generation=GenerationConfig(no_repeat_ngram_size=3),
     )
 
 

@@ -13,14 +13,15 @@
 The commands fill a step with up to 65,536 (cnn_dm) or 32,768 (xsum) tokens on 8 GPUs, about the 64 rows here; mBART's
 with 2,048 a GPU. The label smoothing spreads over all tokens, the target too, as in Hugging Face; fairseq's leaves the
 target out. An mBART's attention weights have dropout 0.3 too, in the command 0.1; it needs its languages:
---config.writer.source_language=en_XX --config.writer.target_language=ro_RO. `mini` serves a GPT-2 as well.
+--config.seq2seq.source_language=en_XX --config.seq2seq.target_language=ro_RO. `mini` serves a GPT-2 as well.
 """
 
 from dataclasses import replace
 
 from experiments.configs.common import pick
+from plmjax.decode.config import GenerationConfig
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
-from plmjax.finetune.generation_config import WriterConfig
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.train.config import OptimizerConfig
 
 ADAM = OptimizerConfig(learning_rate=3e-5, weight_decay=0.01, clip_norm=0.1)
@@ -33,14 +34,15 @@ def paper() -> FineTune:
         optimizer=ADAM,
         dropout=0.1,
         truncation=True,
-        writer=WriterConfig(label_smoothing=0.1, beams=5, no_repeat_ngram=3),
+        seq2seq=Seq2SeqConfig(label_smoothing=0.1),
+        generation=GenerationConfig(num_beams=5, no_repeat_ngram_size=3),
     )
 
 
 def cnn_dm() -> FineTune:
     found = paper()
-    writer = replace(found.writer, beams=4, length_penalty=2.0, min_new_tokens=55, max_new_tokens=140)
-    return replace(found, name="bart_cnn_dm", writer=writer)
+    generation = replace(found.generation, num_beams=4, length_penalty=2.0, min_new_tokens=55, max_new_tokens=140)
+    return replace(found, name="bart_cnn_dm", generation=generation)
 
 
 def xsum() -> FineTune:
@@ -49,7 +51,7 @@ def xsum() -> FineTune:
         found,
         name="bart_xsum",
         train=replace(found.train, steps=15_000, warmup_ratio=1 / 30),
-        writer=replace(found.writer, beams=6, min_new_tokens=10, max_new_tokens=60),
+        generation=replace(found.generation, num_beams=6, min_new_tokens=10, max_new_tokens=60),
     )
 
 
@@ -60,7 +62,8 @@ def mbart() -> FineTune:
         optimizer=OptimizerConfig(learning_rate=3e-5, b2=0.98, eps=1e-6),
         dropout=0.3,
         truncation=True,
-        writer=WriterConfig(label_smoothing=0.2, beams=5),
+        seq2seq=Seq2SeqConfig(label_smoothing=0.2),
+        generation=GenerationConfig(num_beams=5),
     )
 
 
@@ -71,7 +74,8 @@ def mini() -> FineTune:
         optimizer=OptimizerConfig(learning_rate=5e-4, eps=1e-6, weight_decay=0.01, clip_norm=1.0),
         dropout=0.1,
         truncation=True,
-        writer=WriterConfig(label_smoothing=0.1, no_repeat_ngram=3),
+        seq2seq=Seq2SeqConfig(label_smoothing=0.1),
+        generation=GenerationConfig(no_repeat_ngram_size=3),
     )
 
 

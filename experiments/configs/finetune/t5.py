@@ -18,8 +18,9 @@ begin with --task.name.
 from dataclasses import replace
 
 from experiments.configs.common import pick
+from plmjax.decode.config import GenerationConfig
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
-from plmjax.finetune.generation_config import WriterConfig
+from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.train.config import OptimizerConfig
 
 
@@ -32,13 +33,13 @@ def base() -> FineTune:
         dropout=0.1,
         max_length=512,
         truncation=True,
-        writer=WriterConfig(target_length=512, z_loss=1e-4),
+        seq2seq=Seq2SeqConfig(max_target_length=512, z_loss=1e-4),
     )
 
 
 def search() -> FineTune:
     found = base()
-    return replace(found, name="t5_search", writer=replace(found.writer, beams=4, length_penalty=0.6))
+    return replace(found, name="t5_search", generation=GenerationConfig(num_beams=4, length_penalty=0.6))
 
 
 def final() -> FineTune:
@@ -53,7 +54,7 @@ def mini() -> FineTune:
         name="t5_mini",
         train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.0, patience=3),
         max_length=0,
-        writer=replace(found.writer, target_length=128),
+        seq2seq=replace(found.seq2seq, max_target_length=128),
     )
 
 

@@ -54,6 +54,6 @@ def encoder_decoder_backbone(pretrained: Pretrained, recipe: FineTune) -> Backbo
     Raises:
         UserError: the network has no heads, or a token or a language is missing.
     """
-    template, start = pair_template(pretrained, recipe.writer.source_language)
+    template, start = pair_template(pretrained, recipe.seq2seq.source_language)
     kind = T5Backbone if cast(EncoderDecoderNetwork, pretrained.module).tags_by_encoder else EncoderDecoderBackbone
     return kind(pretrained.config, tokenizer_of(pretrained), template, start)

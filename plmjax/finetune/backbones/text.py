@@ -73,7 +73,7 @@ def seq2seq_backbone(pretrained: Pretrained, recipe: FineTune) -> Seq2SeqBackbon
     tokenizer_of(pretrained)
     config, kind = pretrained.config, pretrained.module.kind
     if kind == "encoder_decoder":
-        return _of_encoder_decoder(pretrained, recipe.writer)
+        return _of_encoder_decoder(pretrained, recipe.seq2seq)
     if kind != "decoder":
         raise UserError(
             f"A {type(config).__name__}, of kind {kind!r}, generates no text: use a decoder such as GPT-2, or an "
@@ -87,8 +87,8 @@ def seq2seq_backbone(pretrained: Pretrained, recipe: FineTune) -> Seq2SeqBackbon
     return _of_decoder(pretrained)
 
 
-def _of_encoder_decoder(pretrained: Pretrained, writer: Any) -> Seq2SeqBackbone:
-    template = source_template(pretrained, writer.source_language or None, writer.target_language or None)
+def _of_encoder_decoder(pretrained: Pretrained, seq2seq: Any) -> Seq2SeqBackbone:
+    template = source_template(pretrained, seq2seq.source_language or None, seq2seq.target_language or None)
     first, last = target_tokens(pretrained, template)
     return Seq2SeqBackbone(
         pretrained.config,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import jax
@@ -20,14 +20,14 @@ import numpy as np
 
 from plmjax.data.buckets import MULTIPLE, round_up
 from plmjax.decode.beam_search import Beams
+from plmjax.decode.config import GenerationConfig
 from plmjax.decode.generate_in_jit import generate_in_jit
-from plmjax.decode.logits_processors import make_logits_processors
 from plmjax.decode.sampling import allowed_tokens
 from plmjax.decode.sampling_loop import GenerationLimits
 from plmjax.errors import UserError
 from plmjax.finetune.backbones.text import Seq2SeqBackbone
 from plmjax.finetune.features import Feature
-from plmjax.finetune.generation_config import check_writer
+from plmjax.finetune.seq2seq_config import check_seq2seq
 from plmjax.finetune.task_models.base import ForwardOutput, RowOutput, TaskModel, too_long
 from plmjax.interop.generation import LENGTHS
 from plmjax.interop.source_templates import DELIMITER
@@ -50,7 +50,7 @@ class Seq2SeqModel(TaskModel):
         super().__init__(*arguments)
         self.positions = max_positions_of(self.backbone.config)
         self._prepared = False
-        check_writer(self.recipe.writer, self.backbone.size)
+        check_seq2seq(self.recipe.seq2seq, self.recipe.generation, self.backbone.size)
 
     @property
     def padding(self) -> dict[str, int]:
@@ -64,9 +64,9 @@ class Seq2SeqModel(TaskModel):
 
     @property
     def description(self) -> str:
-        writer = self.recipe.writer
-        how = f"{writer.beams} beams" if writer.beams > 1 else "greedily"
-        return f"{self.task.kind}, targets of up to {writer.target_length} tokens, written {how}"
+        beams, most = self.recipe.generation.num_beams, self.recipe.seq2seq.max_target_length
+        how = f"with {beams} beams" if beams > 1 else "greedily"
+        return f"{self.task.kind}, targets of up to {most} tokens, generated {how}"
 
     def source(self, example: Example) -> str:
         """The source text of an example."""
@@ -82,14 +82,19 @@ class Seq2SeqModel(TaskModel):
 
     def prepare(self, splits: Split) -> None:
         """Gives all targets as many places as the longest needs, at most as many as the recipe says."""
-        writer = self.recipe.writer
+        seq2seq, generation = self.recipe.seq2seq, self.recipe.generation
         targets = [text for found in splits.values() for one in found if (text := self.target(one)) is not None]
         longest = max(map(len, self._encoded(targets)), default=MULTIPLE)
         needed = self._places(longest)
-        places = min(needed, writer.target_length or needed)
-        most, self._prepared = writer.max_new_tokens or places, True
+        places = min(needed, seq2seq.max_target_length or needed)
+        most = places if generation.max_new_tokens is None else generation.max_new_tokens
+        self._prepared = True
         self._check_room(max(places, most))
-        self.recipe = replace(self.recipe, writer=replace(writer, target_length=places, max_new_tokens=most))
+        self.recipe = replace(
+            self.recipe,
+            seq2seq=replace(seq2seq, max_target_length=places),
+            generation=replace(generation, max_new_tokens=most),
+        )
 
     def features(self, examples: Sequence[Example], *, learn: bool) -> list[Feature]:
         if not self._prepared:
@@ -97,7 +102,7 @@ class Seq2SeqModel(TaskModel):
         sources = self.backbone.reads.encode_batch([self.source(example) for example in examples])
         known = [self.target(example) for example in examples]
         targets = self._encoded([text or "" for text in known])
-        places = self.recipe.writer.target_length
+        places = self.recipe.seq2seq.max_target_length
         features = []
         for number, (example, source, target) in enumerate(zip(examples, sources, targets, strict=True)):
             (text,) = self.fitted(example, [source])
@@ -142,17 +147,10 @@ class Seq2SeqModel(TaskModel):
 
     def generation(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of evaluation."""
-        writer = self.recipe.writer
         found = {name: value for name, value in before.items() if name not in LENGTHS and name != "forced_eos_token_id"}
-        found |= {
-            "max_new_tokens": writer.max_new_tokens,
-            "num_beams": writer.beams,
-            "length_penalty": writer.length_penalty,
-            "early_stopping": writer.early_stopping,
-            "no_repeat_ngram_size": writer.no_repeat_ngram,
-        }
-        if writer.min_new_tokens:
-            found["min_new_tokens"] = writer.min_new_tokens
+        given, usual = asdict(self.recipe.generation), asdict(GenerationConfig())
+        always = ("max_new_tokens", "num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size")
+        found |= {name: given[name] for name in usual if name in always or given[name] != usual[name]}
         if self.backbone.first is not None:
             found["forced_bos_token_id"] = self.backbone.first
         return found
@@ -169,13 +167,13 @@ class Seq2SeqModel(TaskModel):
 
     def _cut(self, example: Example, target: list[int]) -> list[int]:
         """A target in its places, what ends it kept."""
-        places = self.recipe.writer.target_length
+        places = self.recipe.seq2seq.max_target_length
         if len(target) <= places:
             return target
         if not self.limits.cut:
             raise UserError(
                 f"{example.place} has a target of {len(target)} tokens including the special ones, but there are "
-                f"{places} places: raise --config.writer.target_length up to the network's positions, or set "
+                f"{places} places: raise --config.seq2seq.max_target_length up to the network's positions, or set "
                 "--config.truncation=True to cut it."
             )
         self.cut_rows += 1
@@ -186,8 +184,8 @@ class Seq2SeqModel(TaskModel):
         """Fits a text as the base does; in a decoder's row the target needs its places too."""
         if self.backbone.kind == "decoder" and self.limits.length is not None:
             (text,) = texts
-            writer, added = self.recipe.writer, self.backbone.template.num_special_tokens(1)
-            room = self.limits.length - added - max(writer.target_length, writer.max_new_tokens)
+            added, generation = self.backbone.template.num_special_tokens(1), self.recipe.generation
+            room = self.limits.length - added - max(self.recipe.seq2seq.max_target_length, generation.new_tokens)
             if len(text) <= room:
                 return [list(text)]
             if not self.limits.cut:
@@ -202,13 +200,14 @@ class Seq2SeqModel(TaskModel):
         most = self.limits.length if self.backbone.kind == "decoder" else self.positions
         if most is not None and needed > most:
             raise UserError(
-                f"Targets of {places} tokens do not fit into {most} positions: lower --config.writer.target_length and "
-                "max_new_tokens, and set --config.truncation=True where targets are longer."
+                f"Targets of {places} tokens do not fit into {most} positions: lower "
+                "--config.seq2seq.max_target_length and --config.generation.max_new_tokens, and set "
+                "--config.truncation=True where targets are longer."
             )
 
     def _loss(self, network: Bound, batch: dict[str, jax.Array], train: bool) -> tuple[TokenLoss, jax.Array]:
         """The loss of the targets' tokens, and their weights [B, T]."""
-        writer, targets_BT = self.recipe.writer, batch["targets"]
+        seq2seq, targets_BT = self.recipe.seq2seq, batch["targets"]
         is_real_BT = jnp.arange(targets_BT.shape[1])[None] < batch["target_count"][:, None]
         start_B1 = jnp.full((targets_BT.shape[0], 1), self.backbone.start, jnp.int32)
         rows = {
@@ -225,14 +224,14 @@ class Seq2SeqModel(TaskModel):
         else:
             x_BTD = states_in_two(network, rows)
         head, weights_BT = network.token_head(x_BTD), is_real_BT.astype(jnp.float32)
-        regularised = {"label_smoothing": writer.label_smoothing, "z_loss": writer.z_loss}
+        regularised = {"label_smoothing": seq2seq.label_smoothing, "z_loss": seq2seq.z_loss}
         extra: dict[str, Any] = regularised if train else {}
         size = self.backbone.size
         return cross_entropy(head.h, head.table, head.bias, targets_BT, weights_BT, size=size, **extra), weights_BT
 
     def _written(self, network: Bound, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """`written` int32 [B, N] and `written_count` int32 [B]. Rows that only fill up repeat the first."""
-        writer, backbone = self.recipe.writer, self.backbone
+        generation, backbone = self.recipe.generation, self.backbone
         is_real_B1 = batch["row_weights"][:, None] > 0
         tokens_BL, segments_BL = (
             jnp.where(is_real_B1, batch[name], batch[name][:1]) for name in ("tokens", "segments")
@@ -241,15 +240,17 @@ class Seq2SeqModel(TaskModel):
         size = backbone.size
         forbidden = [*np.flatnonzero(vocabulary.is_special[:size]), *range(vocabulary.size, size)]
         allowed_V = allowed_tokens(size, size, [token for token in forbidden if token != backbone.end])
-        limits = GenerationLimits(writer.max_new_tokens, backbone.end, vocabulary.padding, allowed_V)
-        beams = Beams(writer.beams, writer.length_penalty, writer.early_stopping) if writer.beams > 1 else None
-        processors = make_logits_processors(
-            no_repeat_ngram_size=writer.no_repeat_ngram,
-            min_new_tokens=writer.min_new_tokens,
-            forced_bos_token_id=backbone.first,
-            eos_token_id=backbone.end,
-        )
+        limits = GenerationLimits(generation.new_tokens, backbone.end, vocabulary.padding, allowed_V)
+        strategy = generation.strategy()
+        config = replace(generation, eos_token_id=backbone.end, forced_bos_token_id=backbone.first)
         found = generate_in_jit(
-            network, tokens_BL, segments_BL, backbone.start, limits, writer.max_new_tokens, beams, processors
+            network,
+            tokens_BL,
+            segments_BL,
+            backbone.start,
+            limits,
+            generation.new_tokens,
+            strategy if isinstance(strategy, Beams) else None,
+            config.logits_processors(),
         )
         return {"written": found.tokens, "written_count": found.lengths}
