@@ -11,6 +11,7 @@ from experiments import _early
 from experiments.config_text import config_as_text, field_comments
 from experiments.configs import gpt2
 from experiments.downstream.grid import Column
+from plmjax.renames import FLAGS
 from plmjax.train.config import TrainConfig
 from tests.train.kit import REPOSITORY
 
@@ -103,3 +104,14 @@ def test_fields_come_with_their_comments() -> None:
     assert "# config.train: TrainConfig" in lines
     assert set(field_comments(TrainConfig)) >= set(TrainConfig.__dataclass_fields__)
     assert set(field_comments(Column)) == set(Column.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(("script", "old"), [(script, old) for script, table in FLAGS.items() for old in table])
+def test_an_old_flag_is_refused_by_its_new_name(script: str, old: str, capsys: pytest.CaptureFixture[str]) -> None:
+    new = FLAGS[script][old]
+    known = _early.flags_of(REPOSITORY / "experiments" / f"{script}.py")
+    assert known is not None and new in known and old not in known
+    with pytest.raises(SystemExit) as ended:
+        _early.refuse_unknown_flags([sys.executable, "-m", f"experiments.{script}", f"--{old}=3"])
+    assert ended.value.code == 2
+    assert f"error: The flag --{old} is now called --{new}" in capsys.readouterr().err

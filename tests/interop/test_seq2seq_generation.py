@@ -14,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 
 from plmjax.errors import UserError  # noqa: E402
 from plmjax.interop import load, load_huggingface, save, save_huggingface  # noqa: E402
-from plmjax.interop.generation import settings  # noqa: E402
+from plmjax.interop.generation import merged  # noqa: E402
 from tests.interop import reference  # noqa: E402
 from tests.interop.case import Case, tokens_and_mask  # noqa: E402
 from tests.interop.cases.bart import MARIAN, SCALED, SIZES  # noqa: E402
@@ -130,14 +130,14 @@ def test_what_is_not_done_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 def test_a_decoder_counts_its_prompt() -> None:
-    found = settings({"max_length": 12, "min_length": 9}, {"eos_token_id": 1}, "decoder", 5, {})
+    found = merged({"max_length": 12, "min_length": 9}, {"eos_token_id": 1}, "decoder", 5, {})
     assert (found["max_new_tokens"], found["min_new_tokens"]) == (7, 4)
     with pytest.raises(UserError, match="leaves no room after 12 tokens"):
-        settings({"max_length": 12}, {}, "decoder", 12, {})
+        merged({"max_length": 12}, {}, "decoder", 12, {})
 
 
 def test_a_sampling_checkpoint_samples_as_theirs_would() -> None:
-    found = settings({"do_sample": True, "temperature": 0.7}, {}, "decoder", 5, {})
+    found = merged({"do_sample": True, "temperature": 0.7}, {}, "decoder", 5, {})
     assert found["top_k"] == 50 and found["temperature"] == 0.7
-    assert "top_k" not in settings({"do_sample": True, "top_k": 0}, {}, "decoder", 5, {})  # 0 keeps every token
-    assert not settings({"do_sample": True}, {}, "decoder", 5, {"do_sample": False})["do_sample"]
+    assert "top_k" not in merged({"do_sample": True, "top_k": 0}, {}, "decoder", 5, {})  # 0 keeps every token
+    assert not merged({"do_sample": True}, {}, "decoder", 5, {"do_sample": False})["do_sample"]
