@@ -9,6 +9,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import absl.app
 import absl.logging
@@ -17,6 +18,9 @@ from absl import flags
 from plmjax.renames import FLAGS
 
 absl.app.define_help_flags()
+
+# Flags under the names that they had before.
+RENAMED = {"beside_transformers": "vs_transformers"}
 
 
 def refuse_unknown_flags(command: Sequence[str]) -> None:
@@ -38,10 +42,16 @@ def refuse_unknown_flags(command: Sequence[str]) -> None:
         print(f"error: The flag --{unknown} is now called --{renamed}: give it by that name.", file=sys.stderr)
         sys.exit(2)
     if unknown:
+        if (new := RENAMED.get(unknown)) in known:
+            _refuse(f"The flag --{unknown} is now called --{new}: give it by that name.")
         near = difflib.get_close_matches(unknown, sorted(known - set(flags.FLAGS)), 1)
         hint = f"do you mean --{near[0]}?" if near else "--help lists the flags."
-        print(f"error: Unknown flag --{unknown}: {hint}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(f"Unknown flag --{unknown}: {hint}")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
 
 
 def flags_of(file: Path) -> set[str] | None:

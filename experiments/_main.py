@@ -113,6 +113,7 @@ def help_text(script: ModuleType) -> str:
     """What the script says of itself and of its own flags, configurations among them."""
     own = {flag.name: flag for flag in flags.FLAGS.flags_by_module_dict().get(script.__name__, [])}
     by_name = flags.FLAGS.flags_by_module_dict().get(sys.argv[0], [])
+    by_name += flags.FLAGS.flags_by_module_dict().get(__name__, [])
     own |= {flag.name: flag for flag in by_name} | {name: flags.FLAGS[name] for name in _CONFIGURATIONS}
     lines = [(script.__doc__ or "").strip(), "", "flags:"]
     for name, flag in sorted(own.items()):

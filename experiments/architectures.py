@@ -9,7 +9,7 @@ matrix products of a forward pass on one example, a training step's being three 
 from absl import flags
 
 from experiments import _main
-from experiments.architecture_costs import cost, table
+from experiments.benchmarks.architecture_costs import cost, table
 from experiments.configs.t5_architectures import NETWORKS
 
 SIZE = flags.DEFINE_enum("size", "base", ("mini", "base"), "Of the networks, see configs/t5_architectures.py.")

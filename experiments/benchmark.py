@@ -2,7 +2,7 @@
 
     python -m experiments.benchmark --config=experiments/configs/bert.py:mini --workdir=runs/bert
     python -m experiments.benchmark --generate                          # a GPT-2 of 4 layers of 256, untrained
-    python -m experiments.benchmark --generate --beside_transformers    # and transformers with the same weights
+    python -m experiments.benchmark --generate --vs_transformers    # and transformers with the same weights
     python -m experiments.benchmark --generate --from=runs/gpt2 --batch_sizes=1,16 --new_tokens=64
 
 Prints one line of JSON: seconds to compile and a step, tokens a second, model-FLOPs utilisation (of the peak that is
@@ -20,8 +20,8 @@ import jax
 from absl import flags
 
 from experiments import _main
-from experiments.benchmark_generation import measure_generation, transformers_writer, whole_number
-from experiments.benchmark_training import measure_training
+from experiments.benchmarks.generation import measure_generation, transformers_writer, whole_number
+from experiments.benchmarks.training import measure_training
 from plmjax.errors import UserError
 from plmjax.interop import load
 from plmjax.interop.pretrained import Pretrained
@@ -44,7 +44,7 @@ BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Of --generate: promp
 PROMPT_TOKENS = flags.DEFINE_integer("prompt_tokens", 32, "Of --generate: tokens of a prompt.", lower_bound=1)
 NEW_TOKENS = flags.DEFINE_integer("new_tokens", 128, "Of --generate: tokens that are written.", lower_bound=1)
 REPEATS = flags.DEFINE_integer("repeats", 5, "Of --generate: how often.", lower_bound=1)
-BESIDE = flags.DEFINE_bool("beside_transformers", False, "Of --generate: measure transformers with its cache too.")
+VS_TRANSFORMERS = flags.DEFINE_bool("vs_transformers", False, "Of --generate: measure transformers with its cache too.")
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def main() -> None:
     if GENERATE.value:
         report = generation(peak)
     else:
-        if FROM.value or BESIDE.value:
-            raise UserError("--from and --beside_transformers belong to --generate: add it, or leave them out.")
+        if FROM.value or VS_TRANSFORMERS.value:
+            raise UserError("--from and --vs_transformers belong to --generate: add it, or leave them out.")
         config = CONFIG.value
         workdir = Path(WORKDIR.value or f"runs/{config.name or 'unnamed'}")
         report = measure_training(config, workdir, steps=STEPS.value, warmup=WARMUP.value, peak=peak)
@@ -66,7 +66,7 @@ def generation(peak: float | None) -> dict[str, Any]:
     pretrained = load(FROM.value) if FROM.value else untrained(VOCABULARY.value)
     if not pretrained.generates:
         raise UserError(f"{pretrained.architecture} can't continue a text: give a decoder or an encoder-decoder.")
-    beside = transformers_writer(pretrained) if BESIDE.value else None
+    beside = transformers_writer(pretrained) if VS_TRANSFORMERS.value else None
     sizes: dict[str, Any] = {"prompt_tokens": PROMPT_TOKENS.value, "new_tokens": NEW_TOKENS.value}
     return {
         "mode": "generation",

@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import _main
-from experiments.summary import main_loss
+from experiments._summary import main_loss
 from plmjax.checkpoints.checkpointer import latest
 from plmjax.errors import UserError
 from plmjax.train.reporting import read_records, si
@@ -24,7 +24,7 @@ LOSSES = flags.DEFINE_list(
 )
 PICTURE = flags.DEFINE_string("picture", "", "Draw the curves into this PNG file; empty: no picture.")
 
-MARGIN = 0.05  # nats under the unigram entropy at which a run counts as having left it
+MARGIN = 0.05  # nats under the unigram entropy at which a run counts as below it
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Run:
     entropy: float
     accuracy: float | None
 
-    def left_at(self) -> int | None:
+    def tokens_to_fall_below(self) -> int | None:
         """Tokens after which the validation loss was first MARGIN under the unigram entropy."""
         return next((tokens for tokens, loss in self.curve if loss < self.entropy - MARGIN), None)
 
@@ -78,14 +78,15 @@ def read_run(workdir: Path, losses: list[str] | None = None) -> Run:
 def table(runs: list[Run]) -> str:
     """A Markdown table, a run a row."""
     lines = [
-        "| run | tokens | tokens/s | validation loss | unigram entropy | under it | accuracy | left it after |",
+        "| run | tokens | tokens/s | validation loss | unigram entropy | loss below entropy | accuracy | tokens to fall "
+        "below |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
-        loss, left = run.curve[-1][1], run.left_at()
+        loss, below = run.curve[-1][1], run.tokens_to_fall_below()
         cells = [run.name, si(run.tokens), si(run.speed), f"{loss:.3f}", f"{run.entropy:.3f}"]
         accuracy = "-" if run.accuracy is None else f"{run.accuracy:.1%}"
-        cells += [f"{run.entropy - loss:.3f}", accuracy, "not yet" if left is None else si(left)]
+        cells += [f"{run.entropy - loss:.3f}", accuracy, "not yet" if below is None else si(below)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from absl import flags
 
 from experiments import _main
+from experiments._config_text import config_as_text
 from experiments.cells.run import run_cells
 from experiments.cells.status import status_table
-from experiments.config_text import config_as_text
 from experiments.downstream.grid import make_cells, read_entries
 from experiments.downstream.table import draw, table
 

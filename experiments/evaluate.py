@@ -21,7 +21,7 @@ import jax
 from absl import flags
 
 from experiments import _main
-from experiments.config_text import config_as_text
+from experiments._config_text import config_as_text
 from plmjax.checkpoints.checkpointer import find
 from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import to_json

@@ -24,9 +24,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import _main
+from experiments._config_text import config_as_text
 from experiments.cells.identity import checkpoint_identity, config_identity, source_identity
-from experiments.config_text import config_as_text
-from experiments.sweep import run_sweep
+from experiments.cells.sweep import run_sweep
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.folds import run_folds

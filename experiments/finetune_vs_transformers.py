@@ -39,7 +39,7 @@ CONFIG = _main.define_config(
     f"{CONFIGS / 'bert.py'}:corrected", "FILE.py or FILE.py:VARIANT; --config.optimizer.learning_rate=2e-5 and so on."
 )
 FROM = flags.DEFINE_string("from", None, "Hugging Face directory.", required=True)
-WORKDIR = flags.DEFINE_string("workdir", "", "Where results go; by default runs/FROM_beside_transformers.")
+WORKDIR = flags.DEFINE_string("workdir", "", "Where results go; by default runs/FROM_vs_transformers.")
 SEEDS = flags.DEFINE_integer("seeds", 5, "How many runs, with seeds from --config.train.seed on.", lower_bound=1)
 EPOCHS = flags.DEFINE_float("epochs", 0.0, "Passes over the training examples; 0: as the recipe says.", lower_bound=0.0)
 ONLY = flags.DEFINE_enum("only", None, SIDES, "Run one side; the table has the other too where it was run before.")
@@ -56,7 +56,7 @@ def main() -> None:
     recipe = CONFIG.value
     if EPOCHS.value:
         recipe.train.epochs = EPOCHS.value
-    workdir = Path(WORKDIR.value or f"runs/{source.name}_beside_transformers")
+    workdir = Path(WORKDIR.value or f"runs/{source.name}_vs_transformers")
     plan = make_plan(source, TASK.value, recipe, SEEDS.value, take_cpus(THREADS.value))
     store_plan(plan, workdir)
     for side in [ONLY.value] if ONLY.value else SIDES:

@@ -21,8 +21,8 @@ import jax
 from absl import flags
 
 from experiments import _main
-from experiments.config_text import config_as_text
-from experiments.summary import describe_result
+from experiments._config_text import config_as_text
+from experiments._summary import describe_result
 from plmjax.interop.initial import load_source
 from plmjax.train import distributed
 from plmjax.train.backend import use_deterministic_kernels

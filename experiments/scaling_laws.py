@@ -24,8 +24,8 @@ from pathlib import Path
 from absl import flags
 
 from experiments import _main
+from experiments._config_text import config_as_text
 from experiments.cells.status import status_table
-from experiments.config_text import config_as_text
 from experiments.scaling.runs import make_cells, report, train_family
 from plmjax.errors import UserError
 

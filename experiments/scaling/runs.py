@@ -7,12 +7,12 @@ from typing import Any
 
 import jax
 
+from experiments._summary import main_loss
 from experiments.cells.cell import Cell, Result
 from experiments.cells.identity import config_identity
 from experiments.cells.run import Outcome, finished_results, run_cells
 from experiments.scaling.family import FREE, Cost, Family, Member, check, cost, members
 from experiments.scaling.report import draw, fit_all, table
-from experiments.summary import main_loss
 from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.train.data import open_store

@@ -2,8 +2,7 @@
 
 import pytest
 
-from experiments import architecture_costs as architectures
-from experiments.configs import t5_architectures
+from experiments.benchmarks import architecture_costs
 
 INPUTS, TARGETS, ROWS = 512, 512, 32_128
 
@@ -11,7 +10,7 @@ INPUTS, TARGETS, ROWS = 512, 512, 32_128
 @pytest.fixture(scope="module")
 def costs():
     networks = t5_architectures.NETWORKS.items()
-    return {name: architectures.cost(make("base"), INPUTS, TARGETS, ROWS) for name, make in networks}
+    return {name: architecture_costs.cost(make("base"), INPUTS, TARGETS, ROWS) for name, make in networks}
 
 
 def test_flops_by_hand(costs):
@@ -36,7 +35,7 @@ def test_costs_and_sizes_are_those_of_table_2(costs):
     stack, flops = costs["decoder"].layers, costs["encoder_decoder"].layer_flops
     cross = 12 * (4 * 768 * 768 + 768)
     for name, one in costs.items():
-        parameters, cost = architectures.PAPER[name]
+        parameters, cost = architecture_costs.PAPER[name]
         own = {"encoder_decoder": cross, "shared": cross, "half": cross / 2}.get(name, 0)
         assert (one.layers - own) / stack == pytest.approx({"P": 1, "2P": 2}[parameters], abs=1e-4)
         assert one.layer_flops / flops == pytest.approx({"M": 1, "M/2": 0.5}[cost], rel=0.1)
@@ -44,5 +43,5 @@ def test_costs_and_sizes_are_those_of_table_2(costs):
 
 
 def test_the_table_has_a_row_for_each(costs):
-    lines = architectures.table(costs).splitlines()
+    lines = architecture_costs.table(costs).splitlines()
     assert len(lines) == 2 + len(costs) and "| shared | 113.3M | 1.33 | 137.9M | 1.26 | P |" in lines[3]

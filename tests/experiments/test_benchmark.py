@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmark_generation import measure_generation, transformers_writer, whole_number, writer
-from experiments.benchmark_training import measure_training
+from experiments.benchmarks.generation import measure_generation, transformers_writer, whole_number, writer
+from experiments.benchmarks.training import measure_training
 from experiments.configs import gpt2
 from plmjax.errors import UserError
 from plmjax.interop.pretrained import Pretrained

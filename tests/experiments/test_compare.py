@@ -27,7 +27,7 @@ def run(tmp_path):
 def test_table_and_picture(run, tmp_path):
     read = compare.read_run(run)
     assert read.curve == [(10, 6.0), (20, 5.9), (30, 4.0)]
-    assert read.left_at() == 20
+    assert read.tokens_to_fall_below() == 20
     assert "| bert | 30 | 7 | 4.000 | 5.960 | 1.960 | 25.0% | 20 |" in compare.table([read])
     compare.draw([read], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -11,7 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import _main
-from experiments.sweep import at_point, grid, name_of, run_sweep
+from experiments.cells.sweep import at_point, grid, name_of, run_sweep
 from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.errors import UserError
 from plmjax.finetune.folds import run_folds

@@ -1,6 +1,6 @@
 """What a run says at its end."""
 
-from experiments.summary import describe_parts
+from experiments._summary import describe_parts
 
 
 def test_parts_say_where_they_came_from_and_what_chance_is():

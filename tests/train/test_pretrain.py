@@ -7,8 +7,8 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _main, summary
-from experiments.config_text import config_as_text
+from experiments import _main, _summary
+from experiments._config_text import config_as_text
 from plmjax.train.loop import Result
 
 GPT2 = str(Path(__file__).resolve().parents[2] / "experiments" / "configs" / "gpt2.py")
@@ -55,10 +55,10 @@ def test_overrides_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_last_words(tmp_path: Path) -> None:
     (tmp_path / "loss.png").touch()
     done = Result("complete", 12, tmp_path, tmp_path / "checkpoints" / "12")
-    text = summary.describe_result(done, 12)
+    text = _summary.describe_result(done, 12)
     assert "The run is complete: it is at step 12 of 12." in text
     assert f"checkpoint: {tmp_path}/checkpoints/12" in text
     assert f"plot: {tmp_path}/loss.png" in text
     assert "metrics" not in text
     stopped = Result("stopped", 6, tmp_path, tmp_path / "checkpoints" / "6")
-    assert "Stopped at step 6 of 12: run the same command again" in summary.describe_result(stopped, 12)
+    assert "Stopped at step 6 of 12: run the same command again" in _summary.describe_result(stopped, 12)

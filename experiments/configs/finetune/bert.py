@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from experiments.cells.sweep import grid
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import BERT_ADAM, in_windows
-from experiments.sweep import grid
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 
 

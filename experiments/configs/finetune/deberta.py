@@ -11,8 +11,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from experiments.cells.sweep import grid
 from experiments.configs.common import pick
-from experiments.sweep import grid
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.train.config import OptimizerConfig
 

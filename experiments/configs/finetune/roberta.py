@@ -11,9 +11,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from experiments.cells.sweep import grid
 from experiments.configs.common import pick
 from experiments.configs.finetune.common import in_windows
-from experiments.sweep import grid
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.train.config import OptimizerConfig
 

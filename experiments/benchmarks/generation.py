@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.benchmark_training import peak_memory
+from experiments.benchmarks.training import peak_memory
 from plmjax.decode.generate_tokens import compilations, prepare_inputs
 from plmjax.decode.prefill import decode_step, prefill
 from plmjax.decode.sampling import GREEDY
@@ -119,7 +119,7 @@ def transformers_writer(pretrained: Pretrained) -> Writer:
         import transformers
     except ImportError as error:
         raise UserError(
-            f"--beside_transformers needs {error.name}, which is not installed: pip install 'plmjax[parity]'."
+            f"--vs_transformers needs {error.name}, which is not installed: pip install 'plmjax[parity]'."
         ) from error
     with tempfile.TemporaryDirectory() as folder:
         save_huggingface(pretrained, folder)

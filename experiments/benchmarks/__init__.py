@@ -1,0 +1,1 @@
+"""What experiments.benchmark and experiments.architectures measure."""
