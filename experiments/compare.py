@@ -78,8 +78,8 @@ def read_run(workdir: Path, losses: list[str] | None = None) -> Run:
 def table(runs: list[Run]) -> str:
     """A Markdown table, a run a row."""
     lines = [
-        "| run | tokens | tokens/s | validation loss | unigram entropy | loss below entropy | accuracy | tokens to fall "
-        "below |",
+        "| run | tokens | tokens/s | validation loss | unigram entropy | loss below entropy | accuracy "
+        "| tokens to fall below |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:

@@ -9,7 +9,7 @@ INPUTS, TARGETS, ROWS = 512, 512, 32_128
 
 @pytest.fixture(scope="module")
 def costs():
-    networks = t5_architectures.NETWORKS.items()
+    networks = architecture_costs.NETWORKS.items()
     return {name: architecture_costs.cost(make("base"), INPUTS, TARGETS, ROWS) for name, make in networks}
 
 
