@@ -64,8 +64,8 @@ def finetune(
         raise UserError(f"--seeds is {seeds}: give 1 or more.")
     mesh = make_mesh(recipe.mesh, devices)
     with jax.set_mesh(mesh):
-        prepared = FineTuneSetup(pretrained, task, recipe, mesh, from_random)
-        return _run(prepared, Path(workdir), seeds, about or {})
+        setup = FineTuneSetup(pretrained, task, recipe, mesh, from_random)
+        return _run(setup, Path(workdir), seeds, about or {})
 
 
 def check(recipe: FineTune, device_count: int) -> None:
@@ -79,62 +79,62 @@ def check(recipe: FineTune, device_count: int) -> None:
     check_rows(train, recipe.mesh, device_count)
 
 
-def _run(prepared: FineTuneSetup, workdir: Path, seeds: int, about: dict[str, Any]) -> Results:
+def _run(setup: FineTuneSetup, workdir: Path, seeds: int, about: dict[str, Any]) -> Results:
     """Every seed in turn; the best one's checkpoint becomes the folder's."""
-    for line in prepared.description(seeds):
+    for line in setup.description(seeds):
         print(line, flush=True)
-    identity = prepared.identity(about)
+    identity = setup.identity(about)
     runs: list[SeedResult] = []
     best: tuple[SeedResult, list[dict[str, Any]]] | None = None
-    for seed in range(prepared.recipe.train.seed, prepared.recipe.train.seed + seeds):
+    for seed in range(setup.recipe.train.seed, setup.recipe.train.seed + seeds):
         folder = workdir / f"seed_{seed}"
         known = read_seed(folder, identity)
-        result, lines = known or SeedTrainer(prepared, seed, folder, identity).run()
+        result, lines = known or SeedTrainer(setup, seed, folder, identity).run()
         runs.append(result)
-        is_best = best is None or _is_better(prepared, result, best[0])
+        is_best = best is None or _is_better(setup, result, best[0])
         if is_best or best is None:
             best = result, lines
         if known:
             print(f"seed {seed} is done: its results are in {folder}", flush=True)
             continue
-        if prepared.recipe.keep_seeds:
-            save_tokenizers(prepared.pretrained, folder)
+        if setup.recipe.keep_seeds:
+            save_tokenizers(setup.pretrained, folder)
         if is_best:
-            _keep(prepared, folder, workdir)
-        elif not prepared.recipe.keep_seeds:
+            _keep(setup, folder, workdir)
+        elif not setup.recipe.keep_seeds:
             shutil.rmtree(folder / "checkpoints")
-        write_seed(folder, result, prepared.counts, lines, identity)
+        write_seed(folder, result, setup.counts, lines, identity)
         forget(folder)
     assert best is not None
-    notes = prepared.task.notes({name: split.examples for name, split in prepared.splits.items() if name != "train"})
-    found = Results(runs, best[0], prepared.counts, prepared.chance(), identity | prepared.measured(), notes)
+    notes = setup.task.notes({name: split.examples for name, split in setup.splits.items() if name != "train"})
+    found = Results(runs, best[0], setup.counts, setup.chance(), identity | setup.measured(), notes)
     lines = best[1]
-    groups = by_length(prepared.task.kind, lines, prepared.lengths(), prepared.buckets)
+    groups = by_length(setup.task.kind, lines, setup.lengths(), setup.buckets)
     write(found.report(lines), workdir, found.as_dict() | {"by_length": groups})
-    labels = getattr(prepared.task, "labels", ())
-    for file in draw_all(workdir, prepared.task.kind, labels, lines, groups, [run.seed for run in runs]):
+    labels = getattr(setup.task, "labels", ())
+    for file in draw_all(workdir, setup.task.kind, labels, lines, groups, [run.seed for run in runs]):
         print(f"picture: {file}", flush=True)
-    for kind, lengths in prepared.programs.counts().items():
+    for kind, lengths in setup.programs.counts().items():
         said = f"{len(lengths)} programs, for rows of {', '.join(map(str, lengths)) or 'no'} tokens"
-        print(f"compiled for {kind}: {said}, in {prepared.programs.seconds[kind]:.1f} s", flush=True)
+        print(f"compiled for {kind}: {said}, in {setup.programs.seconds[kind]:.1f} s", flush=True)
     return found
 
 
-def _is_better(prepared: FineTuneSetup, new: SeedResult, old: SeedResult) -> bool:
+def _is_better(setup: FineTuneSetup, new: SeedResult, old: SeedResult) -> bool:
     """True where the validation is better; without a validation split the first seed stays the best."""
-    metric = prepared.task.metrics[0]
+    metric = setup.task.metrics[0]
     return "validation" in new.scores and better(
         metric, new.scores["validation"][metric], old.scores["validation"][metric]
     )
 
 
-def _keep(prepared: FineTuneSetup, folder: Path, workdir: Path) -> None:
+def _keep(setup: FineTuneSetup, folder: Path, workdir: Path) -> None:
     """The seed's checkpoint becomes the run's."""
     target = workdir / "checkpoints"
     if target.exists():
         shutil.rmtree(target)
-    if prepared.recipe.keep_seeds:
+    if setup.recipe.keep_seeds:
         shutil.copytree(folder / "checkpoints", target)
     else:
         (folder / "checkpoints").rename(target)
-    save_tokenizers(prepared.pretrained, workdir)
+    save_tokenizers(setup.pretrained, workdir)

@@ -11,12 +11,13 @@ import pytest
 
 from plmjax.checkpoints.checkpointer import load_params
 from plmjax.checkpoints.paths import path_string
+from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.losses.weighted import Weighted
 from plmjax.modules.transformer_xl import TransformerXLConfig
 from plmjax.objectives import CausalLM, RecurrentLM
 from plmjax.objectives.recurrent_lm import Reading
-from plmjax.train.loop import pretrain
+from plmjax.train.loop import pretrain, train
 from plmjax.train.reporting import read_records
 from plmjax.train.trainer import Trainer
 from tests.train.kit import make_store, tiny_config
@@ -91,6 +92,12 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert (second.status, second.step) == ("finished", 12)
     assert_same_params(finished, tmp_path)
     assert timeless(finished) == timeless(tmp_path)
+
+
+def test_an_opened_store_is_all_the_data_that_training_needs(finished: Path, tiny_store: Path, tmp_path: Path) -> None:
+    config = tiny_config(tmp_path / "nowhere")
+    assert train(config, Store.open(tiny_store), finished, devices=ONE).status == "complete"
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize(
