@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 CONFIGS = sorted((ROOT / "experiments" / "configs").rglob("*.py"))
-SCRIPTS = sorted(path for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text())
+SHARED = ROOT / "experiments" / "_main.py"  # the flags of all scripts
+SCRIPTS = sorted(
+    path for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text() and path != SHARED
+)
 # Words of the documentation that stand for something of the reader's.
 WORDS = {"VARIANT": "", "NETWORK+OBJECTIVE": "bert+masked_lm", "FILE.py:NAME": "sst2", "I": "0", "N": "2"}
 # Imports what scripts need once, then tries each command in a process of its own that only reads its flags.
@@ -100,7 +103,16 @@ def spelled(argument: str) -> str:
     return argument.removesuffix(":")
 
 
+def write_files(folder: Path) -> None:
+    """The pages' files: each Python block that begins with a comment of its name."""
+    for page in PAGES:
+        for block in blocks(page.read_text(), "python"):
+            if name := re.match(r"# (\w+\.py)\n", block):
+                (folder / name[1]).write_text(block)
+
+
 def test_every_command_parses(tmp_path):
+    write_files(tmp_path)
     commands = [[command[0], *map(spelled, command[1:])] for command in documented()]
     assert len(commands) > 60
     run = subprocess.run(
@@ -129,7 +141,7 @@ def has_field(config: object, path: str) -> bool:
 
 def test_flags_and_fields_in_sentences_exist():
     """What a sentence names as `--flag` is a flag of a script; `--config.FIELD` a field of some configuration."""
-    flags = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", "".join(path.read_text() for path in SCRIPTS))) | {
+    flags = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", "".join(path.read_text() for path in (*SCRIPTS, SHARED)))) | {
         "help",
         "config",
         "task",
