@@ -1,4 +1,4 @@
-"""GenerationConfig: how text is generated, for flags, Python, fine-tuning and evaluation alike."""
+"""GenerationConfig: the settings of generation, for flags, Python, fine-tuning and evaluation alike."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class GenerationConfig:
         return DEFAULT_NEW_TOKENS if self.max_new_tokens is None else self.max_new_tokens
 
     def strategy(self) -> Strategy:
-        """How the next token is chosen: greedily, by sampling, by sampling and ranking, or by beam search.
+        """The decoding strategy: greedy, sampling, sampling and ranking, or beam search.
 
         Raises:
             UserError: a number out of its range, settings of one strategy beside another, or fewer different texts than
@@ -89,7 +89,7 @@ class GenerationConfig:
         return sampling if self.best_of == 1 else SampleAndRank(sampling, self.best_of)
 
     def logits_processors(self) -> tuple[LogitsProcessor, ...]:
-        """What changes the scores, in the order of `transformers`; UserError for a number out of its range."""
+        """The processors of these settings, in the order of `transformers`; UserError for a number out of its range."""
         names = (
             "repetition_penalty", "no_repeat_ngram_size", "min_new_tokens", "forced_bos_token_id",
             "forced_eos_token_id", "eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens",

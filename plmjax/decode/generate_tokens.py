@@ -36,7 +36,7 @@ NO_EOS = -1  # no token has this id
 
 
 class GenerationOutput(NamedTuple):
-    """What was written after the prompts, `outputs` rows for each, side by side.
+    """The tokens that follow the prompts, `outputs` rows for each, side by side.
 
     Attributes:
         tokens: int32 [R, N], as wide as the longest row; `pad` after a row's EOS.
@@ -70,7 +70,7 @@ def generate_tokens(
     outputs: int = 1,
     **settings: Any,
 ) -> GenerationOutput:
-    """Continues each prompt (decoder), or writes the output that belongs to it (encoder-decoder).
+    """Continues each prompt (decoder), or generates the output that belongs to it (encoder-decoder).
 
     Args:
         network: a decoder or an encoder-decoder.
@@ -155,7 +155,7 @@ def prepare_inputs(
     processors: tuple[LogitsProcessor, ...] = (),
     history_BH: np.ndarray | None = None,
 ) -> _Inputs:
-    """What the programs take, checked.
+    """Checks a request and gives what the programs take.
 
     Args:
         module, tokens_BL, segments_BL, max_new_tokens, key, sampling: as `generate_tokens`'.
@@ -355,6 +355,6 @@ _chunk_program = jax.jit(_resume, static_argnames=_STATIC, donate_argnames=("sta
 
 
 def compilations() -> int:
-    """How many programs have been compiled so far."""
+    """The number of programs compiled so far."""
     programs = (_sample_program, _beam_program, _start_program, _chunk_program)
     return sum(program._cache_size() for program in programs)  # type: ignore[attr-defined]

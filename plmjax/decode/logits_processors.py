@@ -1,7 +1,7 @@
-"""What shapes the next token's scores by what has been written: repetition, n-grams, bans, first and last tokens.
+"""Logits processors: repetition, n-grams, suppressed tokens, forced first and last tokens.
 
-A rule is a small pure function, (scores, history) -> scores; several apply one after the other. Each is a pytree whose
-numbers are data, so that another penalty compiles nothing anew. Results are those of `transformers` under its names.
+A processor is a small pure function, (scores, history) -> scores; several apply one after the other. Each is a pytree
+whose numbers are data, so that another penalty compiles nothing anew. Results are those of `transformers`.
 
 Legend: B rows of the batch, T columns of what is written, V vocabulary rows.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 
 class TokenHistory(NamedTuple):
-    """What a row has before the token that is to come.
+    """The tokens of each row before the one that is to come.
 
     Attributes:
         tokens: int32 [B, T], what was read (a decoder's prompt, an encoder-decoder's start token), then the new
@@ -49,7 +49,7 @@ def _processor(data: tuple[str, ...]) -> Callable[[type], type]:
 
 @_processor(data=("penalty",))
 class RepetitionPenalty:
-    """Scores of tokens that are written already: those over 0 divided by the penalty, the others multiplied by it.
+    """Lowers the scores of tokens that are there already: divides those above 0 by the penalty, multiplies the others.
 
     CTRL's penalised sampling (Keskar et al. 2019, Sec. 4.1, penalty 1.2) in the form in which `transformers` has it:
     the paper divides whatever the sign, which would raise a score under 0. A decoder's prompt counts as written, of an

@@ -25,7 +25,7 @@ DecodeStep = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 
 
 class Prompts(NamedTuple):
-    """What is read before the first new token.
+    """The prompts, which are read before the first new token.
 
     Attributes:
         tokens, segments: int32 [B, L]; 0 in the segments is padding, for a decoder all on the left.

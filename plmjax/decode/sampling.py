@@ -1,5 +1,4 @@
-"""How the next token is drawn from logits: temperature, top-k, top-p, forbidden ids; pure
-functions.
+"""Sampling the next token from logits: temperature, top-k, top-p, forbidden ids; pure functions.
 
 Legend: B rows of the batch, V vocabulary rows (padding rows included). Logits are float32; a token
 that is ruled out has the logit -inf, and a row keeps at least one token.
@@ -21,7 +20,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw a token. Hashable, so that it can be a static argument of a jitted function.
+    """The settings of sampling. Hashable, so that they can be a static argument of a jitted function.
 
     Raises:
         ValueError: a number out of its range.
@@ -45,9 +44,10 @@ GREEDY = Sampling(temperature=0.0)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SampleAndRank:
-    """Draw several candidates and take the likeliest (Meena, Adiwardana et al. 2020, Sec. 2.4: 20 at temperature 0.88).
+    """Sampling of several candidates, of which the likeliest is kept (Adiwardana et al. 2020, Sec. 2.4).
 
-    A candidate's likelihood is the network's own, without temperature, filters and processors.
+    Meena has 20 at temperature 0.88. A candidate's likelihood is the network's own, without temperature, filters and
+    processors.
 
     Raises:
         ValueError: fewer than two candidates, or a temperature of 0, at which all are the same.

@@ -16,7 +16,7 @@ from plmjax.decode.sampling import Sampling, sample
 
 
 class GenerationLimits(NamedTuple):
-    """What a program takes as numbers, so that changing them compiles nothing.
+    """Numbers that a program takes as data, so that changing them compiles nothing.
 
     Attributes:
         most: int32, the most new tokens of a row.
@@ -53,7 +53,7 @@ class SamplingState(NamedTuple):
 
 
 class Sampler(NamedTuple):
-    """How tokens are sampled: all that `start` and `resume` share.
+    """Samples tokens; its fields are what `start` and `resume` share.
 
     Attributes:
         keys: [R], one a row.

@@ -1,4 +1,4 @@
-"""What a model makes of texts, as lines to read: the part of `experiments.generate` that thinks.
+"""A model's results for texts, as lines to read: `experiments.generate` prints them.
 
 An encoder fills the masks of a text, a decoder continues it, an encoder-decoder fills its sentinels or blanks and
 rewrites a text without any.
@@ -45,7 +45,7 @@ def blocks(
 
 
 def stream(model: Model, text: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """What `blocks` gives for one text that a decoder continues, piece by piece as it is generated."""
+    """Streams the block of one text that a decoder continues, piece by piece as it is generated."""
     pieces = model.stream(text, **with_defaults(model, settings))
     yield f"> {text}\n{text}"
     yield from pieces

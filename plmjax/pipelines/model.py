@@ -115,7 +115,7 @@ class Model(Pretrained):
         return super().generate(input_ids, attention_mask, generation_config, **settings)
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
-        """What `generate` gives for one text that a decoder continues, piece by piece as it is generated.
+        """Streams the text that `generate` gives for one text that a decoder continues, piece by piece.
 
         Raises:
             UserError: as `generate`, or the text is known at the end alone, as in beam search.

@@ -43,7 +43,7 @@ def texts(network):
 @pytest.mark.parametrize("early", [True, False, "never"])
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0, -1.0])
 def test_with_beams_for_all_it_finds_the_best_of_all(network, texts, penalty, early):
-    """As many beams as there are texts of two tokens, so that nothing is lost on the way."""
+    """There are as many beams as texts of two tokens, so that nothing is lost on the way."""
     found = generate_tokens(
         network, PROMPTS, max_new_tokens=NEW, sampling=Beams(VOCABULARY**2, penalty, early), outputs=10, eos=EOS
     )

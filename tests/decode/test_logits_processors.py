@@ -11,7 +11,7 @@ VOCABULARY, COLUMNS = 5, 24
 
 
 def banned(row: list[int], size: int) -> set[int]:
-    """What would end an n-gram that is there already."""
+    """The tokens that would end an n-gram that is there already."""
     if size == 0:
         return set()
     ends = range(size - 1, len(row))

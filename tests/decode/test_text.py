@@ -117,5 +117,5 @@ def test_settings_out_of_range_or_unknown_are_refused() -> None:
 
 
 def test_top_k_of_zero_keeps_every_token() -> None:
-    """As in `transformers`."""
+    """So does `transformers`."""
     assert GenerationConfig(do_sample=True, top_k=0).strategy() == Sampling()

@@ -51,7 +51,7 @@ def t5() -> Any:
 
 
 def bart() -> Any:
-    """As released: texts begin with EOS and are made to end with it."""
+    """The released settings: texts begin with EOS and are forced to end with it."""
     return transformers.BartForConditionalGeneration(transformers.BartConfig(**BART))
 
 
@@ -100,7 +100,7 @@ class Pair:
         return theirs, self.ours.generate(self.input_ids, self.attention_mask, **settings)
 
     def lengths(self, texts: np.ndarray) -> np.ndarray:
-        """How many new tokens there are before the EOS."""
+        """The number of new tokens before the EOS."""
         new = texts[:, LENGTH if self.ours.module.kind == "decoder" else 1 :]
         ended = new == self.oracle.config.eos_token_id
         return np.where(ended.any(axis=1), ended.argmax(axis=1), new.shape[1])

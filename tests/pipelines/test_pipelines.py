@@ -1,4 +1,4 @@
-"""What every kind of checkpoint does with strings, and what it says that it can't do."""
+"""Each kind of checkpoint on strings, and its refusals."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def decoder(tokenizer: Tokenizer) -> Model:
     return Model.of(checkpoint(tokenizer, "gpt"))
 
 
-def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",)) -> tuple[Model, np.ndarray]:
+def fine_tuned(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",)) -> tuple[Model, np.ndarray]:
     """A network with fresh heads as a fine-tuned folder gives it, and its logits of a text."""
     task_model, bound = task_model_of(base, task)
     manifest = manifest_of(base, bound.module.config, recipe(), task_model, {})
@@ -54,7 +54,7 @@ def taught(base: Pretrained, task: Any, texts: tuple[str, ...] = ("a good film",
 )
 def test_classify_reads_as_fine_tuning_does(tokenizer: Tokenizer, family: str, variant: str) -> None:
     """GPT's new tokens stand at the end of its table, and XLNet's class token at the end of a row."""
-    model, logits = taught(checkpoint(tokenizer, family, variant), ClassificationTask(labels=("bad", "good")))
+    model, logits = fine_tuned(checkpoint(tokenizer, family, variant), ClassificationTask(labels=("bad", "good")))
     found = model.classify("a good film")
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     assert list(found.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
@@ -66,7 +66,7 @@ def test_classify_reads_as_fine_tuning_does(tokenizer: Tokenizer, family: str, v
 
 def test_choose_reads_as_fine_tuning_does(tokenizer: Tokenizer) -> None:
     task = MultipleChoiceTask(count=3)
-    model, logits = taught(checkpoint(tokenizer), task, ("the film was", "good", "very dull", "it"))
+    model, logits = fine_tuned(checkpoint(tokenizer), task, ("the film was", "good", "very dull", "it"))
     choices = ["good", "very dull", "it"]
     found = model.choose("the film was", choices)
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
@@ -114,7 +114,7 @@ def test_what_a_checkpoint_cannot_do(decoder: Model, tokenizer: Tokenizer) -> No
         decoder.generate(["a", " "])
 
 
-def test_what_was_taught_says_what_strings_it_takes(tokenizer: Tokenizer) -> None:
+def test_a_task_says_what_strings_it_takes(tokenizer: Tokenizer) -> None:
     config = checkpoint(tokenizer, heads=("sequence_classification",), num_labels=2).config
     bare = Model(config, {}, architecture_of(config), tokenizer)
     several = replace(bare, extras={"problem_type": "multi_label_classification"})
