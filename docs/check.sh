@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 export NO_MKDOCS_2_WARNING=1
 
 python docs/tools/architecture.py --check
+python docs/tools/matrix.py --check
 if [ $# -gt 0 ]; then
   mkdocs build --strict --site-dir "$(realpath -m "$1")"
 else

@@ -40,12 +40,14 @@ from experiments.configs import (
     xlnet,
 )
 from experiments.configs.common import ENGLISH, pick
+from plmjax.data.tokenizers.vocabulary import SPECIAL_NAMES, Vocabulary, make_vocabulary
+from plmjax.errors import UserError
 from plmjax.modules import FAMILIES
 from plmjax.modules.distillation import DistillationConfig
-from plmjax.modules.facts import max_positions_of, memory_length_of, num_languages_of
 from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.objectives import OBJECTIVES
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
+from plmjax.train.resolve import resolve
 
 
 def rival(name: str) -> Any:
@@ -96,6 +98,8 @@ STORES = {
     "cross_lingual_causal_lm": xlm.THREE_LANGUAGES,
     "cross_lingual_lm": xlm.THREE_LANGUAGES,
 }
+MADE_OF_ENCODERS = (("generator_discriminator",), ("distillation",))  # kinds that an encoder is made into
+LANGUAGES = ("en", "de", "fr")
 STEPS = 1_000
 
 
@@ -111,16 +115,35 @@ def allowed() -> tuple[tuple[str, str], ...]:
 
 
 def fits(network: str, objective: str) -> bool:
-    """Whether the network is of the objective's kind, or can be made so."""
-    config = NETWORKS[network]()
-    if objective.startswith("cross_lingual") and num_languages_of(config) is None:
+    """Whether the objective's own check takes the network, as a run of theirs would be resolved on an ample store."""
+    kind, kinds = kind_of(NETWORKS[network]()), kinds_of(objective)
+    if kind not in kinds and not (kind == "encoder" and kinds in MADE_OF_ENCODERS):
         return False
-    if objective == "mass" and max_positions_of(config) is None:
+    config = run(network, objective)
+    if kinds == ("distillation",):
+        config.model.teacher = bert.mini().model
+    try:
+        resolve(config, ample_vocabulary(), None, LANGUAGES)
+    except UserError:
         return False
-    if objective.startswith("recurrent") and memory_length_of(config) is None:
-        return False
-    kind, kinds = kind_of(config), kinds_of(objective)
-    return kind in kinds or (kind == "encoder" and kinds in (("generator_discriminator",), ("distillation",)))
+    return True
+
+
+@cache
+def ample_vocabulary() -> Vocabulary:
+    """A vocabulary with every token that an objective asks for."""
+    size, first = 2048, len(SPECIAL_NAMES)
+    languages, modes = range(first, first + 3), range(first + 3, first + 6)
+    vocabulary = make_vocabulary(
+        size,
+        {name: token for token, name in enumerate(SPECIAL_NAMES)},
+        sentinels=range(size - 1, size - 201, -1),
+        others=(*languages, *modes),
+        word_start=[token % 2 == 0 for token in range(size)],
+        named=dict(zip(ul2.MODES, modes, strict=True)),
+        pieces=["x"] * size,
+    )
+    return replace(vocabulary, language_tokens=tuple(languages))
 
 
 def kinds_of(objective: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Every network under every objective that its kind can carry, as the table in docs/reference/matrix.md has it."""
 
+import importlib.util
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from plmjax.train.state import init_state
 from plmjax.train.step import train_step
 from tests.train.kit import make_store
 
-MATRIX = Path(__file__).parents[2] / "docs" / "reference" / "matrix.md"
+DOCS = Path(__file__).parents[2] / "docs"
 # The tiny store has no texts in several languages and no control codes; tests/objectives/test_cross_lingual.py and
 # tests/data/test_codes.py have.
 STORED = [pair for pair in combine.allowed() if pair[1] not in combine.STORES]
@@ -102,7 +103,28 @@ def test_it_takes_a_step(store, network, objective):
 
 
 def test_the_documentation_has_the_table():
-    assert combine.table() in MATRIX.read_text()
+    spec = importlib.util.spec_from_file_location("matrix", DOCS / "tools" / "matrix.py")
+    matrix = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(matrix)
+    assert matrix.PAGE.read_text() == matrix.page(), "write it again: python docs/tools/matrix.py"
+
+
+@pytest.mark.parametrize(
+    ("network", "objective", "fits"),
+    [
+        ("gpt2", "masked_lm", False),
+        ("bert", "replaced_tokens", True),  # a pair is made of it
+        ("gpt2", "replaced_tokens", False),
+        ("bert", "cross_lingual_lm", False),  # it has no table of languages
+        ("xlm", "cross_lingual_lm", True),
+        ("t5", "mass", False),  # it has no positions
+        ("bart", "mass", True),
+        ("gpt2", "recurrent_lm", False),  # it has no memory
+        ("transformer_xl", "recurrent_lm", True),
+    ],
+)
+def test_what_fits_is_what_the_objective_takes(network, objective, fits):
+    assert combine.fits(network, objective) is fits
 
 
 def test_what_does_not_fit_is_refused():
