@@ -93,7 +93,7 @@ def _score(chain: Chain, scores_BLC: jax.Array, tags_BL: jax.Array, is_word_BL: 
 
 
 def _nothing(scores_BLC: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What has been summed before the first position, and that no word has been met."""
+    """The sum before the first position, where no word has been met."""
     rows, _, tags = scores_BLC.shape
     return jnp.zeros((rows, tags)), jnp.zeros(rows, bool)
 

@@ -172,7 +172,7 @@ def _row_axes(batch: int) -> tuple[str, ...]:
 
 
 def _visit_rows(options, h_BLE, table_VE, bias_V, targets_BL, weights_BL, *, differentiate, axes=()):
-    """As `_visit`, for the rows of one device; sums are taken over `axes`."""
+    """Does what `_visit` does, for the rows of one device; sums are taken over `axes`."""
     length = h_BLE.shape[1]
     table = table_VE.astype(h_BLE.dtype)
     visit = functools.partial(_visit_chunk, options, table, bias_V, differentiate=differentiate)
@@ -212,7 +212,7 @@ def _join(x, length):
 
 
 def _visit_unless_empty(visit, state, positions, *, differentiate):
-    """As `visit`, which is left out where no position has weight."""
+    """Calls `visit`, unless no position has weight."""
     h_BCE, _, weights_BC = positions
 
     def skip():

@@ -1,4 +1,4 @@
-"""What a student learns from a teacher: its softened distribution, and the direction of its states."""
+"""The losses of a student against its teacher: its softened distribution, and the direction of its states."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class AdaptiveHead(NamedTuple):
 
 
 class Clusters(NamedTuple):
-    """How a vocabulary is cut.
+    """The clusters that a vocabulary is cut into.
 
     Attributes:
         vocab_size: V.

@@ -42,7 +42,7 @@ class Albert(Bert):
 
     @property
     def class_reads_pooler(self) -> bool:
-        """As BERT's."""
+        """BERT's classifier reads the pooler, and so does ALBERT's."""
         return True
 
     @property

@@ -21,7 +21,7 @@ Kernel = Literal["xla", "cudnn", "pallas"]
 
 
 class KeysValues(NamedTuple):
-    """What queries attend to, each [B, T, H, K]."""
+    """The keys and values that queries attend to, each [B, T, H, K]."""
 
     key: Array
     value: Array

@@ -154,7 +154,7 @@ class CrossStack(nn.Module):
         return x_BLD if self.make_final_norm is None else self.final_norm(x_BLD), own
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
-        """What every layer's cross-attention reads of the memory, [N, B, S, H, K]."""
+        """The keys and values of the memory for every layer's cross-attention, [N, B, S, H, K]."""
         read = lambda block, x, _: (x, block.memory_keys_values(memory_BSD))  # noqa: E731
         return run_layers(read, self.layers, memory_BSD, None, **self._sizes)[1]
 
@@ -209,7 +209,7 @@ class Bart(EncoderDecoder):
 
     @property
     def wiring(self) -> type[PreNorm] | type[PostNorm]:
-        """Where the norms are."""
+        """The place of the norms: before each layer or after it."""
         return PostNorm
 
     @property
@@ -255,7 +255,7 @@ class MBart(Bart):
 
     @property
     def wiring(self) -> type[PreNorm] | type[PostNorm]:
-        """Where the norms are."""
+        """The place of the norms: before each layer or after it."""
         return PreNorm
 
 

@@ -35,12 +35,12 @@ class BartDecoderConfig(BartConfig):
 
 @dataclass(slots=True, unsafe_hash=True)
 class MBartDecoderConfig(MBartConfig):
-    """As BartDecoderConfig."""
+    """The fields of BartDecoderConfig, with this family's defaults."""
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class MarianDecoderConfig(MarianConfig):
-    """As BartDecoderConfig."""
+    """The fields of BartDecoderConfig, with this family's defaults."""
 
 
 class LoneBlock(CrossBlock):
@@ -49,7 +49,7 @@ class LoneBlock(CrossBlock):
     def __call__(
         self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
     ) -> tuple[Array, KeysValues | None]:
-        """As Block's."""
+        """Returns what Block's call does."""
         x_BLD, fresh = self.self_attention_sublayer(x_BLD, inputs, cache)
         if self.is_initializing():
             self.cross_attention_sublayer(x_BLD, inputs._replace(memory=x_BLD), None)

@@ -41,7 +41,7 @@ class BartLM(GPT):
 
     @nn.nowrap
     def make_embeddings(self) -> nn.Module:
-        """As GPT's."""
+        """Makes BART's embeddings."""
         return BartLMEmbeddings(self.config)
 
 

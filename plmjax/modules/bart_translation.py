@@ -30,7 +30,7 @@ class BartTranslationConfig(BartConfig):
 
 
 def translation_config(config: BartConfig, source_vocab_size: int, source_layers: int = 6) -> BartTranslationConfig:
-    """Of a pre-trained BART under a new encoder."""
+    """Returns the config of a pre-trained BART under a new encoder."""
     sizes = {field.name: getattr(config, field.name) for field in fields(BartConfig)}
     return BartTranslationConfig(**sizes, source_vocab_size=source_vocab_size, source_layers=source_layers)
 
@@ -62,7 +62,7 @@ class BartTranslation(Bart):
         self.source_encoder = Stack(c.source_layers, block, remat=c.remat, unroll=c.unroll)
 
     def encode(self, tokens_BL: Array, positions_BL: Array | None = None, segments_BL: Array | None = None) -> Array:
-        """As EncoderDecoder's, of tokens of the source's vocabulary; positions are those of BART's encoder."""
+        """Encodes as EncoderDecoder does, from the source's vocabulary; positions are those of BART's encoder."""
         inputs = BlockInputs(Mask.within(segments_BL))
         words_BLD, _ = self.source_encoder(self.source_embeddings(tokens_BL), inputs)
         return self.encoder(self.encoder_embeddings(words_BLD, positions_BL), inputs)[0]

@@ -32,7 +32,7 @@ class BeamAnswers(NamedTuple):
 
 
 class AnswerLogits(NamedTuple):
-    """What is learned of a span whose start is known.
+    """The scores of a span whose start is known.
 
     Attributes:
         start, end: float32 [B, L]; the ends given the true start.
@@ -85,7 +85,7 @@ class BeamAnswerHead(nn.Module):
         return self.class_out(self.class_dropout(jnp.tanh(self.class_dense(pair))))[..., 0].astype(jnp.float32)
 
     def of_start(self, x_BLD: Array, summary_BD: Array, hidden_BL: Array | None, start_B: Array) -> AnswerLogits:
-        """What is learned of spans whose starts are known; `hidden_BL` as below, and the class reads the same."""
+        """Scores spans whose starts are known; `hidden_BL` as below, and the class reads the same."""
         start_BL = _shown(self.start_logits(x_BLD), hidden_BL)
         true_B1D = jnp.take_along_axis(x_BLD, start_B[:, None, None], axis=1)
         end_BL = _shown(self.end_logits(x_BLD, true_B1D)[..., 0], hidden_BL)
@@ -134,7 +134,7 @@ class AnswersByBeam(Encoder):
     def answer_logits_of_start(
         self, x_BLD: Array, start_B: Array, hidden_BL: Array | None = None, class_index_B: Array | None = None
     ) -> AnswerLogits:
-        """What is learned of spans that start at `start_B`; the others as `beam_answers`'."""
+        """Scores spans that start at `start_B`; the others as `beam_answers`'."""
         self.require_head("beam_question_answering")
         head: Any = self.beam_answer_head  # type: ignore[attr-defined]
         return head.of_start(x_BLD, _summary(x_BLD, class_index_B), hidden_BL, start_B)

@@ -122,7 +122,7 @@ class Bert(Encoder):
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
     ) -> Array:
-        """As Encoder's; token types are not read where their table has fewer than two rows."""
+        """Encodes as Encoder says; token types are not read where their table has fewer than two rows."""
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
         x_BLD, _ = self.encoder(x_BLD, BlockInputs(Mask.within(segments_BL)))
         return x_BLD

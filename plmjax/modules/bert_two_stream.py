@@ -47,7 +47,7 @@ class TwoStreamLayers(nn.Module):
         return x_BLD, None
 
     def streams(self, h_BLD: Array, g_BMD: Array, content: Mask, query: Mask) -> tuple[Array, Array]:
-        """Both streams: [B, L, D], [B, M, D]."""
+        """Returns both streams: [B, L, D], [B, M, D]."""
 
         def step(block: Block, streams: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
             keys_values = block.attention.keys_values(streams[0])
@@ -99,7 +99,7 @@ class BertTwoStream(Bert):
         token_types_BL: Array | None = None,
         segments_BL: Array | None = None,
     ) -> TwoStreamOutput:
-        """Both streams.
+        """Returns both streams.
 
         Args:
             tokens_BL: token ids.
@@ -121,7 +121,7 @@ class BertTwoStream(Bert):
 
 
 def _at_queries(mapping_BML: Array, segments_BL: Array | None, perm_mask_BLL: Array | None) -> Mask:
-    """What the queries see: that which is shown to their tokens."""
+    """The mask of the queries, which see what is shown to their tokens."""
     hidden, segments_BM = None, None
     if perm_mask_BLL is not None:
         hidden = jnp.einsum("bml,blt->bmt", mapping_BML, perm_mask_BLL.astype(mapping_BML.dtype)) > 0

@@ -275,7 +275,10 @@ class Deberta(Encoder):
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
     ) -> Array:
-        """As Encoder's; positions are read where the input has absolute ones, distances are between array indices."""
+        """Encodes as Encoder says; positions are read only where the input has absolute ones.
+
+        Distances are between array indices.
+        """
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL, segments_BL)
         return self.encoder(x_BLD, segments_BL, None)[0]
 

@@ -35,13 +35,13 @@ class ElmoTaskConfig(ElmoConfig):
 
 
 def task_config(config: ElmoConfig) -> ElmoTaskConfig:
-    """Of a biLM, without heads."""
+    """Returns the config over a biLM, without heads."""
     sizes = {field.name: getattr(config, field.name) for field in fields(ElmoConfig)}
     return ElmoTaskConfig(**sizes | {"dropout": ElmoTaskConfig().dropout, "heads": ()})
 
 
 def bilm_config(config: ElmoConfig) -> ElmoConfig:
-    """Of the biLM alone, without its softmax."""
+    """Returns the config of the biLM alone, without its softmax."""
     return ElmoConfig(**{field.name: getattr(config, field.name) for field in fields(ElmoConfig)} | {"heads": ()})
 
 
@@ -63,7 +63,7 @@ class BothWaysLSTM(nn.Module):
 
 
 class ChainScores(nn.Module):
-    """Of tags that follow one another: `steps` [C, C], from the row's to the column's, `first` [C], `last` [C]."""
+    """Scores of successive tags: `steps` [C, C], from the row's to the column's, `first` [C], `last` [C]."""
 
     tags: int
 
@@ -124,7 +124,7 @@ class ElmoTask(Elmo):
         return self.task(self.task_dropout(x_BLW), seen_BL)
 
     def mix(self) -> ScalarMix:
-        """What the task has learned of the layers' mixture."""
+        """The mixture of the layers that the task has learned."""
         return ScalarMix(self.mix_weights, self.mix_gamma)
 
     def mix_penalty(self) -> Array:

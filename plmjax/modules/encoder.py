@@ -1,4 +1,4 @@
-"""What every encoder is: states of tokens, and the heads that its config names.
+"""The base of every encoder: states of tokens, and the heads that its config names.
 
 Legend: B batch, L length, M chosen positions, D model width, E embedding width, V vocabulary rows, C classes.
 """
@@ -146,7 +146,7 @@ class Encoder(nn.Module):
 
     @property
     def head_dropout_rate(self) -> float:
-        """Of what the last map of the class head reads, and the tag head's."""
+        """The dropout rate before the last map of the class head, and before the tag head."""
         return self.config.dropout
 
     def make_token_head(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What every encoder-decoder does: it encodes, decodes with the memory of what was encoded, and keeps a cache.
+"""The base of every encoder-decoder: it encodes, decodes with the memory of what was encoded, and keeps a cache.
 
 Legend: B batch, L length, S memory length, D model width, V vocabulary rows, C classes.
 """
@@ -65,11 +65,11 @@ class EncoderDecoder(nn.Module):
             readers[name]()
 
     def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
-        """What the encoder's first layer reads [B, L, D]."""
+        """Embeds the input for the encoder's first layer [B, L, D]."""
         raise NotImplementedError
 
     def embed_targets(self, tokens_BL: Array, positions_BL: Array | None) -> Array:
-        """What the decoder's first layer reads [B, L, D]."""
+        """Embeds the targets for the decoder's first layer [B, L, D]."""
         raise NotImplementedError
 
     def token_head(self, x: Array) -> TokenHead:

@@ -1,4 +1,4 @@
-"""What a network's configuration says that not every network has, with the answer for those that do not.
+"""Facts that only some networks' configurations state, with the answer for the others.
 
 Elsewhere nothing asks whether a configuration has a field.
 """
@@ -32,7 +32,7 @@ def num_languages_of(config: Any) -> int | None:
 
 
 def vocabulary_cuts_of(config: Any) -> tuple[int, ...]:
-    """Where the vocabulary is cut into several tables (adaptive softmax); empty: it is one table."""
+    """The rows where the vocabulary is cut into several tables (adaptive softmax); empty: it is one table."""
     return getattr(config, "cutoffs", ())
 
 

@@ -114,7 +114,7 @@ class GPT(nn.Module):
 
     @property
     def residual_init(self) -> Initializer:
-        """Of the kernels that write to the residual stream."""
+        """The initialiser of the kernels that write to the residual stream."""
         c = self.config
         return normal(c.init_std * (c.residual_init_scale or (2 * c.num_layers) ** -0.5))
 

@@ -1,4 +1,4 @@
-"""What reads a network's states: scores over the vocabulary, the pooled first token, the sentence pair.
+"""The heads that read a network's states: scores over the vocabulary, the pooled first token, the sentence pair.
 
 Legend: B batch, L length, D model width, E embedding width, V vocabulary rows.
 """
@@ -161,7 +161,7 @@ class FirstTokenLinear(Dense):
 
 
 class LastTokenClassHead(ClassHead):
-    """As ClassHead, from the last token (XLNet)."""
+    """A ClassHead that reads the last token (XLNet)."""
 
     def __call__(self, x_BLD: Array) -> Array:
         """[B, C]."""

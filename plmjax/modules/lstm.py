@@ -17,7 +17,7 @@ FORGET_BIAS = 1.0  # added to the forget gate beside the learned bias
 
 
 class LSTMState(NamedTuple):
-    """What a stack has kept of the text before. Rows of the batch lead, so that a batch is cut and spread with it.
+    """The states that a stack keeps of the text before. The rows lead, so that a batch is cut and spread with it.
 
     Attributes:
         cell: float32 [B, N, M].

@@ -1,4 +1,4 @@
-"""Who may look at whom, kept as structure and turned into a boolean array only by the kernels that need one.
+"""Attention masks, kept as structure and turned into a boolean array only by the kernels that need one.
 
 Legend: B batch, L queries, T keys.
 """

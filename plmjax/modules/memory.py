@@ -1,4 +1,4 @@
-"""What a recurrent network remembers of the text before: the states that each layer read (Dai et al. 2019, Sec. 3.2).
+"""The memory of a recurrent network: the states that each layer read (Dai et al. 2019, Sec. 3.2).
 
 Legend: B batch, L length, S memory length, D model width, N layers.
 """

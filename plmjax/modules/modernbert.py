@@ -151,7 +151,7 @@ class ModernBert(Encoder):
 
     @property
     def residual_init(self) -> Initializer:
-        """Of the kernels that write to the residual stream."""
+        """The initialiser of the kernels that write to the residual stream."""
         return truncated_normal(self.config.init_std * (2 * self.config.num_layers) ** -0.5)
 
     def encode(
@@ -161,7 +161,7 @@ class ModernBert(Encoder):
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
     ) -> Array:
-        """As Encoder's. The local layers' windows count places in the array, the rotary angles `positions_BL`."""
+        """Encodes as Encoder says. Local windows count array indices; the rotary angles follow `positions_BL`."""
         c = self.config
         if positions_BL is None:
             positions_BL = jnp.arange(tokens_BL.shape[1], dtype=jnp.int32)[None]

@@ -1,4 +1,4 @@
-"""What the rest of plmjax knows of a network: its kind, its configuration and, by kind, how it is called.
+"""The interface of a network to the rest of plmjax: its kind, its configuration and, by kind, how it is called.
 
 Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
 
@@ -14,7 +14,7 @@ from plmjax.modules.heads import TokenHead
 
 
 class Network(Protocol):
-    """What `build` gives, of one network or of a composite."""
+    """The type of what `build` returns, one network or a composite."""
 
     @property
     def kind(self) -> str:

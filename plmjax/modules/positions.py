@@ -1,4 +1,4 @@
-"""Where a token stands: rows of a table, rotations of queries and keys, or T5's relative buckets.
+"""Token positions: rows of a table, rotations of queries and keys, or T5's relative buckets.
 
 Legend: B batch, L queries, T keys, D model width, H heads, K head width.
 """
@@ -58,7 +58,7 @@ class SinusoidalPositions(nn.Module):
     dtype: Any = jnp.float32
 
     def __call__(self, positions_BL: Array | None, length: int) -> Array:
-        """As LearnedPositions'."""
+        """Takes and returns what LearnedPositions does."""
         columns = sinusoidal_table(self.max_positions, self.features)
         if self.halves:
             columns = np.concatenate([columns[:, 0::2], columns[:, 1::2]], axis=1)
@@ -95,7 +95,7 @@ class Rotary(NamedTuple):
 
     @classmethod
     def at(cls, positions_BL: Array, head_width: int, theta: float) -> "Rotary":
-        """Of int32 positions [B or 1, L]: angle i is position * theta ** (-2 i / K)."""
+        """Returns the rotations at int32 positions [B or 1, L]: angle i is position * theta ** (-2 i / K)."""
         if head_width % 2:
             raise ValueError(f"rotary positions turn pairs of columns, but a head is {head_width} wide; make it even")
         exponents = np.arange(0, head_width, 2, dtype=np.float32) / head_width

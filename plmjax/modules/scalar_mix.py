@@ -13,7 +13,7 @@ NORM_EPSILON = 1e-12
 
 
 class ScalarMix(NamedTuple):
-    """What a task learns of the mixture: a pytree.
+    """The parameters of the mixture that a task learns: a pytree.
 
     Attributes:
         weights: float32 [K], softmax-normalised; `gamma`: float32 scalar.

@@ -121,7 +121,7 @@ class T5Stack(nn.Module):
         return self.dropout(self.final_norm(x_BLD)), own
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
-        """What every layer's cross-attention reads of the memory, [N, B, S, H, K]."""
+        """The keys and values of the memory for every layer's cross-attention, [N, B, S, H, K]."""
         read = lambda block, x, _: (x, block.memory_keys_values(memory_BSD))  # noqa: E731
         return run_layers(read, self.layers, memory_BSD, None, **self._sizes)[1]
 

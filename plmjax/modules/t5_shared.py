@@ -55,7 +55,7 @@ class T5Shared(EncoderDecoder):
         self.decoder = BothWaysStack(c, c.num_layers, CrossBlock, causal=True)
 
     def encoder(self, x_BLD: Array, inputs: BlockInputs) -> tuple[Array, None]:
-        """As a stack's."""
+        """Calls the shared layers as an encoder's stack."""
         return self.decoder.encode(x_BLD, inputs), None
 
     def embed_inputs(self, tokens_BL: Array, positions_BL: Array | None) -> Array:

@@ -23,12 +23,12 @@ class PreNorm:
 
     @staticmethod
     def pre(norm: Norm, x: Array) -> Array:
-        """What the layer reads."""
+        """Returns the layer's input."""
         return norm(x)
 
     @staticmethod
     def post(norm: Norm, x: Array, y: Array) -> Array:
-        """The block's value after the layer gave y."""
+        """Returns the block's value once the layer has returned y."""
         return x + y
 
 
@@ -37,12 +37,12 @@ class PostNorm:
 
     @staticmethod
     def pre(norm: Norm, x: Array) -> Array:
-        """What the layer reads."""
+        """Returns the layer's input."""
         return x
 
     @staticmethod
     def post(norm: Norm, x: Array, y: Array) -> Array:
-        """The block's value after the layer gave y."""
+        """Returns the block's value once the layer has returned y."""
         return norm(x + y)
 
 
@@ -95,7 +95,7 @@ class GatedMLP(MLP):
 
 
 class BlockInputs(NamedTuple):
-    """What every block of a stack reads besides the states.
+    """The inputs of every block of a stack besides the states.
 
     Attributes:
         mask: of the self-attention.
@@ -235,7 +235,7 @@ class CrossBlock(Block):
     def __call__(
         self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
     ) -> tuple[Array, KeysValues | None]:
-        """As Block's."""
+        """Returns what Block's call does."""
         x_BLD, own = self.self_attention_sublayer(x_BLD, inputs, cache)
         return self.feed_forward(self.cross_attention_sublayer(x_BLD, inputs, cache)), own
 
@@ -247,7 +247,7 @@ class CrossBlock(Block):
         return self.wiring.post(self.cross_norm, x_BLD, self.residual_dropout(y_BLD))
 
     def memory_keys_values(self, memory_BTD: Array) -> KeysValues:
-        """What the cross-attention reads of the memory."""
+        """The keys and values of the memory for the cross-attention."""
         return self.cross_attention.keys_values(memory_BTD)
 
 

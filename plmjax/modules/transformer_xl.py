@@ -61,12 +61,12 @@ class TransformerXLConfig:
     unroll: bool | None = None
 
     def clusters(self) -> Clusters:
-        """How the vocabulary is cut."""
+        """The clusters that the vocabulary is cut into."""
         return Clusters(self.vocab_size, tuple(self.cutoffs), self.d_embed or self.d_model, self.embed_divisor)
 
 
 class AttentionContext(NamedTuple):
-    """What every layer reads besides the text.
+    """The inputs of every layer besides the text.
 
     Attributes:
         sinusoids_TD: of the distances T - 1 to 0.
@@ -209,8 +209,8 @@ class TransformerXL(nn.Module):
         segments_BL: Array | None = None,
         cache: Cache | None = None,
     ) -> Array | tuple[Array, Cache]:
-        """As GPT's. Distances are taken between array indices, so positions are not read; a cache holds all that came
-        before, where a memory holds its last states alone."""
+        """Decodes as GPT does. Distances are between array indices, so positions are not read; a cache holds the
+        whole past, a memory its last states alone."""
         length, reach = tokens_BL.shape[1], self.config.memory_length if self.config.same_length else 0
         if cache is None:
             mask = Mask.within(segments_BL, causal=True)
@@ -260,7 +260,7 @@ class TransformerXL(nn.Module):
         reach: int,
         clamp: int | None = None,
     ) -> tuple[Array, Array, KeysValues | None]:
-        """As RecurrentStack's; where `reach` is over 0, keys as far or farther than that are not seen."""
+        """Runs the stack; where `reach` is over 0, keys as far or farther than that are not seen."""
         c = self.config
         queries, keys = seen.shape[-2:]
         if reach:

@@ -16,7 +16,7 @@ from plmjax.modules.transformer import Block
 
 
 class TwoStreamContext(NamedTuple):
-    """What every layer reads besides the streams.
+    """The inputs of every layer besides the streams.
 
     Attributes:
         sinusoids_XWD: of the distances, X = 1; or X = 2, the second for rows that run backwards.
@@ -35,7 +35,7 @@ class TwoStreamContext(NamedTuple):
 
 
 class XLNetBiases(NamedTuple):
-    """What is added to a query that asks for content and distance, and [H, K] for text (same or other)."""
+    """The biases of queries that ask for content and distance, and [H, K] for text (same or other)."""
 
     relative: RelativeBiases
     segment: Array
@@ -73,7 +73,7 @@ class TwoStreamAttention(RelativeProjections):
     def __call__(
         self, h_BLD: Array, g_BMD: Array | None, memory_BSD: Array | None, context: TwoStreamContext, biases: Any
     ) -> tuple[Array, Array | None]:
-        """Both streams after attention: [B, L, D], [B, M, D]."""
+        """Returns both streams after attention: [B, L, D], [B, M, D]."""
         biases = self.biases() if self.own_biases else biases
         x_BTD = h_BLD if memory_BSD is None else jnp.concatenate([memory_BSD, h_BLD], axis=1)
         k_BTHK, v_BTHK = self.keys_values(x_BTD)

@@ -111,7 +111,7 @@ class XLM(AnswersByBeam):
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
     ) -> Array:
-        """As Encoder's; token types are ids of languages, and None adds no language."""
+        """Encodes as Encoder says; token types are ids of languages, and None adds no language."""
         x_BLD = self.embeddings(tokens_BL, token_types_BL, positions_BL)
         x_BLD, _ = self.encoder(x_BLD, BlockInputs(Mask.within(segments_BL, self.config.causal)))
         return x_BLD
@@ -124,7 +124,7 @@ class XLM(AnswersByBeam):
         cache: Cache | None = None,
         token_types_BL: Array | None = None,
     ) -> Array | tuple[Array, Cache]:
-        """As GPT's, for a causal network: states [B, L, D]; with a cache also the cache, these tokens appended."""
+        """Decodes as GPT does, if causal: states [B, L, D]; given a cache, also the cache with these tokens."""
         if cache is None:
             return self.encode(tokens_BL, token_types_BL, positions_BL, segments_BL)
         if positions_BL is None:
@@ -146,7 +146,7 @@ class XLM(AnswersByBeam):
 
     @property
     def head_init(self) -> Initializer:
-        """As the layers' kernels."""
+        """The initialiser of the layers' kernels."""
         return normal(self.config.init_std)
 
     def known_heads(self) -> tuple[str, ...]:
@@ -162,12 +162,12 @@ class XLM(AnswersByBeam):
         return FirstTokenLinear(self.config.num_labels, kernel_init=self.head_init)
 
     def class_logits(self, x_BLD: Array) -> Array:
-        """As Encoder's, the state after dropout (summary_first_dropout of the released configurations)."""
+        """Scores classes as Encoder does, after dropout of the state (summary_first_dropout as released)."""
         classifies = "sequence_classification" in self.config.heads
         return super().class_logits(self.head_dropout(x_BLD) if classifies else x_BLD)
 
     def __call__(self) -> None:
-        """As Encoder's."""
+        """Touches every parameter, as Encoder's."""
         zeros = jnp.zeros((1, 1), jnp.int32)
         self.encode(zeros, zeros)  # with a language
         super().__call__()

@@ -155,7 +155,7 @@ class XLNet(AnswersByBeam):
         positions_BL: Array | None = None,
         segments_BL: Array | None = None,
     ) -> Array:
-        """As Encoder's: the content stream. Distances are taken between array indices, so positions are not read; and
+        """Encodes as Encoder says, by the content stream. Distances are between indices, so positions are not read;
         token types only tell one text from another."""
         return self.two_streams(tokens_BL, None, None, token_types_BL, segments_BL).h
 
@@ -170,7 +170,7 @@ class XLNet(AnswersByBeam):
         backward_B: Array | None = None,
         keep: int | None = None,
     ) -> XLNetOutput:
-        """Both streams, and the memory for the text that follows.
+        """Returns both streams, and the memory for the text that follows.
 
         Args:
             tokens_BL: token ids.
@@ -256,7 +256,7 @@ class XLNet(AnswersByBeam):
         )
 
     def __call__(self) -> None:
-        """As Encoder's."""
+        """Touches every parameter, as Encoder's."""
         super().__call__()
         if "beam_question_answering" in self.config.heads:
             self.beam_answers(self.encode(jnp.zeros((1, 1), jnp.int32)), starts=1, ends=1)
