@@ -23,7 +23,7 @@ def uniform(limit: float) -> Initializer:
     return init
 
 
-class Convolution(nn.Module):
+class CharacterConvolution(nn.Module):
     """`filters` maps of `width` characters, the highest value of each over the word: kernel [W, E, F], bias [F].
 
     The initialisers are the released code's: +-0.05 before a ReLU, a fan-in normal before tanh.
@@ -86,7 +86,7 @@ class CharacterEncoder(nn.Module):
         table = jnp.concatenate([jnp.zeros_like(table[:1]), table])
         x_NCE = jnp.take(table, characters_BLC.reshape(-1, places), axis=0, mode="fill")
         found = [
-            Convolution(width, count, self.activation, name=f"filters_{number}")(x_NCE)
+            CharacterConvolution(width, count, self.activation, name=f"filters_{number}")(x_NCE)
             for number, (width, count) in enumerate(self.filters)
         ]
         x_NF = jnp.concatenate(found, axis=-1)

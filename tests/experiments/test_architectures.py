@@ -3,13 +3,14 @@
 import pytest
 
 from experiments.benchmarks import architecture_costs
+from experiments.configs import t5_architectures
 
 INPUTS, TARGETS, ROWS = 512, 512, 32_128
 
 
 @pytest.fixture(scope="module")
 def costs():
-    networks = architecture_costs.NETWORKS.items()
+    networks = t5_architectures.NETWORKS.items()
     return {name: architecture_costs.cost(make("base"), INPUTS, TARGETS, ROWS) for name, make in networks}
 
 
