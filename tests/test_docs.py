@@ -161,10 +161,20 @@ def test_flags_and_fields_in_sentences_exist():
                     assert any(has_field(config, path[1:]) for config in configs), where
 
 
+def parsed(block: str) -> ast.Module:
+    """The syntax of a block: statements, a session at the prompt, or entries of a dict."""
+    if ">>> " in block:
+        block = "\n".join(line[4:] for line in block.splitlines() if line.startswith((">>> ", "... ")))
+    try:
+        return ast.parse(block)
+    except SyntaxError:
+        return ast.parse("{" + block + "}")
+
+
 def test_python_blocks_name_what_there_is():
     for page in PAGES:
         for block in blocks(page.read_text(), "python"):
-            for node in ast.walk(ast.parse(block)):
+            for node in ast.walk(parsed(block)):
                 if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("plmjax", "experiments"):
                     module = importlib.import_module(node.module)
                     assert all(hasattr(module, alias.name) for alias in node.names), f"{page}: {ast.unparse(node)}"
