@@ -149,5 +149,5 @@ def test_bad_recipes(tokenizer: Tokenizer, tmp_path: Path) -> None:
         make_task_model(task, make_backbone(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]
     given.task_model = "beam_question_answering"
     other = type("Task", (), {"kind": "token_classification"})()
-    with pytest.raises(UserError, match="does tasks of kind spans, and this one is 'token_classification'"):
+    with pytest.raises(UserError, match="kind question_answering, but this one is 'token_classification'"):
         make_task_model(other, make_backbone(shapeless(tokenizer), given), None, given)  # type: ignore[arg-type]

@@ -51,7 +51,8 @@ def make_task_model(task: SupervisedTask, backbone: Backbone, limits: LengthLimi
         if task.kind not in kinds:
             known = ", ".join(kinds)
             raise UserError(
-                f"The task_model {recipe.task_model!r} does tasks of kind {known}, and this one is {task.kind!r}."
+                f"The task_model {recipe.task_model!r} does tasks of kind {known}, but this one is {task.kind!r}: "
+                "leave task_model empty."
             )
         return task_model(task, backbone, limits, recipe)
     if task.kind not in TASK_MODELS:
