@@ -22,14 +22,7 @@ SCRIPTS = sorted(
     path for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text() and path != SHARED
 )
 # Words of the documentation that stand for something of the reader's.
-WORDS = {
-    "my_config.py": "bert.py:mini",
-    "VARIANT": "",
-    "NETWORK+OBJECTIVE": "bert+masked_lm",
-    "FILE.py:NAME": "sst2",
-    "I": "0",
-    "N": "2",
-}
+WORDS = {"VARIANT": "", "NETWORK+OBJECTIVE": "bert+masked_lm", "FILE.py:NAME": "sst2", "I": "0", "N": "2"}
 # Imports what scripts need once, then tries each command in a process of its own that only reads its flags.
 RUNNER = r"""
 import contextlib, io, json, os, runpy, sys
