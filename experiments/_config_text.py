@@ -18,6 +18,11 @@ def config_as_text(config: Any, name: str = "config") -> str:
 
 
 def _lines(value: Any, path: str, comment: str) -> Iterator[str]:
+    if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
+        yield f"# {path.lstrip('-')}: {len(value)} objects" + (f", {comment}" if comment else "")
+        for number, element in enumerate(value):
+            yield from _lines(element, f"{path}[{number}]", "")
+        return
     if not (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         setting = f"{path}={value!r}" if not isinstance(value, str) else f"{path}={value}"
         yield f"{setting:<{COLUMN}}  # {comment}" if comment else setting

@@ -99,6 +99,14 @@ def test_fields_come_with_their_comments() -> None:
         f"{'--config.second=a':<56}  # two of a kind.",
         f"{'--config.third=(1, 2)':<56}  # behind it",
     ]
+
+    @dataclass
+    class Several:
+        owns: tuple[Own, ...] = (Own(1), Own(2))
+
+    several = config_as_text(Several()).splitlines()
+    assert several[1:3] == ["# config.owns: 2 objects", "# config.owns[0]: Own"]
+    assert f"{'--config.owns[1].first=2':<56}  # two of a kind." in several
     lines = config_as_text(gpt2.get_config("tiny")).splitlines()
     assert any(line.startswith("--config.train.steps=") and "# updates" in line for line in lines)
     assert "# config.train: TrainConfig" in lines
