@@ -98,6 +98,8 @@ def open_scorer(source: Path) -> tuple[Scorer, dict[str, Any]]:
         pretrained.tokenizer,
         pretrained.special,
         trained,
+        shown=pretrained.family.scoring_format,
+        is_prefix_lm=network.is_prefix_lm,
         code=CODE.value,
         language=LANGUAGE.value,
     )

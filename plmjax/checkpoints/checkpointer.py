@@ -383,6 +383,6 @@ def _quiet_orbax(record: logging.LogRecord) -> bool:
 
 def _barrier(name: str) -> None:
     if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
+        from jax.experimental.multihost_utils import sync_global_devices  # several processes alone need it
 
-        multihost_utils.sync_global_devices(name)
+        sync_global_devices(name)

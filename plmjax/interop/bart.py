@@ -288,6 +288,7 @@ MBART = replace(  # its decoder starts with the language that it is to write
     source_template=mbart_source,
     target_template=mbart_target,
     pair_template=mbart_pair,
+    scoring_format=None,  # each text is written after its language's token
 )
 MARIAN = replace(
     _family("marian", "Marian", TRANSLATION, MarianConfig, MARIAN_DEFAULTS, MARIAN_SPECIAL, shift_right, 0),

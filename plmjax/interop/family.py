@@ -87,7 +87,8 @@ class Family:
             its decoder learns to write; None: as T5's.
         pair_template: (checkpoint, language) -> what is around one text or two under an encoder-decoder's heads,
             and the first token that its decoder reads; None: as T5's.
-        scoring_format: what stands in an encoder-decoder's input for a text to score: "sentinel", "mask", "" nothing.
+        scoring_format: what stands in an encoder-decoder's input for a text to score: "sentinel", "mask" or
+            "", nothing; None: its texts can't be scored.
     """
 
     model_type: str
@@ -112,7 +113,7 @@ class Family:
     source_template: Callable[[TemplateSource, str | None, str | None], Seq2SeqTemplate] | None = None
     target_template: Callable[[TemplateSource, Seq2SeqTemplate], tuple[int | None, tuple[int, ...]]] | None = None
     pair_template: Callable[[TemplateSource, str], tuple[Template, int]] | None = None
-    scoring_format: str = ""
+    scoring_format: str | None = ""
 
     def special_of(self, tokenizer: Tokenizer | None) -> Mapping[str, int]:
         """The special ids of a tokenizer under Hugging Face's names; the family's own where there is no tokenizer."""

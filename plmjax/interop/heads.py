@@ -37,6 +37,26 @@ def fine_tuned(name: str, states: States) -> dict[str, Forward]:
     return {name + CLASS: classify, name + TAG: tag, name + ANSWER: answer}
 
 
+def answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
+    """Scores of an answer's start and end, from the states."""
+    logits_BL2 = network.question_answering_logits(x_BLD)
+    return {"start_logits": logits_BL2[..., 0], "end_logits": logits_BL2[..., 1]}
+
+
+def beam_answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
+    """The likeliest answers of a beam search; the outputs named log probabilities are probabilities."""
+    hidden_BL = inputs["p_mask"] > 0 if "p_mask" in inputs else None
+    beams = network.beam_answers(x_BLD, hidden_BL, inputs.get("cls_index"))
+    batch = x_BLD.shape[0]
+    return {
+        "start_top_log_probs": beams.start_probabilities,
+        "start_top_index": beams.starts,
+        "end_top_log_probs": beams.end_probabilities.reshape(batch, -1),
+        "end_top_index": beams.ends.reshape(batch, -1),
+        "cls_logits": beams.class_logits,
+    }
+
+
 def found_heads(given: JSON, names: set[str], classifier: str = "classifier") -> list[str]:
     """Those of "sequence_classification", "token_classification" and "question_answering" whose tensors are there.
 

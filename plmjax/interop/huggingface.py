@@ -109,7 +109,7 @@ def _tokenizer(family: Family, directory: Path) -> Tokenizer | None:
             log.warning(
                 "%s has a tokenizer of %s's own kind, which plmjax does not read: it has none here.",
                 directory,
-                family.model_type,
+                family.base_model.removesuffix("Model"),
             )
         return None
     return load_tokenizer(directory) if has_tokenizer(directory) else None

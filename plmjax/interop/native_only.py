@@ -127,7 +127,6 @@ BY_KIND: dict[str, Family] = {
         architecture=_encoder_decoder_class,
         tokenizer=TokenizerFormat(ended),
         special_roles=SPECIAL_ROLES | {"decoder_start_token_id": "padding"},
-        scoring_format="sentinel",
         **REFUSED,
     ),
 }

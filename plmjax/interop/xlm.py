@@ -11,7 +11,7 @@ from plmjax.data.templates import Template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, refuse
-from plmjax.interop.heads import label_fields, num_labels
+from plmjax.interop.heads import answer, beam_answer, label_fields, num_labels
 from plmjax.interop.tokenizer_format import TokenizerFormat
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, dense, heads_bias, heads_in, heads_out, layer_norm
 from plmjax.modules import Bound
@@ -176,26 +176,6 @@ def states(network: Bound, inputs: dict[str, Array], special: Mapping[str, int])
         count_B1 = jnp.sum(tokens_BL != special["pad_token_id"], axis=1, keepdims=True)
         mask_BL = (jnp.arange(tokens_BL.shape[1])[None] < count_B1).astype(jnp.int32)
     return network.encode(tokens_BL, inputs.get("langs"), inputs.get("position_ids"), mask_BL)
-
-
-def answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
-    """Start and end of a span."""
-    logits_BL2 = network.question_answering_logits(x_BLD)
-    return {"start_logits": logits_BL2[..., 0], "end_logits": logits_BL2[..., 1]}
-
-
-def beam_answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
-    """The likeliest spans; the outputs named log probabilities are probabilities."""
-    hidden_BL = inputs["p_mask"] > 0 if "p_mask" in inputs else None
-    beams = network.beam_answers(x_BLD, hidden_BL, inputs.get("cls_index"))
-    batch = x_BLD.shape[0]
-    return {
-        "start_top_log_probs": beams.start_probabilities,
-        "start_top_index": beams.starts,
-        "end_top_log_probs": beams.end_probabilities.reshape(batch, -1),
-        "end_top_index": beams.ends.reshape(batch, -1),
-        "cls_logits": beams.class_logits,
-    }
 
 
 def _forward(outputs: Any) -> Callable[[Bound, dict[str, Any], Mapping[str, int]], Outputs]:

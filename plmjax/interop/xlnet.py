@@ -10,7 +10,7 @@ from plmjax.data.templates import Template, xlnet_template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family, Outputs, activation, hf_activation, refuse
-from plmjax.interop.heads import label_fields, num_labels
+from plmjax.interop.heads import answer, beam_answer, label_fields, num_labels
 from plmjax.interop.tokenizer_format import ACCENTS_AND_CASE, TokenizerFormat
 from plmjax.interop.weight_map import LINEAR, SAME, Entry, Transform, dense, layer_norm
 from plmjax.modules import Bound
@@ -178,26 +178,6 @@ def _forward(outputs: Any) -> Any:
         return outputs(network, x, inputs) | mems
 
     return run
-
-
-def answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
-    """Start and end of a span."""
-    logits_BL2 = network.question_answering_logits(x_BLD)
-    return {"start_logits": logits_BL2[..., 0], "end_logits": logits_BL2[..., 1]}
-
-
-def beam_answer(network: Bound, x_BLD: Array, inputs: dict[str, Array]) -> Outputs:
-    """The likeliest spans; the outputs named log probabilities are probabilities."""
-    hidden_BL = inputs["p_mask"] > 0 if "p_mask" in inputs else None
-    beams = network.beam_answers(x_BLD, hidden_BL, inputs.get("cls_index"))
-    batch = x_BLD.shape[0]
-    return {
-        "start_top_log_probs": beams.start_probabilities,
-        "start_top_index": beams.starts,
-        "end_top_log_probs": beams.end_probabilities.reshape(batch, -1),
-        "end_top_index": beams.ends.reshape(batch, -1),
-        "cls_logits": beams.class_logits,
-    }
 
 
 FORWARD = {

@@ -8,10 +8,8 @@ from typing import Any
 
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.errors import UserError
-from plmjax.modules import family_of
 from plmjax.modules.facts import num_languages_of
 
-SHOWN = {"t5": "sentinel", "bart": "mask"}  # of the families; others are shown the context alone
 CODED = "ConditionalLM"  # the objective that reads every text under a control code
 WHOLE_CONTEXT = "PrefixLM"  # the objective whose encoder is shown the text before, and nothing in place of the rest
 
@@ -41,6 +39,8 @@ def find_scoring_format(
     special: Mapping[str, int],
     trained: Mapping[str, Any],
     *,
+    shown: str | None = "",
+    is_prefix_lm: bool = False,
     code: str = "",
     language: str = "",
 ) -> ScoringFormat:
@@ -52,20 +52,21 @@ def find_scoring_format(
         tokenizer: its own.
         special: its special ids under Hugging Face's names.
         trained: the objective that it was trained with, as its checkpoint has it in JSON; empty where it has none.
+        shown: see ScoringFormat; None: the family's texts can't be scored, as mBART's, which begin with a language.
+        is_prefix_lm: whether a decoder sees its inputs whole.
         code: the control code of the texts, for a network that was trained with codes.
         language: of the texts, for a network with a language table: its name or its row.
 
     Raises:
         UserError: a code or a language is missing, unknown or of no use; or an encoder-decoder lacks its first token.
     """
-    family = family_of(config)
     objective = str(trained.get("type", "")).rpartition(":")[2]
-    if family == "mbart":
+    if shown is None:
         raise UserError(
             "An mBART writes each text after its language's token, which evaluation has no place for: use another "
             "encoder-decoder."
         )
-    if family == "t5_prefix_lm":
+    if is_prefix_lm:
         raise UserError(
             "A prefix LM sees its inputs whole and up to their EOS, for which evaluation has no place: use another "
             "decoder."
@@ -75,7 +76,7 @@ def find_scoring_format(
         raise UserError("The checkpoint does not say which token its decoder starts from: load one that does.")
     return ScoringFormat(
         start,
-        "" if objective == WHOLE_CONTEXT else SHOWN.get(family, ""),
+        "" if objective == WHOLE_CONTEXT else shown,
         tuple(_prefix(kind, objective, tokenizer, code)),
         _language(num_languages_of(config) or 0, trained.get("languages") or (), language),
     )

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from plmjax.errors import UserError
-from plmjax.modules import FAMILIES
+from plmjax.interop.registry import BY_CLASS, architecture_of
+from plmjax.modules import FAMILIES, Bound, build
 from plmjax.tasks.scoring_format import ScoringFormat, find_scoring_format
 from tests.decode.conftest import WordTokenizer
 
@@ -17,8 +18,12 @@ CODED = {"type": "plmjax.objectives.conditional_lm:ConditionalLM"}
 
 def ask(family: str, kind: str, trained: dict[str, Any] | None = None, **settings: Any) -> ScoringFormat:
     special = settings.pop("special", START if kind == "encoder_decoder" else {})
-    config = FAMILIES[family].config(**settings.pop("fields", {}))
-    return find_scoring_format(config, kind, WordTokenizer(), special, trained or {}, **settings)
+    config = FAMILIES[family].config(vocab_size=8, **settings.pop("fields", {}))
+    shown = BY_CLASS[architecture_of(config)].scoring_format
+    is_prefix_lm = Bound(build(config), {}).is_prefix_lm
+    return find_scoring_format(
+        config, kind, WordTokenizer(), special, trained or {}, shown=shown, is_prefix_lm=is_prefix_lm, **settings
+    )
 
 
 def test_encoder_decoders_are_shown_what_they_were_trained_with() -> None:

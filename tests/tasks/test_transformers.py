@@ -96,7 +96,10 @@ def test_scores_equal_the_oracles(make: Any, by_hand: Any, tmp_path: Path) -> No
     oracle.save_pretrained(tmp_path)
     pretrained = load_huggingface(tmp_path)
     tokenizer = WordTokenizer()
-    scoring_format = find_scoring_format(pretrained.config, pretrained.module.kind, tokenizer, pretrained.special, {})
+    shown = pretrained.family.scoring_format
+    scoring_format = find_scoring_format(
+        pretrained.config, pretrained.module.kind, tokenizer, pretrained.special, {}, shown=shown
+    )
     scorer = Scorer(Bound(pretrained.module, pretrained.params), tokenizer, scoring_format, length=16)
     with torch.no_grad():
         expected = [by_hand(oracle, list(request.context), list(request.text)) for request in REQUESTS]
