@@ -112,7 +112,7 @@ def _windows(x_BL: Array, side: int) -> Array:
     return jnp.stack([padded[:, at : at + length] for at in range(2 * side + 1)], axis=2)
 
 
-class Convolution(nn.Module):
+class DebertaConvolution(nn.Module):
     """Version 2's look at the neighbours, added to the first layer: `kernel` [width, D, D], `bias`, `norm`."""
 
     width: int
@@ -179,7 +179,7 @@ class DebertaStack(nn.Module):
         before_BLD, embedded_BLD = x_BLD, x_BLD
         x_BLD = layer(jax.tree.map(lambda leaf: leaf[0], layers), 0, x_BLD, x_BLD)
         if c.convolution:
-            convolution = Convolution(
+            convolution = DebertaConvolution(
                 c.convolution, c.convolution_activation, c.norm_eps, c.dropout, init, dtype, name="convolution"
             )
             x_BLD = convolution(embedded_BLD, x_BLD, segments_BL)

@@ -56,6 +56,11 @@ def num_labels_of(config: Any) -> int | None:
     return getattr(config, "num_labels", None)
 
 
+def pools_all_tokens(config: Any) -> bool:
+    """Whether a text's class is read from the mean of its tokens, not from one of them (ModernBERT may)."""
+    return getattr(config, "pooling", "cls") == "mean"
+
+
 def adapter_width_of(config: Any) -> int | None:
     """The width of the adapters, 0 without them; None for a network that can have none."""
     return getattr(config, "adapter_width", None)

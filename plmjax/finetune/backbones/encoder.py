@@ -18,7 +18,7 @@ from plmjax.finetune.backbones.base import Backbone, tokenizer_of
 from plmjax.finetune.config import FineTune
 from plmjax.interop import Pretrained
 from plmjax.modules import Bound
-from plmjax.modules.facts import doubles_separator, num_languages_of, token_types_of
+from plmjax.modules.facts import doubles_separator, num_languages_of, pools_all_tokens, token_types_of
 from plmjax.modules.network import EncoderNetwork
 
 
@@ -36,7 +36,7 @@ class EncoderBackbone(Backbone):
 
     def class_states(self, network: Bound, x_BLD: jax.Array, index_B: jax.Array, segments_BL: jax.Array) -> jax.Array:
         """The first token's state, or the mean of all where the network's config asks for that: [B, 1, D]."""
-        if getattr(self.config, "pooling", "cls") == "mean":
+        if pools_all_tokens(self.config):
             return network.summary(x_BLD, segments_BL)
         return super().class_states(network, x_BLD, index_B, segments_BL)
 
