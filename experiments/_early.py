@@ -19,9 +19,6 @@ from plmjax.renames import FLAGS
 
 absl.app.define_help_flags()
 
-# Flags under the names that they had before.
-RENAMED = {"beside_transformers": "vs_transformers"}
-
 
 def refuse_unknown_flags(command: Sequence[str]) -> None:
     """Ends the program, with one line and status 2, where `python -m experiments.SCRIPT` gets a flag that it lacks.
@@ -38,11 +35,8 @@ def refuse_unknown_flags(command: Sequence[str]) -> None:
         return
     known = flags_of(file)
     unknown = known and next(filter(None, (_unknown(argument, known) for argument in command[place + 1 :])), None)
-    if unknown and (renamed := FLAGS.get(script, {}).get(unknown)):
-        print(f"error: The flag --{unknown} is now called --{renamed}: give it by that name.", file=sys.stderr)
-        sys.exit(2)
     if unknown:
-        if (new := RENAMED.get(unknown)) in known:
+        if new := FLAGS.get(script, {}).get(unknown):
             _refuse(f"The flag --{unknown} is now called --{new}: give it by that name.")
         near = difflib.get_close_matches(unknown, sorted(known - set(flags.FLAGS)), 1)
         hint = f"do you mean --{near[0]}?" if near else "--help lists the flags."

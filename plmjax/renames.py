@@ -165,6 +165,7 @@ MOVED: dict[str, dict[str, str]] = {
 }
 # Script -> {old flag: new flag}.
 FLAGS: dict[str, dict[str, str]] = {
+    "benchmark": {"beside_transformers": "vs_transformers"},
     "generate": {"num_samples": "num_return_sequences", "no_repeat_ngram": "no_repeat_ngram_size"},
 }
 # "new module:new class" -> what gives today's fields where a new name alone does not.

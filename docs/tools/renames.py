@@ -1,4 +1,4 @@
-"""The changelog's table of renamed configuration fields and values, from plmjax/renames.py.
+"""The changelog's tables of renamed flags, configuration fields and values, from plmjax/renames.py.
 
 python docs/tools/renames.py     # writes it into CHANGELOG.md
 """
@@ -6,7 +6,7 @@ python docs/tools/renames.py     # writes it into CHANGELOG.md
 from collections import defaultdict
 from pathlib import Path
 
-from plmjax.renames import FIELDS, VALUES
+from plmjax.renames import FIELDS, FLAGS, MOVED, VALUES
 
 CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
 BEGIN, END = "<!-- renames -->", "<!-- end of renames -->"
@@ -34,16 +34,27 @@ def shown(kinds: list[str]) -> str:
     return ", ".join(f"`{kind}`" for kind in kinds) if len(kinds) < 6 else f"{len(kinds)} networks"
 
 
-def table() -> str:
-    """A row a rename."""
-    lines = ["| configuration class | before | now |", "|---|---|---|"]
-    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows()])
+def markdown(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *body))
+
+
+def tables() -> str:
+    """Flags, fields, fields that moved into another section, values."""
+    flags = [(f"`{name}`", f"`--{old}`", f"`--{new}`") for name, found in FLAGS.items() for old, new in found.items()]
+    moved = [(f"`{name}`", f"`{old}`", f"`{new}`") for name, found in MOVED.items() for old, new in found.items()]
+    return "\n\n".join(
+        [
+            markdown(("command", "flag before", "now"), flags),
+            markdown(("configuration class", "field or `field=value` before", "now"), [*rows(), *moved]),
+        ]
+    )
 
 
 def with_table(text: str) -> str:
-    """The changelog with today's table between its marks."""
+    """The changelog with today's tables between its marks."""
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":
