@@ -150,15 +150,15 @@ class Adapters(UpdateStrategy):
 
 @dataclass(slots=True)
 class GradualUnfreezing(UpdateStrategy):
-    """The top layer moves from the first step on, and of a stack of N one more from each N-th of the steps on.
+    """Trains the top layer from the first step on, and of a stack of N one more layer after each N-th of the steps.
 
     Raffel et al. 2020, Sec. 3.5.1, after Howard & Ruder 2018: encoder and decoder side by side, the embeddings and the
     heads always. What all layers read (a table of relative positions) is of the first's depth, a last norm of the
-    last's. The optimizer sees the gradients of what does not move yet, so that its moments are there when it does.
+    last's. The optimizer sees the gradients of what is still frozen, so that its moments are there when it thaws.
     """
 
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
-        """Holds layers still; UserError for layers that share their parameters."""
+        """Freezes the layers that are not yet trained; UserError for layers that share their parameters."""
         if shares_layers(network):
             raise UserError(
                 "The layers share their parameters, so they can't be unfrozen one by one: use AllParameters."
@@ -181,19 +181,19 @@ class GradualUnfreezing(UpdateStrategy):
 
 @dataclass(slots=True)
 class NewEncoderFirst(UpdateStrategy):
-    """A new encoder below a BART learns first, then everything (Lewis et al. 2019, Sec. 3.4; modules/bart_translation).
+    """Trains a new encoder below a BART first, then everything (Lewis et al. 2019, Sec. 3.4; modules/bart_translation).
 
-    At first move the new encoder, BART's positions, and of the first layer of its encoder what projects the input of
-    the self-attention to queries, keys and values. The optimizer sees the gradients of what does not move yet.
+    At first it trains the new encoder, BART's positions, and of its encoder's first layer what projects the input of
+    the self-attention to queries, keys and values. The optimizer sees the gradients of what is still frozen.
 
     Attributes:
-        share: of the steps, before everything moves. The paper says "a small number of iterations" of the rest.
+        share: of the steps, before everything is trained. The paper says "a small number of iterations" of the rest.
     """
 
     share: float = 0.9
 
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
-        """Holds the rest still; UserError for a share out of range or a network without a new encoder."""
+        """Freezes the rest at first; UserError for a share out of range or a network without a new encoder."""
         if not 0.0 <= self.share <= 1.0:
             raise UserError(f"update_strategy.share is {self.share}: it must be from 0 to 1.")
         if not hasattr(network, "source_layers"):
