@@ -64,7 +64,7 @@ class Checkpointer:
 
     @classmethod
     def open(cls, directory: str | epath.Path, config: CheckpointConfig) -> "Checkpointer":
-        """As the configuration says."""
+        """Opens the checkpoints of a run as its configuration says."""
         return cls(directory, config.keep, config.keep_every)
 
     def save(self, state: State, manifest: dict[str, Any]) -> None:
@@ -290,7 +290,7 @@ def compare(saved: dict[str, list[Any]], wanted: dict[str, list[Any]], path: epa
         else:
             what = f"its {tensor} is {_shape(saved[name])}, this run's is {_shape(wanted[name])}"
         raise UserError(
-            f"The checkpoint {path} is of another model or optimizer: {what}; use its configuration or another "
+            f"The checkpoint {path} belongs to another model or optimizer: {what}; use its configuration or another "
             "--workdir."
         )
 

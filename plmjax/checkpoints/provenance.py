@@ -1,4 +1,4 @@
-"""With what a checkpoint was made: versions of the packages, and the commit of the source."""
+"""The versions of the packages and the commit of the source that made a checkpoint."""
 
 import functools
 import importlib.metadata

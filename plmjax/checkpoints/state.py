@@ -1,4 +1,4 @@
-"""What training carries from step to step, and checkpoints hold."""
+"""The state that training carries from step to step and that checkpoints hold."""
 
 from dataclasses import dataclass
 from typing import Any

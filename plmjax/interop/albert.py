@@ -60,13 +60,13 @@ def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -
 
 
 def _groups(config: AlbertConfig) -> int:
-    """How many layers Hugging Face's class stores; UserError for sharing that it does not know."""
+    """Returns the layers that Hugging Face's class stores; UserError for sharing that it does not know."""
     if config.sharing == "none":
         return config.num_layers
     if config.sharing != "all":
         raise UserError(
-            f"Hugging Face's ALBERT shares all of a layer or nothing, this network's sharing is {config.sharing!r}: it "
-            "can't be exported."
+            f"Hugging Face's ALBERT shares all of a layer or nothing, but this network's sharing is "
+            f"{config.sharing!r}: it can't be exported."
         )
     return config.groups
 
@@ -77,7 +77,7 @@ def read_config(given: JSON, names: set[str]) -> AlbertConfig:
     if given["inner_group_num"] != 1:
         raise UserError(
             f"config.json has inner_group_num = {given['inner_group_num']}, several layers in a group, which plmjax's "
-            "ALBERT does not do: it must be 1."
+            "ALBERT does not support: it must be 1."
         )
     bert = read_bert_config(given, names, roberta=False)
     heads = list(bert.heads)

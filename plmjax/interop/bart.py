@@ -164,7 +164,7 @@ def write_config(config: BartConfig, special: Mapping[str, int]) -> JSON:
     """The fields of config.json; UserError for what Hugging Face's classes can't have."""
     if config.norm_eps != 1e-5:
         raise UserError(
-            f"Hugging Face's BART has norm_eps 1e-5 alone, this network has {config.norm_eps}: it can't be exported."
+            f"Hugging Face's BART has only norm_eps 1e-5, but this network has {config.norm_eps}: it can't be exported."
         )
     return {
         "vocab_size": config.vocab_size,

@@ -219,7 +219,7 @@ def next_sentence(network: Bound, inputs: dict[str, Array], special: Mapping[str
 
 
 def pretraining(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """Both."""
+    """Scores of the tokens and of (follows, random)."""
     x_BLD = bert_states(network, inputs, special)
     return {
         "prediction_logits": network.token_logits(x_BLD),
@@ -236,7 +236,7 @@ def choose_bert(names: set[str], stated: str | None) -> str:
 
 
 def choose_roberta(names: set[str], stated: str | None) -> str:
-    """As choose_bert."""
+    """Returns the class that holds all the heads there are."""
     if any(name.startswith(ROBERTA_TOKEN_HEAD) for name in names):
         return "RobertaForMaskedLM"
     return chosen("Roberta", names) or "RobertaModel"
@@ -256,7 +256,7 @@ def bert_architecture(config: BertConfig) -> str | None:
 
 
 def roberta_architecture(config: BertConfig) -> str | None:
-    """As bert_architecture."""
+    """Returns the class of a config with RoBERTa's positions; None for BERT's."""
     if not config.position_offset:
         return None
     return (

@@ -75,7 +75,7 @@ def load_bilm(directory: str | Path) -> Bilm:
     options = sorted(directory.glob("*options.json"))
     if len(weights) != 1 or len(options) != 1:
         raise UserError(
-            f"{directory} holds {len(options)} files *options.json and {len(weights)} files *weights*.hdf5: it must "
+            f"{directory} has {len(options)} files *options.json and {len(weights)} files *weights*.hdf5: it must "
             "have one of each."
         )
     config = read_options(options[0])
@@ -91,7 +91,7 @@ def _own(directory: Path) -> Bilm:
     params, manifest = load_params(directory)
     config = from_json(manifest["config"]["model"])
     if not isinstance(config, ElmoConfig):
-        raise UserError(f"The checkpoint in {directory} is of a {type(config).__name__} and no ELMo: use plmjax.load.")
+        raise UserError(f"The checkpoint in {directory} holds a {type(config).__name__}, not an ELMo: use plmjax.load.")
     return Bilm(bilm_config(config), {name: params[name] for name in ("embeddings", "encoder")})
 
 

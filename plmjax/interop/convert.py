@@ -1,4 +1,4 @@
-"""What experiments.convert does."""
+"""Converts checkpoints for experiments.convert."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ def convert(
         raise UserError("Give either --from_hf and --to, or --from and --to_hf.")
     target = Path(str(to or to_hf)).expanduser()
     if target.exists() and any(target.iterdir()) if target.is_dir() else target.exists():
-        raise UserError(f"{target} holds something already: name a new folder.")
+        raise UserError(f"{target} is not empty: name a new folder.")
     pretrained = load_huggingface(from_hf) if from_hf else load(str(source), part)
     leaves = flatten(pretrained.params)
     count = sum(int(np.size(leaf)) for leaf in leaves.values())

@@ -63,8 +63,8 @@ def write_config(config: CTRLConfig, special: Mapping[str, int]) -> JSON:
     for name, only in (("activation", "relu"), ("norm", "pre"), ("attention_dropout", 0.0)):
         if getattr(config, name) != only:
             raise UserError(
-                f"Hugging Face's CTRL has {name} {only!r} alone, this network has {getattr(config, name)!r}: it can't "
-                "be exported."
+                f"Hugging Face's CTRL has only {name} {only!r}, but this network has {getattr(config, name)!r}: it "
+                "can't be exported."
             )
     return {
         "vocab_size": config.vocab_size,

@@ -152,7 +152,8 @@ def read_config(given: JSON, names: set[str], *, later: bool) -> DebertaConfig:
     terms = terms.split("|") if isinstance(terms, str) else terms
     if unknown := [term for term in terms if term not in ("c2p", "p2c")]:
         raise UserError(
-            f"config.json has pos_att_type with {unknown[0]!r}, which plmjax's network does not do: it knows c2p, p2c."
+            f"config.json has pos_att_type with {unknown[0]!r}, which plmjax's network does not support: it knows "
+            "c2p and p2c."
         )
     span = c["max_relative_positions"] if c["max_relative_positions"] > 0 else c["max_position_embeddings"]
     heads = []
@@ -193,7 +194,7 @@ def read_config(given: JSON, names: set[str], *, later: bool) -> DebertaConfig:
 def write_config(config: DebertaConfig, special: Mapping[str, int], *, later: bool) -> JSON:
     """The fields of config.json; UserError for what Hugging Face's class of its version can't have."""
     if later != config.key_bias:
-        raise UserError("This DeBERTa's attention is of another version than the class that it is to be written as.")
+        raise UserError("This DeBERTa has the attention of another version than the class that it is written as.")
     written = {
         "vocab_size": config.vocab_size,
         "hidden_size": config.d_model,

@@ -1,4 +1,4 @@
-"""What a family of Hugging Face's models has to say about itself to be read and written."""
+"""The facts of a family of Hugging Face's models: weights, configuration, outputs, tokenizer, templates."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class TemplateSource(Protocol):
 
     @property
     def source_tokenizer(self) -> Tokenizer | None:
-        """Of what the encoder reads, where that has a vocabulary of its own."""
+        """The tokenizer of what the encoder reads, where that has a vocabulary of its own."""
 
     @property
     def special(self) -> Mapping[str, int]:
@@ -129,7 +129,7 @@ def refuse(given: JSON, field_name: str, *accepted: Any) -> None:
     if value not in accepted:
         allowed = " or ".join(repr(one) for one in accepted)
         raise UserError(
-            f"config.json has {field_name} = {value!r}, which plmjax's network does not do: it must be {allowed}."
+            f"config.json has {field_name} = {value!r}, which plmjax's network does not support: it must be {allowed}."
         )
 
 

@@ -141,7 +141,8 @@ def write_gpt1_config(config: GPTConfig, special: Mapping[str, int]) -> JSON:
     """The fields of config.json; UserError for sizes that GPT-1's class can't have."""
     if config.d_ff != 4 * config.d_model:
         raise UserError(
-            f"Hugging Face's GPT-1 has a feed-forward width of 4 * {config.d_model}, this network has {config.d_ff}: "
+            f"Hugging Face's GPT-1 has a feed-forward width of 4 * {config.d_model}, but this network has "
+            f"{config.d_ff}: "
             "it can't be exported."
         )
     names = {native: hf for hf, native in GPT1_ACTIVATIONS.items()}

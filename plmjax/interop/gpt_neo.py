@@ -83,7 +83,8 @@ def write_config(config: GPTNeoConfig, special: Mapping[str, int]) -> JSON:
     widths = {band for band in config.bands if band}
     if len(widths) > 1:
         raise UserError(
-            f"Hugging Face's GPT-Neo has one window for all local layers, this network has {sorted(widths)}: it can't "
+            f"Hugging Face's GPT-Neo has one window for all local layers, but this network has {sorted(widths)}: "
+            "it can't "
             "be exported."
         )
     turn = ["local" if band else "global" for band in config.bands]

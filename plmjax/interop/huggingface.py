@@ -72,7 +72,7 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         UserError: the network has a setting that the class can't have.
     """
     if adapter_width_of(pretrained.config):
-        raise UserError("Hugging Face's classes have no adapters: a network that has some can't be exported.")
+        raise UserError("Hugging Face's classes have no adapters: a network with adapters can't be exported.")
     directory = Path(directory).expanduser()
     family = pretrained.family
     special = dict(family.special) | dict(pretrained.special)

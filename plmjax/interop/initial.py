@@ -1,4 +1,4 @@
-"""What a run may start from: plmjax's own checkpoints, directories of Hugging Face and released ELMos."""
+"""Loads what a run may start from: plmjax's own checkpoints, directories of Hugging Face and released ELMos."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a caller hands a network, checked before anything is compiled.
+"""Checks a caller's inputs before anything is compiled.
 
 Legend: B batch, L length, M predicted tokens, T memory, D model width, N layers.
 """
@@ -95,7 +95,7 @@ def _numbers(name: str, value: np.ndarray, tokens: np.ndarray, config: Any) -> n
 def _check_range(name: str, value: np.ndarray, config: Any) -> None:
     longest = max_positions_of(config)
     if longest is not None and value.shape[1] > longest:
-        raise UserError(f"{name} is {value.shape[1]} tokens long, the network has {longest} positions: shorten it.")
+        raise UserError(f"{name} is {value.shape[1]} tokens long, but the network has {longest} positions: shorten it.")
     if name in (*TOKENS, LABELS):
         rows = source_vocab_size_of(config) if name == "input_ids" else config.vocab_size
         value = value[value != -100] if name == LABELS else value

@@ -30,7 +30,7 @@ HEAD_PATHS = {
 
 
 def turned(transform: Transform) -> Transform:
-    """Of a Linear's tensor [out, in] what `transform` is of a Conv1D's [in, out]."""
+    """Does to a Linear's tensor [out, in] what `transform` does to a Conv1D's [in, out]."""
     return Transform(lambda x: transform.from_hf(x.T), lambda native: transform.to_hf(native).T)
 
 
@@ -119,7 +119,8 @@ def write_config(config: ModernBertConfig, special: Mapping[str, int]) -> JSON:
     """config.json of a config; UserError for several heads, of which each of Hugging Face's classes has one."""
     if len(set(config.heads)) > 1:
         raise UserError(
-            f"Each of Hugging Face's ModernBERT classes has one head, this network has {', '.join(config.heads)}: it "
+            "Each of Hugging Face's ModernBERT classes has one head, but this network has "
+            f"{', '.join(config.heads)}: it "
             "can't be exported."
         )
     return {

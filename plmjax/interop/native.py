@@ -57,7 +57,7 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
     tokenizer = _find_tokenizer(Path(str(find(path).path)), manifest)
     metadata = {name: manifest["config"][name] for name in TASK_METADATA if name in manifest["config"]}
     if reads_characters(config) and not metadata:
-        raise UserError(f"The checkpoint in {path} is of an ELMo, which reads sentences: use plmjax.load_bilm.")
+        raise UserError(f"The checkpoint in {path} holds an ELMo, which reads sentences: use plmjax.load_bilm.")
     converted = manifest.get("huggingface", {})
     if tokenizer is not None and not converted:  # what came from Hugging Face goes back as it was
         config, params = cut_vocabulary(config, params, tokenizer.vocabulary.size)
@@ -69,7 +69,7 @@ def load(directory: str | Path, part: str | None = None) -> Pretrained:
 
 
 def load_for_task(directory: str | Path, part: str | None = None) -> Pretrained:
-    """As `load`; but an ELMo, pre-trained here or released, as the vectors below a task's network.
+    """Loads as `load` does, and an ELMo, pre-trained here or released, as the vectors below a task's network.
 
     Of one that was fine-tuned, the task's network is left out.
     """

@@ -40,7 +40,7 @@ def _refuse(config: Any, *_: Any) -> NoReturn:
 
 
 def _no_tokens(*_: Any) -> NoReturn:
-    raise UserError("An ELMo reads words by their characters and has no tokens: use its methods on strings.")
+    raise UserError("An ELMo reads words as characters and has no tokens: use its methods on strings.")
 
 
 REFUSED: dict[str, Any] = {
@@ -72,7 +72,7 @@ def _encoder_class(name: str, config: Any) -> str:
 
 
 def _encoder_family(name: str) -> Family:
-    """Of networks that encode a text as a whole."""
+    """Makes the family of networks that encode a text as a whole."""
     return Family(
         base_model=f"{name}Model",
         forward={

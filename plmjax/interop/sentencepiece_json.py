@@ -31,7 +31,8 @@ def convert(model: bytes, special: dict[int, str]) -> tokenizers.Tokenizer:
     kind = proto.trainer_spec.model_type
     if kind not in (UNIGRAM, BPE):
         raise UserError(
-            "The SentencePiece model is of words or characters: only unigram and bpe can be written as tokenizer.json."
+            "The SentencePiece model splits into words or characters: only unigram and bpe can be written as "
+            "tokenizer.json."
         )
     backend = tokenizers.Tokenizer(_unigram(proto) if kind == UNIGRAM else _bpe(proto))
     backend.normalizer = _normalizer(proto.normalizer_spec)

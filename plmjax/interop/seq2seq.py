@@ -1,4 +1,4 @@
-"""What Hugging Face's encoder-decoders have alike: their outputs, and labels that become the decoder's inputs.
+"""Outputs that Hugging Face's encoder-decoders share, and labels that become the decoder's inputs.
 
 Legend: B batch, L length of what the decoder reads, S of what the encoder reads, D model width, C classes.
 """
@@ -109,7 +109,7 @@ def forwards(base_class: str, writing_class: str, name: str, shift: Shift) -> di
 
 
 def check_ends(architecture: str, inputs: Mapping[str, np.ndarray], special: Mapping[str, int]) -> None:
-    """What a text's class is read from must be there: UserError for a row without EOS, or decoder tokens too few."""
+    """Raises UserError for a row without the EOS at which its class is read, or with too few decoder tokens."""
     if not architecture.endswith(CLASS):
         return
     is_end_BS = inputs["input_ids"] == special["eos_token_id"]
@@ -122,8 +122,8 @@ def check_ends(architecture: str, inputs: Mapping[str, np.ndarray], special: Map
     length = inputs.get("decoder_input_ids", inputs["input_ids"]).shape[1]
     if length != is_end_BS.shape[1]:
         raise UserError(
-            f"decoder_input_ids are {length} tokens long and input_ids {is_end_BS.shape[1]}: {architecture} needs as "
-            "many, or no decoder_input_ids."
+            f"decoder_input_ids are {length} tokens long and input_ids {is_end_BS.shape[1]}: {architecture} needs the "
+            "same length, or no decoder_input_ids."
         )
 
 

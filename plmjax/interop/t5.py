@@ -172,7 +172,7 @@ def tag(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) ->
 
 
 def inputs_of(architecture: str) -> tuple[str, ...]:
-    """What a class takes."""
+    """The inputs that a class takes."""
     if architecture in (ENCODER_ONLY, TAGGER):
         return ENCODER_INPUTS
     return ENCODER_INPUTS + DECODER_INPUTS + (LABELS if architecture == WRITER else ())

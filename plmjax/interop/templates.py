@@ -1,4 +1,4 @@
-"""What is around a text that an encoder-decoder reads, by family, and what its decoder begins with.
+"""The special tokens around a text that an encoder-decoder reads, by family, and what its decoder begins with.
 
 T5: `text </s>`, from padding. Marian: `text </s>`, from padding, `>>de<< text </s>` where it writes several languages.
 BART: `<s> text </s>`, from </s>. mBART: `text </s> en_XX`, from the language that is to be written (Liu et al. 2020,

@@ -1,4 +1,4 @@
-"""What a family says of its tokenizer's files: special tokens around texts, their roles, classes of transformers.
+"""A family's facts about its tokenizer's files: special tokens around texts, their roles, classes of transformers.
 
 Roles are attributes of `plmjax.data.tokenizers.vocabulary.Vocabulary` ("cls", "cls_or_bos", "eos").
 """

@@ -100,7 +100,8 @@ def read_config(given: JSON, names: set[str]) -> TransformerXLConfig:
     tied = set(given["tie_projs"][1:]) if len(given.get("tie_projs", ())) > 1 else {c["proj_share_all_but_first"]}
     if len(tied) > 1 or given.get("tie_projs", [False])[0]:
         raise UserError(
-            f"config.json has tie_projs = {given['tie_projs']}, which plmjax's network does not do: all but the first "
+            f"config.json has tie_projs = {given['tie_projs']}, which plmjax's network does not support: all but "
+            "the first "
             "must be tied, or none."
         )
     return TransformerXLConfig(

@@ -150,7 +150,8 @@ def import_params(
     unknown = sorted(name for name in tensors if name not in used and not re.fullmatch(ignored, name))
     if missing:
         raise UserError(
-            f"{where} lacks {_listed(missing)}, which its config.json asks for: fetch it again or correct the config."
+            f"{where} lacks {_listed(missing)}, which its config.json asks for: download it again or correct the "
+            "config."
         )
     if unknown:
         raise UserError(
@@ -180,7 +181,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nest(flat: dict[str, Any]) -> dict[str, Any]:
-    """What `flatten` undoes."""
+    """Undoes `flatten`."""
     tree: dict[str, Any] = {}
     for path, value in flat.items():
         *folders, last = path.split("/")

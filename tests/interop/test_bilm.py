@@ -81,7 +81,7 @@ def test_other_sizes_round_trip(fresh, tmp_path):
 
 
 def test_what_is_wrong_is_named(fresh, tmp_path):
-    with pytest.raises(UserError, match=r"holds 0 files \*options.json and 0 files"):
+    with pytest.raises(UserError, match=r"has 0 files \*options.json and 0 files"):
         load_bilm(tmp_path)
     save_bilm(fresh, tmp_path)
     shutil.copy(tmp_path / "weights.hdf5", tmp_path / "other.hdf5")
