@@ -1,9 +1,7 @@
 """GenerationConfig: the settings of generation, for flags, Python, fine-tuning and evaluation alike."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self, cast
 
 from plmjax.decode.beam_search import Beams
 from plmjax.decode.logits_processors import LogitsProcessor, make_logits_processors
@@ -28,7 +26,7 @@ class GenerationConfig:
     best_of: int = 1  # sample so many candidates and keep the likeliest (Adiwardana et al. 2020, Sec. 2.4)
     num_beams: int = 1  # above 1: beam search
     length_penalty: float = 1.0  # of beam search: scores are log probabilities over length ** length_penalty
-    early_stopping: bool | str = False  # of beam search: True, False or "never"; see Beams
+    early_stopping: object = False  # of beam search: True, False or "never"; see Beams
     num_return_sequences: int = 1  # texts for each prompt
     repetition_penalty: float = 1.0  # divides the scores of tokens that are there already (CTRL: 1.2)
     no_repeat_ngram_size: int = 0  # n-grams of this size never repeat; 0: they may
@@ -42,7 +40,7 @@ class GenerationConfig:
     suppress_tokens: tuple[int, ...] = ()  # tokens that are never generated
     begin_suppress_tokens: tuple[int, ...] = ()  # tokens that are never generated first
 
-    def with_settings(self, **settings: Any) -> GenerationConfig:
+    def with_settings(self, **settings: Any) -> Self:
         """A copy with other settings; UserError for a setting that there is not."""
         known = {field.name for field in fields(self)}
         if unknown := sorted(settings.keys() - known):
@@ -84,7 +82,8 @@ class GenerationConfig:
 
     def _strategy(self) -> Strategy:
         if self.num_beams > 1:
-            return Beams(self.num_beams, self.length_penalty, self.early_stopping)
+            # An `object` above, as config flags take no union.
+            return Beams(self.num_beams, self.length_penalty, cast(bool | str, self.early_stopping))
         sampling = Sampling(self.temperature, self.top_k or None, self.top_p) if self.do_sample else GREEDY
         return sampling if self.best_of == 1 else SampleAndRank(sampling, self.best_of)
 

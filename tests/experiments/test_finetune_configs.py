@@ -13,6 +13,7 @@ from ml_collections import config_flags
 from experiments import _main
 from experiments.cells.sweep import at_point, grid, name_of, run_sweep
 from plmjax.checkpoints.serialize import from_json, to_json
+from plmjax.decode import GenerationConfig
 from plmjax.errors import UserError
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import check
@@ -148,3 +149,14 @@ def test_a_task_by_its_name_and_with_fields_of_its_own(monkeypatch):
     _main.expand_names("task", CONFIGS / "tasks.py")
     assert sys.argv[1] == "--task=mine.py"
     assert _main.variant_of("task") == ""
+
+
+def test_generation_settings_are_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ("num_beams=3", "early_stopping=never", "max_new_tokens=9", "bad_words_ids=((3,4),)")
+    monkeypatch.setattr(sys, "argv", ["finetune", *(f"--recipe.generation.{one}" for one in given)])
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("recipe", str(CONFIGS / "mini.py"), flag_values=values)
+    values(sys.argv)
+    assert values.recipe.generation == GenerationConfig(
+        num_beams=3, early_stopping="never", max_new_tokens=9, bad_words_ids=((3, 4),)
+    )

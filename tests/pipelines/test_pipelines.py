@@ -11,6 +11,7 @@ import pytest
 import plmjax
 from plmjax.checkpoints.serialize import to_json
 from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.decode import GenerationConfig
 from plmjax.errors import UserError
 from plmjax.finetune.features import make_batch
 from plmjax.finetune.network import manifest_of
@@ -101,6 +102,24 @@ def test_generate_takes_strings_of_all_lengths(decoder: Model, tokenizer: Tokeni
     assert any(more.strip() for more in found)
     several = decoder.generate(texts, max_new_tokens=4, num_beams=2, num_return_sequences=2)
     assert [len(one) for one in several] == [2, 2]
+
+
+def test_settings_come_as_a_config_or_by_name(decoder: Model, tokenizer: Tokenizer) -> None:
+    config = GenerationConfig(max_new_tokens=6, num_beams=2)
+    expected = decoder.generate("a good film", max_new_tokens=6, num_beams=2)
+    assert decoder.generate("a good film", generation_config=config) == expected
+    assert decoder.generate("a good film", generation_config=config, num_beams=1) == "".join(
+        decoder.stream("a good film", max_new_tokens=6)
+    )
+    ids = [tokenizer.encode("a good film")]
+    with_config = decoder.generate(ids, None, config)
+    np.testing.assert_array_equal(with_config, decoder.generate(ids, max_new_tokens=6, num_beams=2))
+    told = replace(decoder, generation={"num_beams": 2, "max_new_tokens": 6})
+    np.testing.assert_array_equal(told.generate(ids), with_config)
+    np.testing.assert_array_equal(told.generate(ids, generation_config=config), with_config)
+    for text in ("a good film", ids):
+        with pytest.raises(UserError, match="Generation has no setting 'typical_p'"):
+            decoder.generate(text, typical_p=0.5)
 
 
 def test_what_a_checkpoint_cannot_do(decoder: Model, tokenizer: Tokenizer) -> None:
