@@ -19,11 +19,6 @@ from plmjax.renames import new_field
 CONFIGS = Path(__file__).parent / "configs"
 # What absl and ml_collections raise for a flag or a configuration that can't be read.
 MISTAKES = (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError)
-IMPORT_MODULES = flags.DEFINE_list(
-    "import_modules", [],
-    "Modules of your own, parted by commas, to import first: those of the classes in a checkpoint's configuration.",
-)  # fmt: skip
-
 _CONFIGURATIONS: list[str] = []  # names of the flags that `define_config` has made
 
 
@@ -40,7 +35,7 @@ def run(main: Callable[[], None]) -> None:
         try:
             if len(argv) > 1:
                 raise UserError(f"Unexpected argument {argv[1]!r}: every option is a flag, see --help.")
-            _import(IMPORT_MODULES.value)
+            _import(flags.FLAGS.import_modules)
             main()
         except UserError as error:
             _end(str(error))
@@ -49,6 +44,11 @@ def run(main: Callable[[], None]) -> None:
                 raise
             _end(_reason(error))
 
+    if "import_modules" not in flags.FLAGS:  # a program may run several scripts
+        flags.DEFINE_list(
+            "import_modules", [],
+            "Modules to import first, parted by commas: those of your own classes in a checkpoint's configuration.",
+        )  # fmt: skip
     app.run(guarded, flags_parser=_parse)
 
 

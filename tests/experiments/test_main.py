@@ -84,3 +84,14 @@ def test_a_users_modules_are_imported_first(tmp_path, monkeypatch):
     assert sys.modules.pop("module_of_my_own").value == 3
     with pytest.raises(UserError, match="--import_modules names no_such_module, which can't be imported"):
         _main._import(["no_such_module"])
+
+
+def test_a_program_may_run_several_scripts(monkeypatch):
+    """The flag is there for each, even where a program takes away the flags of the script before."""
+    monkeypatch.setattr("sys.argv", ["script"])
+    monkeypatch.setattr(_main.app, "run", lambda guarded, flags_parser: guarded(flags_parser(sys.argv)))
+    for _ in range(2):
+        ran = []
+        _main.run(lambda ran=ran: ran.append(flags.FLAGS.import_modules))
+        assert ran == [[]]
+        delattr(flags.FLAGS, "import_modules")
