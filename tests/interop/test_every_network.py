@@ -81,7 +81,7 @@ def task_and_backbone(network: Pretrained, folder: Path, given: Any) -> tuple[An
 def test_a_step_of_fine_tuning(name: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     """Every parameter has a gradient of its shape; where no class of transformers holds the network, it is finite."""
     network, given = tiny(name, tokenizer), recipe()
-    given.writer.source_language = given.writer.target_language = "en_XX" if name == "mbart" else ""
+    given.seq2seq.source_language = given.seq2seq.target_language = "en_XX" if name == "mbart" else ""
     task, backbone = task_and_backbone(network, tmp_path, given)
     examples = task.splits()["train"]
     task_model = make_task_model(task, backbone, limits_of(network.config, given), given)
