@@ -31,7 +31,7 @@ WRITTEN = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_
 
 
 def load_huggingface(directory: str | Path) -> Pretrained:
-    """Loads a directory of `transformers` of one of the model types in interop/families.py.
+    """Loads a directory of `transformers` of one of the model types in interop/registry.py.
 
     The class is the one that config.json names. Where it names none, or the base model though the tensors of a head are
     there, it is the class that holds all heads there are, and a warning says so. Numbers come as float32. The embedding
