@@ -150,6 +150,7 @@ def test_flags_and_fields_in_sentences_exist():
     modules += ["experiments.configs.finetune.bart_writing"]
     loaded = [importlib.import_module(name) for name in modules if not name.endswith(("__init__", "common"))]
     configs = [module.get_config() for module in loaded]
+    configs.append(importlib.import_module("experiments.configs.evaluate").get_config("squad"))
     for page in PAGES:
         prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         for code in re.findall(r"`((?:--|python -m experiments)[^`]+)`", prose):
