@@ -232,5 +232,10 @@ def groups_of(objective: Any) -> tuple[str, ...]:
     return getattr(objective, "groups", ())
 
 
+def perplexities_of(objective: Any) -> tuple[str, ...]:
+    """The losses whose perplexity a validation gives: those of the groups, and those that the objective names."""
+    return (*groups_of(objective), *getattr(objective, "perplexities", ()))
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)

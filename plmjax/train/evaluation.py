@@ -14,7 +14,7 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
 from plmjax.modules.network import Network
-from plmjax.objectives.base import groups_of, start_memory
+from plmjax.objectives.base import perplexities_of, start_memory
 from plmjax.train.sharding import batch_sharding, replicated
 from plmjax.train.step import Batch, StepObjective, Sums, corrupt_batch, losses_and_memory
 
@@ -57,7 +57,7 @@ class Evaluator:
         self, mesh: Mesh, param_shardings: Any, *, module: Network, objective: StepObjective, vocabulary: Vocabulary
     ) -> None:
         self._coefficients = objective.coefficients()
-        self._groups = groups_of(objective)
+        self._perplexities = perplexities_of(objective)
         rows, copies = batch_sharding(mesh), replicated(mesh)
         parts: dict[str, Any] = {"module": module, "objective": objective, "vocabulary": vocabulary}
         self._step = jax.jit(
@@ -76,8 +76,8 @@ class Evaluator:
     def __call__(self, params: Any, batches: Iterable[Batch]) -> dict[str, float]:
         """{"loss": ..., each loss and metric by name: ...}: means over all batches, the losses first.
 
-        A loss and a metric of one name give one entry, the loss's; a metric of nothing gives none. For each group
-        of the objective `<name>_perplexity` is given too.
+        A loss and a metric of one name give one entry, the loss's; a metric of nothing gives none. Of the names in
+        `perplexities_of` the objective, `<name>_perplexity` is given too.
         """
         sums: tuple[Sums, Sums] | None = None
         memory: Any = None
@@ -90,7 +90,7 @@ class Evaluator:
         losses, metrics = jax.device_get(sums)
         found = {name: term for name, term in metrics.items() if name not in losses and term[1] > 0}
         means = {name: float(Weighted(*term).mean()) for name, term in (losses | found).items()}
-        for name in self._groups:
+        for name in self._perplexities:
             if name in means:
                 means[f"{name}_perplexity"] = math.exp(min(means[name], 700.0))
         total = sum(self._coefficients.get(name, 1.0) * means[name] for name in losses)

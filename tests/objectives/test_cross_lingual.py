@@ -203,7 +203,7 @@ def test_cached_decoding_is_the_full_pass(vocabulary):
 
 def test_validation_gives_groups_and_leaves_out_what_it_has_not_seen():
     evaluator = Evaluator.__new__(Evaluator)
-    evaluator._coefficients, evaluator._groups = {}, ("masked_lm_en", "masked_lm_hi")
+    evaluator._coefficients, evaluator._perplexities = {}, ("masked_lm_en", "masked_lm_hi")
     seen = {"masked_lm_en": Weighted(6.0, 3.0), "masked_lm_hi": Weighted(0.0, 0.0)}
     evaluator._empty_memory = lambda rows: ()
     evaluator._step = lambda params, batch, memory: ({"masked_lm": Weighted(6.0, 3.0)}, seen, memory)

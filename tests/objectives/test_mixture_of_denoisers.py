@@ -13,6 +13,8 @@ from plmjax.data.windows import Chunks, Passages
 from plmjax.errors import UserError
 from plmjax.modules.gpt import GPTConfig
 from plmjax.modules.t5 import T5Config
+from plmjax.objectives import BidirectionalLM, MaskedLM, RecurrentLM
+from plmjax.objectives.base import perplexities_of
 from plmjax.objectives.denoising import Denoising
 from plmjax.objectives.mixture_of_denoisers import Denoiser, MixtureOfDenoisers, ul2_denoisers
 from plmjax.objectives.noising import Noising
@@ -263,6 +265,13 @@ def test_rows_of_a_decoder_must_fit(words):
     UL2.check(GPTConfig(max_positions=row), "decoder", words, LENGTH)
     with pytest.raises(UserError, match=f"in one row need {row} positions, but GPTConfig has {row - 1}"):
         UL2.check(GPTConfig(max_positions=row - 1), "decoder", words, LENGTH)
+
+
+def test_perplexities_are_of_groups_and_of_what_an_objective_names():
+    assert perplexities_of(UL2) == UL2.groups
+    assert perplexities_of(RecurrentLM()) == ("causal_lm",)
+    assert perplexities_of(BidirectionalLM()) == BidirectionalLM().perplexities != ()
+    assert perplexities_of(MaskedLM()) == ()
 
 
 def test_ul2s_noises_are_noises():
