@@ -34,7 +34,9 @@ def refuse_unknown_flags(command: Sequence[str]) -> None:
     if package != "experiments" or not file.is_file():
         return
     known = flags_of(file)
-    unknown = known and next(filter(None, (_unknown(argument, known) for argument in command[place + 1 :])), None)
+    if known is None:
+        return
+    unknown = next(filter(None, (_unknown(argument, known) for argument in command[place + 1 :])), None)
     if unknown:
         if new := FLAGS.get(script, {}).get(unknown):
             _refuse(f"The flag --{unknown} is now called --{new}: give it by that name.")
