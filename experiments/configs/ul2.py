@@ -13,7 +13,7 @@
 | base_decoder | the same on a decoder of base's size | TPU v3-32; not measured | not measured |
 
 The seven denoisers are as likely; --config.objective.denoisers[2].weight=6 draws the prefix LM half of the time, which
-the paper tries too. At 512 tokens, half of them hidden in spans of 3, a text has 128 spans: prepare the store with
+the paper tries too. At 512 tokens, half of them hidden in spans of 3, a text has 127 spans: prepare the store with
 --sentinels=128. Validation gives the loss of each denoiser.
 
 "300 steps": with --config.train.steps=300 (100: likewise), the unigram entropy of the targets in brackets.
