@@ -16,6 +16,7 @@ from experiments import _main
 from experiments._summary import main_loss
 from plmjax.checkpoints.checkpointer import latest
 from plmjax.errors import UserError
+from plmjax.train.figures import add_legend, make_figure, save_figure
 from plmjax.train.reporting import read_records, si
 
 RUNS = flags.DEFINE_list("runs", None, "Working folders of experiments.pretrain, parted by commas.", required=True)
@@ -93,21 +94,15 @@ def table(runs: list[Run]) -> str:
 
 def draw(runs: list[Run], path: Path) -> None:
     """Validation loss less the unigram entropy, over tokens, a curve a run; 0: only frequencies are known."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.8), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, (axes,) = make_figure(8, 4.8)
     for run in runs:
         tokens, losses = zip(*run.curve, strict=True)
         axes.plot(tokens, [loss - run.entropy for loss in losses], marker="o", markersize=2.5, label=run.name)
     axes.axhline(0.0, color="#555555", linestyle="--", linewidth=1, label="unigram entropy of the targets")
     axes.set(xlabel="tokens", ylabel="validation loss less unigram entropy (nats)")
     axes.grid(alpha=0.3)
-    axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    add_legend(axes)
+    save_figure(figure, path)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from plmjax.objectives.recurrent_lm import Reading, RecurrentLM
 from plmjax.train.config import Config
 from plmjax.train.data import open_store, validation_batches, validation_loader
 from plmjax.train.evaluation import Evaluator
+from plmjax.train.figures import add_legend, make_figure, save_figure, whole_steps
 from plmjax.train.sharding import make_mesh, replicated
 
 FROM = flags.DEFINE_string("from", None, "Working folder of experiments.pretrain.", required=True)
@@ -72,15 +73,13 @@ def measure(config: Config, store: Any, mesh: Any, params: Any, length: int) -> 
 
 def draw(losses: dict[int, float], trained: int, path: Path) -> None:
     """The losses over the lengths, the one of training marked."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, (axes,) = make_figure(6, 4)
     axes.plot(list(losses), list(losses.values()), marker="o")
     axes.axvline(trained, color="grey", linestyle=":", label=f"{trained} in training")
     axes.set(xlabel="states remembered", ylabel="validation loss (nats a token)")
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    whole_steps(axes.xaxis)
+    add_legend(axes)
+    save_figure(figure, path)
 
 
 def _whole_number(text: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.downstream.grid import Entry, Grid
+from plmjax.train.figures import add_legend, make_figure, save_figure
 
 
 def table(grid: Grid, cells: Sequence[Entry]) -> str:
@@ -25,14 +26,9 @@ def table(grid: Grid, cells: Sequence[Entry]) -> str:
 
 def draw(grid: Grid, cells: Sequence[Entry], path: Path) -> None:
     """A panel a metric: every seed from the checkpoint and from random parameters."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = list(dict.fromkeys((cell.task, cell.metric) for cell in cells))
-    figure = Figure(figsize=(3.2 * len(names), 3.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (task, metric) in enumerate(names):
-        axes = figure.add_subplot(1, len(names), place + 1)
+    figure, panels = make_figure(3.2 * len(names), 3.6, len(names))
+    for place, ((task, metric), axes) in enumerate(zip(names, panels, strict=True)):
         rows = [Path(path).name for path in grid.checkpoints]
         for random, colour, label in ((True, "#999999", "random"), (False, "#1f6fb4", "pre-trained")):
             points = [
@@ -48,9 +44,8 @@ def draw(grid: Grid, cells: Sequence[Entry], path: Path) -> None:
         axes.set_yticks(range(len(rows)), rows if place == 0 else [""] * len(rows))
         axes.grid(alpha=0.3)
         if place == 0:
-            axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+            add_legend(axes)
+    save_figure(figure, path)
 
 
 def _entry(cells: Sequence[Entry], checkpoint: str) -> str:

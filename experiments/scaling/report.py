@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.scaling.fit import JOINT, POWER, POWER_ABOVE_FLOOR, SUM, Fit, Law, fit, front
+from plmjax.train.figures import add_legend, make_figure, save_figure
 from plmjax.train.reporting import si
 
 Runs = list[dict[str, Any]]
@@ -204,13 +205,10 @@ def _spread(runs: Runs) -> float:
 
 def draw(runs: Runs, results: Results, path: Path) -> None:
     """Three panels in logarithms: losses over sizes, over data and over compute, the fits and Kaplan's slopes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    # Matplotlib takes over a second to import: only a report that draws pays for it.
     from matplotlib.ticker import MaxNLocator, NullLocator
 
-    figure = Figure(figsize=(14, 5.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    by_size, by_data, by_compute = figure.subplots(1, 3, sharey=True)
+    figure, (by_size, by_data, by_compute) = make_figure(14, 5.2, 3)
     cells = _means(runs)
     _family(by_size, cells, results, over="parameters", of="tokens", label="D = {}")
     _family(by_data, cells, results, over="tokens", of="parameters", label="N = {}")
@@ -231,13 +229,12 @@ def draw(runs: Runs, results: Results, path: Path) -> None:
         axes.yaxis.set_major_formatter("{x:.2f}")
         axes.yaxis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7, loc="lower left")
+        add_legend(axes)
     budgets = sorted(set(_values(cells, "tokens")))
     by_data.set_xticks(budgets, [si(budget) for budget in budgets])
     by_data.xaxis.set_minor_locator(NullLocator())
     by_size.set_ylabel("validation loss (nats a token)")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _shades(count: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from plmjax.tasks.exact_match import f1
+from plmjax.train.figures import add_legend, make_figure, save_figure, whole_steps
 from plmjax.train.reporting import read_records
 
 Line = Mapping[str, Any]
@@ -100,7 +100,7 @@ def draw_all(
 
 def draw_losses(records: Mapping[int, Path], path: Path) -> Path:
     """Training and validation loss of each seed over steps."""
-    figure, (axes,) = _canvas(1)
+    figure, (axes,) = make_figure(5, 4)
     for number, (seed, file) in enumerate(records.items()):
         found = [record for record in read_records(file) if record.get("loss") is not None]
         color = f"C{number % 10}"
@@ -110,21 +110,22 @@ def draw_losses(records: Mapping[int, Path], path: Path) -> Path:
             axes.plot(*zip(*points, strict=True) if points else ([], []), style, color=color, label=label, markersize=3)
     axes.set(xlabel="step", ylabel="loss", title="solid: training; dashed: validation")
     axes.grid(alpha=0.3)
-    if len(records) <= 5:
-        axes.legend(fontsize=8)
-    return _write(figure, path)
+    whole_steps(axes.xaxis)
+    add_legend(axes)
+    return save_figure(figure, path)
 
 
 def draw_lengths(groups: Mapping[str, Any], path: Path) -> Path:
     """A bar for each group, its number of examples above it."""
-    figure, places = _canvas(len(groups["splits"]))
+    columns = len(groups["splits"])
+    figure, places = make_figure(5 * columns, 4, columns)
     for axes, (split, found) in zip(places, groups["splits"].items(), strict=True):
         names = [f"{group['from']}-{group['to']}" for group in found]
         bars = axes.bar(names, [group["value"] for group in found], color="#9db7d5")
         axes.bar_label(bars, [f"{group['value']:.3g}\nn={group['count']:,}" for group in found], fontsize=8)
         axes.set(xlabel="tokens", ylabel=groups["measure"], title=Path(split).name)
         axes.margins(y=0.15)
-    return _write(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_confusion(lines: Sequence[Line], labels: Sequence[str], path: Path) -> Path:
@@ -133,29 +134,12 @@ def draw_confusion(lines: Sequence[Line], labels: Sequence[str], path: Path) -> 
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
     splits = list(dict.fromkeys(line["split"] for line in lines))
-    figure, places = _canvas(len(splits), 0.3 * len(labels))
+    more = 0.3 * len(labels)
+    figure, places = make_figure((5 + more) * len(splits), 4 + more, len(splits))
     for axes, split in zip(places, splits, strict=True):
         pairs = [(line["target"], line["prediction"]) for line in lines if line["split"] == split]
         counts = confusion_matrix(*zip(*pairs, strict=True), labels=list(labels))
         shown = ConfusionMatrixDisplay(counts, display_labels=list(labels))
         shown.plot(ax=axes, cmap="Blues", colorbar=False, xticks_rotation="vertical")
         axes.set_title(Path(split).name)
-    return _write(figure, path)
-
-
-def _canvas(columns: int, more: float = 0.0) -> Any:
-    """A figure and its axes, side by side."""
-    # Matplotlib takes over a second to import: only a run that draws pays for it.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=((5 + more) * columns, 4 + more), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
-
-
-def _write(figure: Any, path: Path) -> Path:
-    draft = path.with_suffix(".tmp.png")
-    figure.savefig(draft)
-    os.replace(draft, path)
-    return path
+    return save_figure(figure, path)

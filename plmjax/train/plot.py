@@ -1,8 +1,9 @@
 """The loss curves of one run as a picture."""
 
-import os
 from pathlib import Path
 from typing import Any
+
+from plmjax.train.figures import add_legend, make_figure, save_figure, whole_steps
 
 
 def plot_losses(records: list[dict[str, Any]], path: Path, title: str = "") -> None:
@@ -16,13 +17,7 @@ def plot_losses(records: list[dict[str, Any]], path: Path, title: str = "") -> N
     curves = {split: _curve(records, split) for split in ("train", "validation")}
     if not any(steps for steps, _ in curves.values()):
         return
-    # Matplotlib takes over a second to import: only a run that draws pays for it.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, (axes,) = make_figure(7, 4.2)
     axes.plot(*curves["train"], color="#9db7d5", linewidth=1, label="training")
     axes.plot(*curves["validation"], color="#b3372f", marker="o", markersize=3, label="validation")
     entropy = next((r["unigram_entropy"] for r in reversed(records) if r.get("unigram_entropy") is not None), None)
@@ -30,10 +25,9 @@ def plot_losses(records: list[dict[str, Any]], path: Path, title: str = "") -> N
         axes.axhline(entropy, color="#555555", linestyle="--", linewidth=1, label="unigram entropy of the targets")
     axes.set(xlabel="step", ylabel="loss (nats)", title=title)
     axes.grid(alpha=0.3)
-    axes.legend()
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary)
-    os.replace(temporary, path)
+    whole_steps(axes.xaxis)
+    add_legend(axes)
+    save_figure(figure, path)
 
 
 def _curve(records: list[dict[str, Any]], split: str) -> tuple[list[int], list[float]]:
