@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from plmjax.errors import UserError
-from plmjax.finetune.results import SHARES, Results, summary
+from plmjax.finetune.results import Results, summary
+from plmjax.tasks.metrics import is_share
 from plmjax.tasks.report import Measure, Report, write
 from plmjax.tasks.supervised import SupervisedTask
 
@@ -44,7 +45,7 @@ def run_folds(task: SupervisedTask, workdir: Path, run: Callable[[Any, Path], Re
         content[name] = summary(seeds) | {"seeds": seeds}
         label = f"{name}, median of {len(seeds)}" if len(seeds) > 1 else name
         part_name = f"{task.folds} folds"
-        report.measures.append(Measure(label, content[name]["median"], part_name, None, sum(counts), name in SHARES))
+        report.measures.append(Measure(label, content[name]["median"], part_name, None, sum(counts), is_share(name)))
         if len(seeds) > 1:
             each = " ".join(f"{value:.4f}" for value in seeds)
             deviation = content[name]["deviation"]

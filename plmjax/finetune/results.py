@@ -14,10 +14,8 @@ import jax
 
 from plmjax.errors import UserError
 from plmjax.renames import upgraded
-from plmjax.tasks.classification import FALLING
+from plmjax.tasks.metrics import is_share, lower_is_better
 from plmjax.tasks.report import Measure, Report, write
-
-SHARES = frozenset({"accuracy", "exact_match", "group_exact_match", "squad_exact_match"})  # means of zeros and ones
 
 
 @dataclass(slots=True)
@@ -53,7 +51,7 @@ def peak_memory() -> int:
 
 def better(metric: str, new: float, old: float | None) -> bool:
     """True where a value of a metric is better than another, or there is no other."""
-    return old is None or (new < old if metric in FALLING else new > old)
+    return old is None or (new < old if lower_is_better(metric) else new > old)
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -93,7 +91,7 @@ class Results:
                 chance = self.chance.get(split, {}).get(name)
                 label = f"{name}, median of {len(values)}" if many else name
                 count = self.counts.get(split, 0)
-                report.measures.append(Measure(label, found["median"], split, chance, count, name in SHARES))
+                report.measures.append(Measure(label, found["median"], split, chance, count, is_share(name)))
                 if many:
                     each = " ".join(f"{value:.4f}" for value in values)
                     report.notes.append(

@@ -15,11 +15,11 @@ from sklearn import metrics as sk
 
 from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
+from plmjax.tasks.metrics import Metric, check_metrics, measure, register
 from plmjax.tasks.supervised import (
     NONE,
     Example,
     SupervisedTask,
-    check_metrics,
     chosen,
     is_no_answer,
     label_names,
@@ -50,22 +50,19 @@ def _macro_f1(targets: Labels, predictions: Labels) -> float:
     return float(sk.f1_score(targets, predictions, labels=labels, average="macro", zero_division=0.0))
 
 
-# (targets, predictions, groups) -> value. "f1" is that of label 1, as GLUE has it for MRPC and QQP. A prediction may be
-# NONE, which is no label's number.
-CLASS_METRICS: dict[str, Callable[[Labels, Labels, Sequence[str]], float]] = {
-    "accuracy": lambda t, p, _: float(sk.accuracy_score(t, p)),
-    "matthews": lambda t, p, _: float(sk.matthews_corrcoef(t, p)),
-    "f1": lambda t, p, _: _f1(t, p),
-    "macro_f1": lambda t, p, _: _macro_f1(t, p),
-    "group_exact_match": _all_right,
-}
-NUMBER_METRICS: dict[str, Callable[[Sequence[float], Sequence[float]], float]] = {
-    "pearson": lambda t, p: _correlation(stats.pearsonr, t, p),
-    "spearman": lambda t, p: _correlation(stats.spearmanr, t, p),
-    "squared_error": lambda t, p: float(sk.mean_squared_error(t, p)),
-}
+# "f1" is that of label 1, as GLUE has it for MRPC and QQP. A prediction may be NONE, which is no label's number.
+for _metric in (
+    Metric("accuracy", ("classification",), lambda t, p, _: float(sk.accuracy_score(t, p)), is_share=True),
+    Metric("matthews", ("classification",), lambda t, p, _: float(sk.matthews_corrcoef(t, p))),
+    Metric("f1", ("classification",), lambda t, p, _: _f1(t, p)),
+    Metric("macro_f1", ("classification",), lambda t, p, _: _macro_f1(t, p)),
+    Metric("group_exact_match", ("classification",), _all_right, is_share=True),
+    Metric("pearson", ("regression",), lambda t, p, _: _correlation(stats.pearsonr, t, p)),
+    Metric("spearman", ("regression",), lambda t, p, _: _correlation(stats.spearmanr, t, p)),
+    Metric("squared_error", ("regression",), lambda t, p, _: float(sk.mean_squared_error(t, p)), lower_is_better=True),
+):
+    register(_metric)
 NO_NUMBER = -1.0  # what no answer counts as, as in T5's code
-FALLING = frozenset({"squared_error", "perplexity"})  # metrics of which less is better
 
 
 @dataclass(slots=True)
@@ -77,7 +74,7 @@ class ClassificationTask(SupervisedTask):
         label: the field of the label.
         labels: the labels' names in the order of their numbers; empty: those of the training examples, sorted.
         unlabelled: what the field holds where the label is kept secret (GLUE's test sets: -1); only in tests.
-        metric: names in CLASS_METRICS; checkpoints are chosen by the first.
+        metric: names of plmjax.tasks.metrics; checkpoints are chosen by the first.
         symmetric: whether the order of the two texts means nothing, so that GPT reads both (GPT-1, Sec. 3.3).
     """
 
@@ -100,7 +97,7 @@ class ClassificationTask(SupervisedTask):
         return len(self.labels)
 
     def prepare(self) -> None:
-        check_metrics(CLASS_METRICS, self.metric)
+        check_metrics(self.kind, self.metric)
         if not self.labels:
             self.labels = label_names(self.rows(self.train), self.label)
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
@@ -118,7 +115,7 @@ class ClassificationTask(SupervisedTask):
         targets = [example.target for example in examples]
         answers = [chosen(scores) for scores in predictions]
         groups = [example.group for example in examples]
-        return {name: CLASS_METRICS[name](targets, answers, groups) for name in self.metric}
+        return measure(self.kind, self.metric, targets, answers, groups)
 
     def baseline(self, examples: Sequence[Example]) -> Any:
         """The commonest label."""
@@ -159,7 +156,7 @@ class RegressionTask(SupervisedTask):
         return 1
 
     def prepare(self) -> None:
-        check_metrics(NUMBER_METRICS, self.metric)
+        check_metrics(self.kind, self.metric)
 
     def example(self, row: Row) -> Example:
         texts = tuple(text_of(row, template) for template in (self.text, self.pair) if template)
@@ -176,7 +173,7 @@ class RegressionTask(SupervisedTask):
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         targets = [example.target for example in examples]
         numbers = [NO_NUMBER if is_no_answer(prediction) else float(prediction[0]) for prediction in predictions]
-        return {name: NUMBER_METRICS[name](targets, numbers) for name in self.metric}
+        return measure(self.kind, self.metric, targets, numbers)
 
     def baseline(self, examples: Sequence[Example]) -> Any:
         """The mean."""

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plmjax.errors import UserError
-from plmjax.tasks.classification import FALLING
-from plmjax.tasks.seq2seq import PERCENT
+from plmjax.tasks.metrics import lower_is_better, scale_of
 from plmjax.tasks.supervised import Example, Split
 
 MEAN = "mean"
@@ -108,7 +107,7 @@ class TaskMixture:
                 continue
             scores = member.measure([examples[index] for index in own], [predictions[index] for index in own])
             first = member.metrics[0]
-            firsts.append(scores[first] / (100 if first in PERCENT else 1))
+            firsts.append(scores[first] / scale_of(member.kind, first))
             found |= {f"{member.name}_{metric}": value for metric, value in scores.items()}
         return {MEAN: float(np.mean(firsts))} | found
 
@@ -147,7 +146,7 @@ class TaskMixture:
                 f"task.limit is {self.limit} and task.temperature {self.temperature}: both must be above 0."
             )
         for member in self.members:
-            if member.metrics[0] in FALLING:
+            if lower_is_better(member.metrics[0]):
                 raise UserError(
                     f"{member.name} is measured by {member.metrics[0]} first, of which less is better, so that it has "
                     "no place in a mean: name another metric first."

@@ -9,7 +9,10 @@ from sklearn.metrics import accuracy_score
 
 from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
-from plmjax.tasks.supervised import Example, SupervisedTask, check_metrics, chosen, is_no_answer, text_of
+from plmjax.tasks.metrics import Metric, check_metrics, measure, register
+from plmjax.tasks.supervised import Example, SupervisedTask, chosen, is_no_answer, text_of
+
+register(Metric("accuracy", ("multiple_choice",), lambda t, p, _: float(accuracy_score(t, p)), is_share=True))
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class MultipleChoiceTask(SupervisedTask):
         return 1
 
     def prepare(self) -> None:
-        check_metrics({"accuracy": None}, self.metric)
+        check_metrics(self.kind, self.metric)
 
     def rows(self, source: str) -> list[Row]:
         rows = read_rows(source, self.columns)
@@ -78,7 +81,8 @@ class MultipleChoiceTask(SupervisedTask):
 
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         answers = [chosen(scores) for scores in predictions]
-        return {"accuracy": float(accuracy_score([example.target for example in examples], answers))}
+        targets, groups = [example.target for example in examples], [example.group for example in examples]
+        return measure(self.kind, self.metric, targets, answers, groups)
 
     def baseline(self, examples: Sequence[Example]) -> Any:
         """The commonest number."""

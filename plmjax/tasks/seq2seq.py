@@ -5,7 +5,7 @@ Metrics are those of sacrebleu (Post 2018) and rouge-score (Lin 2004), from 0 to
 network, so that it depends on the tokenizer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -18,7 +18,8 @@ from plmjax.data.examples.rows import Row
 from plmjax.data.store.sentences import split_sentences
 from plmjax.errors import UserError
 from plmjax.tasks.exact_match import exact_match, f1
-from plmjax.tasks.supervised import FIELD, Example, Split, SupervisedTask, check_metrics, text_of
+from plmjax.tasks.metrics import Metric, check_metrics, measure, register
+from plmjax.tasks.supervised import FIELD, Example, Split, SupervisedTask, text_of
 
 PERPLEXITY = "perplexity"  # the one metric that is taken from the loss
 References = Sequence[Sequence[str]]
@@ -55,20 +56,19 @@ def _sentences(text: str) -> str:
 
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-PERCENT = frozenset({"bleu", "bleu_intl", "chrf", *ROUGE})  # metrics that go to 100
-METRICS: Mapping[str, Callable[[Sequence[str], References], float] | None] = {
-    "bleu": lambda written, references: _corpus_score(BLEU(), written, references),
-    "bleu_intl": lambda written, references: _corpus_score(BLEU(tokenize="intl"), written, references),
-    "chrf": lambda written, references: _corpus_score(CHRF(), written, references),
-    "rouge1": lambda written, references: _rouge("rouge1", written, references),
-    "rouge2": lambda written, references: _rouge("rouge2", written, references),
-    "rougeL": lambda written, references: _rouge("rougeL", written, references),
-    "rougeLsum": lambda written, references: _rouge("rougeLsum", written, references),
-    "exact_match": _exact_match,
-    "squad_f1": lambda written, references: float(np.mean(list(map(f1, written, references)))),
-    "squad_exact_match": lambda written, references: float(np.mean(list(map(exact_match, written, references)))),
-    PERPLEXITY: None,
-}
+for _metric in (
+    Metric("bleu", ("seq2seq",), lambda t, p, _: _corpus_score(BLEU(), p, t), scale=100.0),
+    Metric("bleu_intl", ("seq2seq",), lambda t, p, _: _corpus_score(BLEU(tokenize="intl"), p, t), scale=100.0),
+    Metric("chrf", ("seq2seq",), lambda t, p, _: _corpus_score(CHRF(), p, t), scale=100.0),
+    *(Metric(name, ("seq2seq",), lambda t, p, _, name=name: _rouge(name, p, t), scale=100.0) for name in ROUGE),
+    Metric("exact_match", ("seq2seq",), lambda t, p, _: _exact_match(p, t), is_share=True),
+    Metric("squad_f1", ("seq2seq",), lambda t, p, _: float(np.mean(list(map(f1, p, t))))),
+    Metric(
+        "squad_exact_match", ("seq2seq",), lambda t, p, _: float(np.mean(list(map(exact_match, p, t)))), is_share=True
+    ),
+    Metric(PERPLEXITY, ("seq2seq",), None, lower_is_better=True),
+):
+    register(_metric)
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Seq2SeqTask(SupervisedTask):
         target: what is to be written: a field, a template, or a field that holds a list, each of whose texts is right
             and the first of which is learned. An empty one is not known; only in tests.
         learn_each: whether each of those texts is learned, as an example of its own.
-        metric: names in METRICS; checkpoints are chosen by the first.
+        metric: names of plmjax.tasks.metrics; checkpoints are chosen by the first.
     """
 
     kind: ClassVar[str] = "seq2seq"
@@ -99,7 +99,7 @@ class Seq2SeqTask(SupervisedTask):
         return 0
 
     def prepare(self) -> None:
-        check_metrics(METRICS, self.metric)
+        check_metrics(self.kind, self.metric)
 
     def example(self, row: Row) -> Example:
         return Example(texts=(text_of(row, self.text),), target=self._references(row), **self.identity(row))
@@ -111,10 +111,9 @@ class Seq2SeqTask(SupervisedTask):
         return found
 
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
-        """All metrics but the perplexity, which the way adds."""
-        references = [example.target for example in examples]
-        rules = {name: METRICS[name] for name in self.metric}
-        return {name: rule(predictions, references) for name, rule in rules.items() if rule is not None}
+        """All metrics but the perplexity, which is the loss's and is added by the task model."""
+        references, groups = [example.target for example in examples], [example.group for example in examples]
+        return measure(self.kind, self.metric, references, predictions, groups)
 
     def notes(self, splits: Mapping[str, Sequence[Example]]) -> list[str]:
         """The libraries' signatures, which say how the numbers were taken."""

@@ -9,11 +9,19 @@ import numpy as np
 from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
 from plmjax.tasks.exact_match import exact_match, f1
-from plmjax.tasks.supervised import Example, SupervisedTask, check_metrics, text_of
+from plmjax.tasks.metrics import Metric, check_metrics, measure, register
+from plmjax.tasks.supervised import Example, SupervisedTask, text_of
 
-METRICS = (
-    "f1", "exact_match", "best_f1", "best_exact_match", "answered_f1", "answered_exact_match", "unanswered_accuracy",
-)  # fmt: skip
+for _metric in (
+    Metric("f1", ("question_answering",), lambda t, p, _: _mean(f1, p, t)),
+    Metric("exact_match", ("question_answering",), lambda t, p, _: _mean(exact_match, p, t), is_share=True),
+    Metric("answered_f1", ("question_answering",), lambda t, p, _: _of_answered(f1, p, t)),
+    Metric("answered_exact_match", ("question_answering",), lambda t, p, _: _of_answered(exact_match, p, t)),
+    Metric("unanswered_accuracy", ("question_answering",), lambda t, p, _: _of_unanswered(p, t)),
+    Metric("best_f1", ("question_answering",), None),  # of the best threshold, for which the scores are needed
+    Metric("best_exact_match", ("question_answering",), None),
+):
+    register(_metric)
 
 
 class SpanPrediction(NamedTuple):
@@ -45,7 +53,7 @@ class QuestionAnsweringTask(SupervisedTask):
             the best span by more than `threshold`.
         threshold: see there. "best_f1" and "best_exact_match" are those of the best threshold, as the official script
             gives them too.
-        metric: names in METRICS; checkpoints are chosen by the first.
+        metric: names of plmjax.tasks.metrics; checkpoints are chosen by the first.
     """
 
     kind: ClassVar[str] = "question_answering"
@@ -67,7 +75,7 @@ class QuestionAnsweringTask(SupervisedTask):
         return 2
 
     def prepare(self) -> None:
-        check_metrics(dict.fromkeys(METRICS), self.metric)
+        check_metrics(self.kind, self.metric)
 
     def example(self, row: Row) -> Example:
         question, context = text_of(row, self.question), text_of(row, self.context)
@@ -87,12 +95,7 @@ class QuestionAnsweringTask(SupervisedTask):
     def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         golds = [[text for text, _ in example.target] for example in examples]
         given = [self.chosen(prediction) for prediction in predictions]
-        found = {"f1": _mean(f1, given, golds), "exact_match": _mean(exact_match, given, golds)}
-        has = [index for index, answers in enumerate(golds) if answers]
-        parts = [given[index] for index in has], [golds[index] for index in has]
-        found |= {"answered_f1": _mean(f1, *parts), "answered_exact_match": _mean(exact_match, *parts)}
-        without = [not given[index] for index, answers in enumerate(golds) if not answers]
-        found["unanswered_accuracy"] = sum(without) / len(without) if without else 0.0
+        found = measure(self.kind, self.metric, golds, given, [example.group for example in examples])
         for name, rule in (("best_f1", f1), ("best_exact_match", exact_match)):
             if name in self.metric:
                 found[name] = best_with_threshold(rule, predictions, golds)
@@ -125,3 +128,15 @@ def best_with_threshold(rule: Any, predictions: Sequence[SpanPrediction], golds:
 def _mean(rule: Any, texts: Sequence[str], golds: Sequence[Sequence[str]]) -> float:
     scores = [rule(text, answers) for text, answers in zip(texts, golds, strict=True)]
     return sum(scores) / len(scores) if scores else 0.0
+
+
+def _of_answered(rule: Any, texts: Sequence[str], golds: Sequence[Sequence[str]]) -> float:
+    """The mean over the questions that have an answer."""
+    pairs = [(text, answers) for text, answers in zip(texts, golds, strict=True) if answers]
+    return _mean(rule, [text for text, _ in pairs], [answers for _, answers in pairs])
+
+
+def _of_unanswered(texts: Sequence[str], golds: Sequence[Sequence[str]]) -> float:
+    """The share of the questions without an answer that get none."""
+    silent = [not text for text, answers in zip(texts, golds, strict=True) if not answers]
+    return sum(silent) / len(silent) if silent else 0.0

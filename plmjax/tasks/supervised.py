@@ -40,7 +40,7 @@ class Example:
 
 @dataclass(slots=True)
 class SupervisedTask:
-    """Where a task's examples come from. See data/rows.py for sources.
+    """Where a task's examples come from. See data/examples/rows.py for sources.
 
     Attributes:
         name: of the task, with which its texts begin where it is done text to text.
@@ -214,12 +214,3 @@ def label_names(rows: Sequence[Row], field: str) -> tuple[str, ...]:
     if all(name.isascii() and name.isdigit() for name in names):
         return tuple(sorted(names, key=int))
     return tuple(sorted(names))
-
-
-def check_metrics(known: Mapping[str, Any], asked: Sequence[str]) -> None:
-    """UserError for a metric that this kind of task does not have."""
-    for name in asked:
-        if name not in known:
-            raise UserError(f"task.metric has {name!r}: choose from {', '.join(known)}.")
-    if not asked:
-        raise UserError(f"task.metric is empty: choose from {', '.join(known)}.")

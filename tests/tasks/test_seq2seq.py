@@ -10,8 +10,9 @@ import pytest
 
 from plmjax.data.examples.rows import Row, read_rows
 from plmjax.errors import UserError
+from plmjax.tasks.metrics import metrics_of
 from plmjax.tasks.registry import named
-from plmjax.tasks.seq2seq import METRICS, Seq2SeqTask
+from plmjax.tasks.seq2seq import Seq2SeqTask
 from plmjax.tasks.supervised import Example
 
 SHARES = ("exact_match", "squad_exact_match", "squad_f1")
@@ -22,7 +23,7 @@ def examples(*references: Any) -> list[Example]:
 
 
 def measured(written: list[str], *references: Any) -> dict[str, float]:
-    names = tuple(name for name in METRICS if name != "perplexity")
+    names = tuple(name for name in metrics_of("seq2seq") if name != "perplexity")
     return Seq2SeqTask(metric=names).measure(examples(*references), written)
 
 
@@ -103,7 +104,7 @@ def test_two_files_with_a_line_for_a_line(tmp_path: Path) -> None:
     found.train = source
     assert found.splits()["train"][0].target == ("ein Hund",)
     (tmp_path / "b.de").write_text("ein Hund\n")
-    with pytest.raises(UserError, match=r"has 2 lines and .*b.de has 1: their lines must belong together"):
+    with pytest.raises(UserError, match=r"has 2 lines and .*b.de has 1: give files with equally many lines"):
         read_rows(f"{tmp_path / 'a.en.gz'},{tmp_path / 'b.de'}")
     with pytest.raises(UserError, match="2 files whose lines belong together are named de, de"):
         read_rows(f"{tmp_path / 'a.de'},{tmp_path / 'b.de'}")
