@@ -44,12 +44,18 @@ def run(main: Callable[[], None]) -> None:
                 raise
             _end(_reason(error))
 
-    if "import_modules" not in flags.FLAGS:  # a program may run several scripts
+    add_shared_flags()
+    app.run(guarded, flags_parser=_parse)
+
+
+def add_shared_flags() -> None:
+    """Adds the flags that every script has; a program may run several scripts."""
+    if "import_modules" not in flags.FLAGS:
         flags.DEFINE_list(
             "import_modules", [],
-            "Modules to import first, parted by commas: those of your own classes in a checkpoint's configuration.",
+            "Modules to import first, parted by commas: those of your own classes in a checkpoint's configuration, and "
+            "of your own metrics.",
         )  # fmt: skip
-    app.run(guarded, flags_parser=_parse)
 
 
 def expand_names(name: str, file: Path) -> None:

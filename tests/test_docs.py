@@ -37,6 +37,7 @@ del sys.modules["experiments.finetune_vs_transformers"]
 
 
 def parse(main):
+    _main.add_shared_flags()
     flags.FLAGS.mark_as_parsed()
     flags.FLAGS(sys.argv)
     for name in ("config", "task"):
