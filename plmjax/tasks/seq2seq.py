@@ -7,6 +7,7 @@ network, so that it depends on the tokenizer.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -39,7 +40,7 @@ def _corpus_score(metric: Any, written: Sequence[str], references: References) -
     return float(metric.corpus_score(list(written), streams).score)
 
 
-def _rouge(name: str, written: Sequence[str], references: References) -> float:
+def _rouge(name: str, references: References, written: Sequence[str], _: Sequence[str]) -> float:
     """The mean of the best F1 over an example's references."""
     scorer = rouge_scorer.RougeScorer([name], use_stemmer=True)
     lines = _sentences if name == "rougeLsum" else str
@@ -60,7 +61,7 @@ for _metric in (
     Metric("bleu", ("seq2seq",), lambda t, p, _: _corpus_score(BLEU(), p, t), scale=100.0),
     Metric("bleu_intl", ("seq2seq",), lambda t, p, _: _corpus_score(BLEU(tokenize="intl"), p, t), scale=100.0),
     Metric("chrf", ("seq2seq",), lambda t, p, _: _corpus_score(CHRF(), p, t), scale=100.0),
-    *(Metric(name, ("seq2seq",), lambda t, p, _, name=name: _rouge(name, p, t), scale=100.0) for name in ROUGE),
+    *(Metric(name, ("seq2seq",), partial(_rouge, name), scale=100.0) for name in ROUGE),
     Metric("exact_match", ("seq2seq",), lambda t, p, _: _exact_match(p, t), is_share=True),
     Metric("squad_f1", ("seq2seq",), lambda t, p, _: float(np.mean(list(map(f1, p, t))))),
     Metric(
