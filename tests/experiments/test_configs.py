@@ -35,7 +35,7 @@ ALL = [(family, variant) for family in FAMILIES for variant in variants(family)]
 def vocabulary():
     specials = {name: i for i, name in enumerate(("pad", "eos", "unk", "bos", "cls", "sep", "mask"))}
     made = make_vocabulary(32_200, specials, tuple(range(32_199, 32_049, -1)), word_start=np.ones(32_200, bool))
-    return replace(made, language_tokens=(7, 8))
+    return replace(made, language_tokens=(7, 8), named={**made.named, "[R]": 9, "[S]": 10, "[X]": 11})
 
 
 def test_there_are_configs():

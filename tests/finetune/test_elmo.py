@@ -30,6 +30,7 @@ from plmjax.interop.weight_map import flatten
 from plmjax.modules import Bound, build
 from plmjax.modules.elmo import VARIANTS
 from plmjax.modules.elmo_task import bilm_config, task_config
+from plmjax.pipelines import Model
 from tests.finetune.kit import recipe, task_model_of
 from tests.finetune.test_loop import make_task
 from tests.finetune.test_task_models import tasks
@@ -149,7 +150,7 @@ def test_the_folder_classifies_strings(run: Path, tmp_path: Path) -> None:
     assert alone.probabilities != pytest.approx(expected, abs=1e-5)
     with pytest.raises(UserError, match="a ElmoUnderTask, can't tag words: its methods on strings are classify"):
         model.tag("a film")
-    with pytest.raises(UserError, match="reads words by their characters and has no tokens"):
+    with pytest.raises(UserError, match="reads words as characters and has no tokens"):
         model(input_ids=[[1]])
     with pytest.raises(UserError, match="No class of transformers holds the network of a ElmoTaskConfig"):
         plmjax.save_huggingface(model, tmp_path / "exported")
@@ -163,7 +164,7 @@ def test_an_elmo_tags_strings(chained: bool, elmo: Pretrained, tmp_path: Path) -
     task_model, bound = task_model_of(elmo, task, recipe_)
     params, _, _ = filler(elmo, task_model.backbone)(bound.params)
     metadata = {"task": to_json(task), "recipe": to_json(recipe_)}
-    model = Pretrained(bound.module.config, jax.tree.map(np.asarray, params), ELMO, SPLITTER, task_metadata=metadata)
+    model = Model(bound.module.config, jax.tree.map(np.asarray, params), ELMO, SPLITTER, task_metadata=metadata)
     model.tag("Something else first")
     found = model.tag(" ".join(example.texts))
     (feature,) = task_model.features([example], learn=False)

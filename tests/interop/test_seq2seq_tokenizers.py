@@ -89,7 +89,7 @@ def test_ids_that_nothing_tells(beside: dict[str, str] | None, pieces: bytes, tm
     (tmp_path / "sentencepiece.bpe.model").write_bytes(pieces)
     if beside:
         (tmp_path / "config.json").write_text(json.dumps(beside))
-    with pytest.raises(UserError, match="nothing beside it says whose.*MBart50Tokenizer"):
+    with pytest.raises(UserError, match="no file beside it names the model.*MBart50Tokenizer"):
         load_tokenizer(tmp_path)
 
 
