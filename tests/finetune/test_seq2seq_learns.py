@@ -46,7 +46,7 @@ def test_a_tiny_network_learns_to_copy(family: str, tokenizer: Tokenizer, tmp_pa
     assert loaded.generate(sources) == [" ".join(source.split()[:2]) for source in sources]
     plmjax.save_huggingface(loaded, tmp_path / "exported")
     again = plmjax.load(tmp_path / "exported")
-    assert again.generation == loaded.generation
+    assert again.generation == dict(loaded.special) | dict(loaded.generation)  # its file has the ids too
     assert again.generate(sources[:2]) == loaded.generate(sources[:2])
 
 
