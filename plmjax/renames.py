@@ -82,7 +82,7 @@ _WITH_HEADS = (
     *("deberta:DebertaConfig", "distilbert:DistilBertConfig", "electra:ElectraConfig", "elmo_task:ElmoTaskConfig"),
     *("t5:T5Config", "t5_shared:T5SharedConfig", "xlm:XLMConfig", "xlnet:XLNetConfig"),
 )
-_GPTS = ("gpt:GPTConfig", "gpt3:GPT3Config", "gpt3:GPTNeoConfig", "ctrl:CTRLConfig")
+_GPTS = ("gpt:GPTConfig", "gpt3:GPT3Config", "gpt3:GPTNeoConfig", "ctrl:CTRLConfig", "bart_lm:BartLMConfig")
 # "new module:new class" -> {old field: new field}.
 FIELDS: dict[str, dict[str, str]] = {
     **{f"plmjax.modules.{name}": {"classes": "num_labels"} for name in _GPTS},

@@ -109,3 +109,10 @@ def test_an_old_value_has_a_new_one() -> None:
 def test_a_plain_mistake_names_no_new_field() -> None:
     error = ValueError("Field epoch not found on dataclass <class 'plmjax.finetune.config.FineTune'>")
     assert _reason(error) == "FineTune has no field 'epoch': --print_config shows the fields that there are."
+
+
+def test_a_subclass_of_a_decoder_is_read_too() -> None:
+    """BART's language model inherits a GPT's fields, and so their old names."""
+    old = {"type": "plmjax.modules.bart_lm:BartLMConfig", "num_layers": 1, "classes": 3}
+    config = from_json(old)
+    assert config.num_labels == 3 and "sequence_classification" in config.heads
