@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 
 from plmjax.interop import load_huggingface, save_huggingface
 from tests.interop.cases.modernbert import MODERNBERT
+
+pytest.importorskip("torch", reason="the parity extra is not installed")
+pytest.importorskip("transformers", reason="the parity extra is not installed")
+from transformers import AutoTokenizer, ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 
 SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 NAMES = {f"{name[1:-1].lower()}_token": name for name in SPECIAL}
