@@ -18,6 +18,7 @@ from absl import flags
 from plmjax.renames import FLAGS
 
 absl.app.define_help_flags()
+ABSL_FLAGS = frozenset(flags.FLAGS)  # absl's own, as no script has been imported yet
 
 
 def refuse_unknown_flags(command: Sequence[str]) -> None:
@@ -40,7 +41,7 @@ def refuse_unknown_flags(command: Sequence[str]) -> None:
     if unknown:
         if new := FLAGS.get(script, {}).get(unknown):
             _refuse(f"The flag --{unknown} is now called --{new}: give it by that name.")
-        near = difflib.get_close_matches(unknown, sorted(known - set(flags.FLAGS)), 1)
+        near = difflib.get_close_matches(unknown, sorted(known - ABSL_FLAGS), 1)
         hint = f"do you mean --{near[0]}?" if near else "--help lists the flags."
         _refuse(f"Unknown flag --{unknown}: {hint}")
 
@@ -52,7 +53,7 @@ def _refuse(sentence: str) -> NoReturn:
 
 def flags_of(file: Path) -> set[str] | None:
     """The names of a script's flags and of absl's own; None where the source does not tell them all."""
-    found = set(flags.FLAGS) | {"h"}
+    found = {*ABSL_FLAGS, "h"}
     shared = Path(__file__).parent / "_main.py"
     for node in [node for source in (shared, file) for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):

@@ -6,8 +6,21 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _main
+from experiments import _early, _main
 from plmjax.errors import UserError
+
+
+@pytest.fixture
+def no_other_flags():
+    """Puts aside the flags of the scripts that other tests import, some of which are required."""
+    aside = {name: flags.FLAGS[name] for name in flags.FLAGS if name not in _early.ABSL_FLAGS}
+    for name in aside:
+        delattr(flags.FLAGS, name)
+    yield
+    for name in [name for name in flags.FLAGS if name not in _early.ABSL_FLAGS]:
+        delattr(flags.FLAGS, name)
+    for name, flag in aside.items():
+        flags.FLAGS[name] = flag
 
 
 @pytest.mark.parametrize("given", ["bert.py", "experiments/configs/bert.py", "finetune/mini.py"])
@@ -30,16 +43,12 @@ def test_a_path_that_names_nothing_stays_as_it_was_given(given, tmp_path, monkey
     assert _main.installed(given) == given
 
 
-def test_the_flag_loads_an_installed_configuration(tmp_path, monkeypatch):
+def test_the_flag_loads_an_installed_configuration(tmp_path, monkeypatch, no_other_flags):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["script", "--trial=bert.py:tiny", "--trial.train.steps=7"])
     flag = _main.define_config("unused.py", "Tried here.", name="trial")
-    try:
-        flags.FLAGS(sys.argv)
-        assert (flag.value.name, flag.value.train.steps) == ("bert_tiny", 7)
-    finally:
-        for name in [name for name in flags.FLAGS if name.startswith("trial")]:
-            delattr(flags.FLAGS, name)
+    flags.FLAGS(sys.argv)
+    assert (flag.value.name, flag.value.train.steps) == ("bert_tiny", 7)
 
 
 @pytest.fixture
@@ -86,7 +95,7 @@ def test_a_users_modules_are_imported_first(tmp_path, monkeypatch):
         _main._import(["no_such_module"])
 
 
-def test_a_program_may_run_several_scripts(monkeypatch):
+def test_a_program_may_run_several_scripts(monkeypatch, no_other_flags):
     """The flag is there for each, even where a program takes away the flags of the script before."""
     monkeypatch.setattr("sys.argv", ["script"])
     monkeypatch.setattr(_main.app, "run", lambda guarded, flags_parser: guarded(flags_parser(sys.argv)))
