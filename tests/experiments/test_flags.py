@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from absl import flags
 
 from experiments import _early
 from experiments._config_text import config_as_text, field_comments
