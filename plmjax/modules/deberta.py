@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
+from plmjax.errors import UserError
 from plmjax.modules.attention import backend, width_of_head
 from plmjax.modules.disentangled import DisentangledAttention, DisentangledBlock
 from plmjax.modules.encoder import Encoder, EncoderOutput
@@ -44,7 +45,8 @@ class DebertaConfig:
     relative_norm: bool = False  # the relative table is normalised (versions 2 and 3)
     convolution: int = 0  # width of the convolution beside the first layer (version 2), 0: none
     convolution_activation: str = "tanh"
-    enhanced_mask_decoder: bool = True  # masked tokens are read from a second pass that knows absolute positions
+    enhanced_mask_decoder: bool = True  # masked tokens are read from passes that know absolute positions
+    enhanced_mask_decoder_layers: int = 2  # of these passes, each the last layer again (paper and code: n = 2)
     activation: str = "gelu"
     norm_eps: float = 1e-7
     dropout: float = 0.1  # on embeddings, the relative table and every layer's output
@@ -152,10 +154,11 @@ class DebertaStack(nn.Module):
     def __call__(
         self, x_BLD: Array, segments_BL: Array | None, absolute_BLD: Array | None
     ) -> tuple[Array, Array | None]:
-        """The last states [B, L, D], and those of the second pass of the last layer where `absolute_BLD` is given.
+        """The last states [B, L, D], and those of the enhanced mask decoder where `absolute_BLD` is given.
 
-        The second pass asks from the states under the last layer with absolute positions added; its keys and values are
-        those states without them (paper, Sec. 3.2; released code).
+        The decoder runs the last layer again, `enhanced_mask_decoder_layers` times. Keys and values are always the
+        states under that layer; the first pass asks from these with absolute positions added, each later one from what
+        the pass before gave (paper, Sec. 3.2: n = 2; microsoft/DeBERTa, apps/models/masked_language_model.py:59-72).
         """
         c = self.config
         init, dtype = normal(c.init_std), jnp.dtype(c.dtype)
@@ -196,7 +199,10 @@ class DebertaStack(nn.Module):
         if absolute_BLD is None:
             return x_BLD, None
         last = jax.tree.map(lambda leaf: leaf[-1], layers)
-        return x_BLD, layer(last, c.num_layers, before_BLD + absolute_BLD, before_BLD)
+        query_BLD = before_BLD + absolute_BLD
+        for number in range(c.enhanced_mask_decoder_layers):
+            query_BLD = layer(last, c.num_layers + number, query_BLD, before_BLD)
+        return x_BLD, query_BLD
 
     def _init(self, key: Array, block: DisentangledBlock, x_11D: Array, table_RD: Array) -> dict[str, Any]:
         return jax.vmap(lambda key: block.init(key, x_11D, BlockInputs(Mask(), table_RD))["params"])(
@@ -228,6 +234,11 @@ class Deberta(Encoder):
 
     def setup(self) -> None:
         c = self.config
+        if c.enhanced_mask_decoder and c.enhanced_mask_decoder_layers < 1:
+            raise UserError(
+                f"model.enhanced_mask_decoder_layers is {c.enhanced_mask_decoder_layers}; give at least 1, or set "
+                "model.enhanced_mask_decoder to False."
+            )
         init = normal(c.init_std)
         self.embeddings = DebertaEmbeddings(c)
         make_attention = partial(

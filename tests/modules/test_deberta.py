@@ -1,4 +1,4 @@
-"""Disentangled attention against a naive double loop, and the enhanced mask decoder against its two passes."""
+"""Disentangled attention against a naive double loop, and the enhanced mask decoder against its passes."""
 
 from dataclasses import replace
 
@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.serialize import from_json, to_json
+from plmjax.errors import UserError
 from plmjax.modules import Bound, build
 from plmjax.modules.deberta import VARIANTS
 from plmjax.modules.disentangled import DisentangledAttention, DisentangledBlock, table_rows
@@ -15,6 +17,7 @@ from plmjax.modules.transformer import BlockInputs
 from tests.modules.networks import network, states, tokens
 
 LENGTH, WIDTH, HEADS, HEAD = 7, 12, 3, 4
+KEY = jax.random.key(0)
 SPAN = 5  # under the length: distances are cut
 
 
@@ -68,8 +71,47 @@ def test_buckets_are_exact_near_and_logarithmic_far():
     np.testing.assert_array_equal(rows[distances == 511], [255])
 
 
-def test_enhanced_mask_decoder_is_a_second_pass_of_the_last_layer():
-    config = replace(VARIANTS["tiny"], vocab_size=50)
+def released_decoder(params, hidden, absolute, segments, passes):
+    """The queries of EnhancedMaskDecoder.emd_context_layer after its passes, in plain NumPy, of one text [L, D].
+
+    hidden_states = encoder_layers[-2]; z_states += hidden_states; for each layer of [encoder.layer[-1]] * 2:
+    query_states = layer(hidden_states, query_states=query_states) (microsoft/DeBERTa, masked_language_model.py:59-72).
+    """
+    layer = jax.tree.map(lambda leaf: np.asarray(leaf[-1], np.float64), params["encoder"]["layers"])
+    table = np.asarray(params["encoder"]["relative"]["embedding"], np.float64)
+    attention, span = layer["attention"], len(table) // 2
+
+    def linear(name, x, tree=attention):
+        return np.tensordot(x, tree[name]["kernel"], 1) + tree[name].get("bias", 0.0)
+
+    def norm(name, x):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt(centred.var(-1, keepdims=True) + 1e-7)
+        return scaled * layer[name]["scale"] + layer[name]["bias"]
+
+    rows = np.clip(np.arange(LENGTH)[:, None] - np.arange(LENGTH) + span, 0, 2 * span - 1)
+    seen = (segments[:, None] == segments) & (segments > 0)
+    query = hidden + absolute
+    for _ in range(passes):
+        q, k, v = linear("query", query), linear("key", hidden), linear("value", hidden)
+        scores = np.einsum("lhk,thk->hlt", q, k)
+        scores += np.einsum("lhk,lthk->hlt", q, linear("position_key", table)[rows])
+        scores += np.einsum("thk,lthk->hlt", k, linear("position_query", table)[rows])
+        weights = np.where(seen, np.exp(scores / np.sqrt(3 * q.shape[-1])), 0.0)
+        weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-30)
+        mixed = np.einsum("hlt,thk->lhk", weights, v)
+        mixed = np.einsum("lhk,hkd->ld", mixed, attention["out"]["kernel"]) + attention["out"]["bias"]
+        x = norm("attention_norm", query + mixed)
+        up = linear("up", x, layer["mlp"])
+        query = norm("mlp_norm", x + linear("down", np.asarray(jax.nn.gelu(up, approximate=False)), layer["mlp"]))
+    return query
+
+
+@pytest.mark.parametrize("passes", [1, 2, 3])
+def test_enhanced_mask_decoder_runs_the_last_layer_on_its_own_queries(passes):
+    """As released, two passes (microsoft/DeBERTa, apps/models/masked_language_model.py:59-72)."""
+    fields = {} if passes == 2 else {"enhanced_mask_decoder_layers": passes}
+    config = replace(VARIANTS["tiny"], vocab_size=50, **fields)
     module = build(config)
     params = params_of(module)
     tokens, segments = np.arange(2 * LENGTH).reshape(2, LENGTH) % 50, np.ones((2, LENGTH), np.int32)
@@ -79,14 +121,29 @@ def test_enhanced_mask_decoder_is_a_second_pass_of_the_last_layer():
     np.testing.assert_allclose(ours.x_BLD, jax.jit(lambda: bound.encode(tokens, None, None, segments))(), atol=1e-6)
 
     block: DisentangledBlock = module.bind({"params": params}).encoder.make_block(parent=None)
-    layer = [jax.tree.map(lambda leaf, n=n: leaf[n], params["encoder"]["layers"]) for n in range(2)]
+    first = jax.tree.map(lambda leaf: leaf[0], params["encoder"]["layers"])
     given = BlockInputs(Mask.within(segments), params["encoder"]["relative"]["embedding"])
     x = bound.module.bind({"params": params}).embeddings(tokens, None, None, segments)
-    under, _ = block.apply({"params": layer[0]}, x, given)
-    query = under + params["embeddings"]["positions"]["embedding"][None, :LENGTH]
-    expected = block.apply({"params": layer[1]}, query, under, given, method=DisentangledBlock.attend)
-    np.testing.assert_allclose(ours.tokens_BLD, expected, atol=1e-5)
+    under, _ = block.apply({"params": first}, x, given)
+    absolute = np.asarray(params["embeddings"]["positions"]["embedding"][:LENGTH], np.float64)
+    for row in range(2):
+        expected = released_decoder(params, np.asarray(under[row], np.float64), absolute, segments[row], passes)
+        real = segments[row] > 0
+        np.testing.assert_allclose(ours.tokens_BLD[row][real], expected[real], atol=2e-5)
     assert not np.allclose(ours.tokens_BLD, ours.x_BLD, atol=1e-2)
+
+
+def test_a_decoder_written_before_runs_once():
+    """A manifest without the number of layers is of a network that learned with one pass."""
+    written = to_json(VARIANTS["tiny"])
+    assert from_json(written).enhanced_mask_decoder_layers == 2
+    del written["enhanced_mask_decoder_layers"]
+    assert from_json(written) == replace(VARIANTS["tiny"], enhanced_mask_decoder_layers=1)
+
+
+def test_a_decoder_without_layers_is_refused():
+    with pytest.raises(UserError, match="enhanced_mask_decoder_layers is 0; give at least 1, or set"):
+        jax.eval_shape(build(replace(VARIANTS["tiny"], vocab_size=50, enhanced_mask_decoder_layers=0)).init, KEY)
 
 
 def test_only_the_decoder_knows_absolute_positions():
