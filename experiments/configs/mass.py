@@ -11,6 +11,10 @@
 | base | for summarisation: 6 + 6 layers of 768, a fragment in each 64 tokens | 8 V100; not measured | not measured |
 | nmt  | for translation: 6 + 6 layers of 1,024, half of each text hidden | 8 V100; not measured | not measured |
 
+base and nmt take the objective's settings from the code (microsoft/MASS): base those of MASS-summarization, nmt those
+of MASS-unsupNMT; the docstring of plmjax/objectives/mass.py has files and lines. The others follow the paper: a
+fragment anywhere, which begins with the mask, and a decoder that attends to all of the source.
+
 The network is BART's with GELU, as the released code has learned positions and norms after the layers; the language
 embeddings of its models for translation, which have no network here, are left out. base and nmt take Adam at 1e-4 and
 batches of about 3,000 tokens a GPU over 8 of them, as released.
@@ -28,6 +32,8 @@ from plmjax.objectives.mass import Mass
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 
 ADAM = OptimizerConfig(name="adamw", schedule="rsqrt", b2=0.98, eps=1e-6)
+RELEASED = Mass(first="previous", decoder_positions="read", opening="token")
+NMT = replace(RELEASED, opening="eos", start="ends", masks_seen_by="encoder")
 
 
 def paper(name: str, width: int, heads: int, length: int, objective: Mass) -> Config:
@@ -69,7 +75,7 @@ def get_config(variant: str = "mini") -> Config:
         "tiny": tiny,
         "mini": mini,
         **shares,
-        "base": lambda: paper("base", 768, 12, 512, Mass(block=64)),
-        "nmt": lambda: paper("nmt", 1024, 8, 256, Mass()),
+        "base": lambda: paper("base", 768, 12, 512, replace(RELEASED, block=64)),
+        "nmt": lambda: paper("nmt", 1024, 8, 256, NMT),
     }
     return pick(variants, variant)

@@ -113,15 +113,25 @@ def target_loss(
 
 def states_in_two(network: Any, batch: Example) -> jax.Array:
     """[B, T, D], from which an encoder-decoder predicts the targets."""
-    memory_BLD = network.encode(batch["tokens"], batch["positions"], batch["segments"])
+    memory_BLD = network.encode(batch["tokens"], batch["positions"], encoder_segments(batch))
     # Positions are given where the targets are not consecutive (MASS).
     return network.decode(
         batch["decoder_tokens"],
         memory_BLD,
-        batch["segments"],
+        memory_segments(batch),
         batch.get("decoder_positions"),
         batch["decoder_segments"],
     )
+
+
+def encoder_segments(batch: Example) -> jax.Array:
+    """int32 [B, L]: the segments of the inputs, 0 where the encoder does not attend (MASS)."""
+    return batch.get("encoder_segments", batch["segments"])
+
+
+def memory_segments(batch: Example) -> jax.Array:
+    """int32 [B, L]: the segments of the inputs, 0 where the decoder does not attend (MASS)."""
+    return batch.get("memory_segments", batch["segments"])
 
 
 def states_in_one_row(network: Any, batch: Example, row: int | None = None) -> jax.Array:

@@ -19,6 +19,7 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.modules import Bound, build
 from plmjax.modules.network import Network
+from plmjax.objectives.sequences import encoder_segments, memory_segments
 from plmjax.train.config import Config
 from plmjax.train.data import open_store, validation_loader
 from plmjax.train.evaluation import corrupted_as_in_validation
@@ -65,12 +66,14 @@ def write(module: Network, params: Any, batch: dict[str, jax.Array], *, size: in
     holds for any objective. Each step computes all T states anew: it is for a few examples, `decode` has a cache.
     """
     network = Bound(module, params)
-    memory = network.encode(batch["tokens"], batch["positions"], batch["segments"])
+    memory = network.encode(batch["tokens"], batch["positions"], encoder_segments(batch))
     segments_BT = jnp.broadcast_to(batch["segments"][:, :1], batch["decoder_tokens"].shape)
+
+    shown_BL = memory_segments(batch)
 
     def step(place: jax.Array, written_BT: jax.Array) -> jax.Array:
         tokens_BT = jnp.concatenate([batch["decoder_tokens"][:, :1], written_BT[:, :-1]], axis=1)
-        x_BTD = network.decode(tokens_BT, memory, batch["segments"], batch.get("decoder_positions"), segments_BT)
+        x_BTD = network.decode(tokens_BT, memory, shown_BL, batch.get("decoder_positions"), segments_BT)
         at_BD = jax.lax.dynamic_index_in_dim(x_BTD, place, axis=1, keepdims=False)
         likeliest_B = jnp.argmax(network.token_logits(at_BD)[..., :size], axis=-1).astype(jnp.int32)
         return written_BT.at[:, place].set(likeliest_B)

@@ -20,6 +20,7 @@ CASES = {
     "half": Mass(),
     "previous": Mass(first="previous"),
     "blocks": Mass(block=8),
+    "released": Mass(first="previous", decoder_positions="read", opening="eos", start="ends", masks_seen_by="encoder"),
     "one": Mass(share=1e-6, mask_share=1.0, random_share=0.0),
     "all": Mass(share=1.0, mask_share=1.0, random_share=0.0),
 }
@@ -31,14 +32,17 @@ def clean(split, vocabulary):
 
 
 @pytest.fixture(scope="module")
-def batches(clean, vocabulary):
-    return {name: corrupted(objective, vocabulary, clean) for name, objective in CASES.items()}
+def batches(split, vocabulary):
+    return {
+        name: corrupted(objective, vocabulary, windows_of(objective, split, vocabulary, LENGTH, ROWS))
+        for name, objective in CASES.items()
+    }
 
 
-def examples(batch, clean, vocabulary):
-    """(text with EOS, inputs, targets, decoder tokens, positions) of each row, without filling."""
+def examples(batch, clean, vocabulary, opening=()):
+    """(text with its special tokens, inputs, targets, decoder tokens, positions) of each row, without filling."""
     for row in range(ROWS):
-        text = [*clean["tokens"][row][clean["segments"][row] > 0].tolist(), vocabulary.eos]
+        text = [*opening, *clean["tokens"][row][clean["segments"][row] > 0].tolist(), vocabulary.eos]
         kept = batch["weights"][row] > 0
         inputs = batch["tokens"][row][batch["segments"][row] > 0].tolist()
         yield (
@@ -48,7 +52,7 @@ def examples(batch, clean, vocabulary):
         )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"released"}))
 def test_the_decoder_writes_what_stands_at_its_positions(batches, clean, vocabulary, case):
     for text, inputs, targets, reads, places in examples(batches[case], clean, vocabulary):
         assert targets == [text[place] for place in places]
@@ -77,6 +81,18 @@ def test_a_fragment_is_half_of_the_text(batches, clean, vocabulary):
             max(1, round(size / 2)) for size in sizes
         ]
         assert len(targets) == len(places)
+
+
+def test_as_released_for_translation(batches, split, vocabulary):
+    """</s> opens a text, counts in the share and is never hidden; the decoder is told where what it reads stands."""
+    clean = windows_of(CASES["released"], split, vocabulary, LENGTH, ROWS)
+    batch = batches["released"]
+    for text, _, targets, reads, places in examples(batch, clean, vocabulary, [vocabulary.eos]):
+        assert len(targets) == round(len(text) / 2) and places[0] >= 0
+        assert targets == [text[place + 1] for place in places] and reads == [text[place] for place in places]
+    masked = (batch["tokens"] == vocabulary.mask) & (batch["segments"] > 0)
+    np.testing.assert_array_equal(batch["memory_segments"], batch["segments"] * ~masked)
+    np.testing.assert_array_equal(batch["encoder_segments"], batch["segments"])
 
 
 def test_blocks_begin_with_the_mask(batches, clean, vocabulary):
@@ -147,6 +163,29 @@ def test_information_flow(batches, vocabulary):
     np.testing.assert_allclose(found["mass"].sum, (losses * batch["weights"]).sum(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("seen_by", ["both", "encoder", "none"])
+def test_who_attends_to_masked_source_places(clean, vocabulary, seen_by):
+    """Turns one masked place into another token behind the batch's back, its segments left as they are.
+
+    The decoder sees it through its own attention (the paper), through the encoder's alone (MASS-unsupNMT,
+    src/trainer.py:985-990), or not at all (MASS-supNMT, mass/xtransformer.py:38).
+    """
+    network = bound(BartConfig(**SMALL, num_decoder_layers=1, max_positions=64, attention_dropout=0.0))
+    objective = Mass(masks_seen_by=seen_by)
+    batch = {name: value[:2] for name, value in corrupted(objective, vocabulary, clean).items()}
+    token_losses = jax.jit(lambda batch: target_loss(network, batch, vocabulary).loss)
+    place = np.argmax(batch["tokens"][0] == vocabulary.mask)
+    other = dict(batch, tokens=batch["tokens"].copy())
+    other["tokens"][0, place] = 50
+    alone = {name: batch[name].copy() for name in ("encoder_segments", "memory_segments")}
+    alone["encoder_segments"][0, place] = 0  # the encoder's own way to the others is cut
+    moved = np.abs(np.asarray(token_losses(batch)) - np.asarray(token_losses(other)))[0, batch["weights"][0] > 0]
+    direct = np.abs(np.asarray(token_losses(batch | alone)) - np.asarray(token_losses(other | alone)))
+    direct = direct[0, batch["weights"][0] > 0]
+    assert (moved > 0).all() == (seen_by != "none") and moved.any() == (seen_by != "none")
+    assert direct.any() == (seen_by == "both")
+
+
 def test_bad_settings_are_refused_in_a_sentence(vocabulary):
     def check(network=None, words=vocabulary, length=LENGTH, **settings):
         Mass(**settings).check(network or BartConfig(), "encoder_decoder", words, length)
@@ -157,6 +196,9 @@ def test_bad_settings_are_refused_in_a_sentence(vocabulary):
         ("share is 1.5", lambda: check(share=1.5)),
         ("random_share is 0.3", lambda: check(random_share=0.3)),
         ("one of mask, previous", lambda: check(first="eos")),
+        ("one of uniform, ends", lambda: check(start="middle")),
+        ("nothing is read before a fragment", lambda: check(decoder_positions="read")),
+        ("give at least 3", lambda: check(opening="eos", length=2)),
         ("block is -1", lambda: check(block=-1)),
         ("too short", lambda: check(length=1)),
         ("no mask", lambda: check(words=dataclasses.replace(vocabulary, mask=None))),
