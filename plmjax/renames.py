@@ -119,9 +119,9 @@ def _decoder_heads(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"heads": ["sequence_classification" if labels else "token"], "num_labels": labels or 2}
 
 
-def _one_decoder_layer(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a DeBERTa; before the number was a field, its enhanced mask decoder ran the last layer once."""
-    return {"enhanced_mask_decoder_layers": 1} | fields
+def _before_released_forms(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a DeBERTa that was written before they said how its decoder runs and what its detection reads."""
+    return {"enhanced_mask_decoder_layers": 1, "detection_head": "transform"} | fields
 
 
 def _generation(fields: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +176,7 @@ FLAGS: dict[str, dict[str, str]] = {
 # "new module:new class" -> what gives today's fields where a new name alone does not.
 REWRITES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     **{f"plmjax.modules.{name}": _decoder_heads for name in _GPTS},
-    "plmjax.modules.deberta:DebertaConfig": _one_decoder_layer,
+    "plmjax.modules.deberta:DebertaConfig": _before_released_forms,
     "plmjax.finetune.config:FineTune": _generation,
 }
 

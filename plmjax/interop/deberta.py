@@ -48,7 +48,8 @@ V2_DEFAULTS: JSON = DEFAULTS | {
 }  # fmt: skip
 # The head of a masked LM, as older checkpoints name it and as newer ones do; written as the former.
 TOKEN_HEAD, NEW_TOKEN_HEAD = "cls.predictions", "lm_predictions.lm_head"
-# Version 3's discriminator, which no class of Hugging Face has; they leave it unread.
+# Version 3's discriminator, which no class of Hugging Face has; they leave it unread. The names are the released
+# checkpoints' (microsoft/DeBERTa, apps/models/replaced_token_detection_model.py:33-36 and 83).
 DETECTION_HEAD = "mask_predictions"
 
 
@@ -130,7 +131,8 @@ def _heads(config: DebertaConfig, trunk: list[Entry]) -> list[Entry]:
                 entries.append(entry._replace(aliases=(other.name,)))
         names = (f"{TOKEN_HEAD}.decoder.bias", f"{NEW_TOKEN_HEAD}.bias")
         entries.append(Entry(("token_head/bias",), f"{TOKEN_HEAD}.bias", SAME, aliases=names))
-    if "replaced_token_detection" in config.heads:
+    # No released checkpoint has the head's earlier form: see DebertaDetectionHead.
+    if "replaced_token_detection" in config.heads and config.detection_head == "context":
         entries += dense("detection_head/dense", f"{DETECTION_HEAD}.dense", LINEAR)
         entries += layer_norm("detection_head/norm", f"{DETECTION_HEAD}.LayerNorm")
         entries += dense("detection_head/out", f"{DETECTION_HEAD}.classifier", LINEAR)
@@ -235,14 +237,23 @@ def states(network: Bound, inputs: dict[str, Array], special: Mapping[str, int])
     return network.encode(inputs["input_ids"], *arrays)
 
 
+def detection(network: Bound, x_BLD: Array) -> Outputs:
+    """`replaced_token_logits` [B, L], above 0 where a token seems replaced, where the network has version 3's head."""
+    if "replaced_token_detection" not in network.config.heads:
+        return {}
+    return {"replaced_token_logits": network.replaced_token_logits(x_BLD)}
+
+
 def base_model(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """The states."""
-    return {"last_hidden_state": states(network, inputs, special)}
+    """The states, and whether each token was replaced."""
+    x_BLD = states(network, inputs, special)
+    return {"last_hidden_state": x_BLD, **detection(network, x_BLD)}
 
 
 def masked_lm(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) -> Outputs:
-    """Scores of the tokens."""
-    return {"logits": network.token_logits(states(network, inputs, special))}
+    """Scores of the tokens, and whether each was replaced."""
+    x_BLD = states(network, inputs, special)
+    return {"logits": network.token_logits(x_BLD), **detection(network, x_BLD)}
 
 
 def choose(names: set[str], stated: str | None, *, name: str) -> str:
@@ -271,8 +282,9 @@ def _family(model_type: str, name: str, later: bool) -> Family:
         base_model=f"{name}Model",
         forward={f"{name}Model": base_model, f"{name}ForMaskedLM": masked_lm, **fine_tuned(name, states)},
         inputs=lambda architecture: ("input_ids", "attention_mask", "token_type_ids", "position_ids"),
-        # Checkpoints for pre-training carry positions that only the enhanced mask decoder read.
-        ignored=r".*embeddings\.position_(ids|embeddings\.weight)",
+        # Checkpoints for pre-training carry positions that only the enhanced mask decoder read, and of disentangled
+        # sharing the differences `_weight`, which their tables have in them (rtd_task.py:113-122).
+        ignored=r".*embeddings\.(position_(ids|embeddings\.weight)|(word|position)_embeddings\._weight)",
         read_config=partial(read_config, later=later),
         write_config=partial(write_config, later=later),
         table=table,

@@ -23,6 +23,8 @@ from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
 from plmjax.modules.transformer import BlockInputs, post_norm_block
 
+DETECTION_HEADS = ("context", "transform")
+
 
 @dataclass(slots=True, unsafe_hash=True)
 class DebertaConfig:
@@ -53,6 +55,7 @@ class DebertaConfig:
     attention_dropout: float = 0.1  # on the attention weights
     init_std: float = 0.02
     heads: tuple[str, ...] = ("token",)  # see modules/encoder.py
+    detection_head: str = "context"  # of version 3's discriminator: a form of DebertaDetectionHead
     num_labels: int = 2  # of the heads "sequence_classification" and "token_classification"
     adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
     dtype: str = "float32"
@@ -211,19 +214,27 @@ class DebertaStack(nn.Module):
 
 
 class DebertaDetectionHead(nn.Module):
-    """Version 3's discriminator: `dense`, activation, `norm`, `out` to one number a token (released code)."""
+    """Version 3's discriminator: `dense`, `norm` and `out` to one number a token.
+
+    form: "context" as released, with the first token's state h_1 added to each: out(act(dense(norm(h + h_1))))
+    (microsoft/DeBERTa, apps/models/replaced_token_detection_model.py:40-46; the paper gives no head). "transform":
+    out(norm(act(dense(h)))), as the networks have it that plmjax trained before it knew the released form.
+    """
 
     features: int
     activation: str
     norm_eps: float
     kernel_init: Initializer
+    form: str
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x_BLD: Array) -> Array:
         """[B, L, 1]."""
-        h = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")(x_BLD)
-        h = LayerNorm(self.norm_eps, self.dtype, name="norm")(activation(self.activation)(h))
+        dense = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")
+        norm = LayerNorm(self.norm_eps, self.dtype, name="norm")
+        act = activation(self.activation)
+        h = act(dense(norm(x_BLD + x_BLD[:, :1]))) if self.form == "context" else norm(act(dense(x_BLD)))
         return Dense(1, kernel_init=self.kernel_init, name="out")(h)
 
 
@@ -270,9 +281,14 @@ class Deberta(Encoder):
         return normal(self.config.init_std)
 
     def make_detection_head(self) -> nn.Module:
-        """With a norm."""
+        """See DebertaDetectionHead."""
         c = self.config
-        return DebertaDetectionHead(c.d_model, c.activation, c.norm_eps, self.head_init, jnp.dtype(c.dtype))
+        if c.detection_head not in DETECTION_HEADS:
+            raise UserError(
+                f"model.detection_head is {c.detection_head!r}; it must be one of {', '.join(DETECTION_HEADS)}."
+            )
+        dtype = jnp.dtype(c.dtype)
+        return DebertaDetectionHead(c.d_model, c.activation, c.norm_eps, self.head_init, c.detection_head, dtype)
 
     def make_class_head(self) -> nn.Module:
         """The first token through `dense`, GELU, `out`, as released."""

@@ -17,7 +17,8 @@ from plmjax.errors import UserError
 
 # For each way of sharing, the parts of `embeddings/` that the discriminator takes from the generator.
 SHARED: dict[str, tuple[str, ...]] = {
-    "tied": ("tokens", "positions", "token_types", "norm"),  # ELECTRA, as released
+    "tied": ("tokens", "positions", "token_types", "norm"),  # ELECTRA's code: the scope electra/embeddings
+    "tables": ("tokens", "positions"),  # DeBERTa v3's code (rtd_task.py:123-130): each network has a norm of its own
     "tokens": ("tokens",),
     "disentangled": ("tokens", "positions"),  # DeBERTa v3: without a gradient into the generator, plus a difference
     "none": (),
@@ -28,14 +29,16 @@ SHARED: dict[str, tuple[str, ...]] = {
 class GeneratorDiscriminatorConfig:
     """Two networks' configs and how their embeddings are shared.
 
-    "tied": one set of embeddings, which both networks' losses train (ELECTRA, Sec. 3.2; DeBERTa v3's ES). "tokens": the
-    token table alone. "disentangled": the discriminator's table is the generator's, kept from its gradient, plus a
-    difference that starts at zero (DeBERTa v3, Sec. 3.2: GDES). "none": two sets (NES).
+    "tied": one set of embeddings, their norm too, which both networks' losses train (google-research/electra,
+    model/modeling.py:187-220; the paper, Sec. 3.2, ties the tables of tokens and positions). "tables": the two tables
+    alone, trained by both losses (DeBERTa v3's ES). "tokens": the token table alone. "disentangled": the
+    discriminator's tables are the generator's, kept from its gradient, plus a difference that starts at zero (DeBERTa
+    v3, Sec. 3.2: GDES). "none": two sets (NES).
     """
 
     discriminator: Any
     generator: Any
-    sharing: str = "tied"  # "tied", "tokens", "disentangled", "none"
+    sharing: str = "tied"  # a key of SHARED
 
     kept: ClassVar[str] = "discriminator"  # the network that is of use after training
 

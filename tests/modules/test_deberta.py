@@ -133,12 +133,35 @@ def test_enhanced_mask_decoder_runs_the_last_layer_on_its_own_queries(passes):
     assert not np.allclose(ours.tokens_BLD, ours.x_BLD, atol=1e-2)
 
 
-def test_a_decoder_written_before_runs_once():
-    """A manifest without the number of layers is of a network that learned with one pass."""
+def test_a_network_written_before_is_as_it_was():
+    """A manifest without these fields is of a network that learned with one pass and the detection head of then."""
     written = to_json(VARIANTS["tiny"])
-    assert from_json(written).enhanced_mask_decoder_layers == 2
-    del written["enhanced_mask_decoder_layers"]
-    assert from_json(written) == replace(VARIANTS["tiny"], enhanced_mask_decoder_layers=1)
+    assert from_json(written) == VARIANTS["tiny"]
+    del written["enhanced_mask_decoder_layers"], written["detection_head"]
+    before = {"enhanced_mask_decoder_layers": 1, "detection_head": "transform"}
+    assert from_json(written) == replace(VARIANTS["tiny"], **before)
+
+
+@pytest.mark.parametrize("form", ["context", "transform"])
+def test_detection_head(form):
+    """The released form adds the first token's state (replaced_token_detection_model.py:40-46); the earlier does not.
+
+    Every token's score then has a gradient to the first state, else its own alone.
+    """
+    config = replace(VARIANTS["v3_base"], num_layers=1, num_heads=2, d_model=8, d_ff=16, vocab_size=50)
+    module = build(replace(config, heads=("replaced_token_detection",), detection_head=form))
+    bound = Bound(module, params_of(module))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 5, 8)), jnp.float32)
+    jacobian = jax.jit(jax.jacobian(bound.replaced_token_logits))(x)[0, :, 0]  # [scores, states, D]
+    reads = np.abs(jacobian).max(-1) > 1e-6
+    own = np.eye(5, dtype=bool)
+    np.testing.assert_array_equal(reads, own | (np.arange(5) == 0) if form == "context" else own)
+
+
+def test_a_detection_head_that_is_none_is_refused():
+    config = replace(VARIANTS["tiny"], vocab_size=50, heads=("replaced_token_detection",), detection_head="electra")
+    with pytest.raises(UserError, match="detection_head is 'electra'; it must be one of context, transform"):
+        jax.eval_shape(build(config).init, KEY)
 
 
 def test_a_decoder_without_layers_is_refused():

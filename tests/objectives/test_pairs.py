@@ -69,7 +69,13 @@ TABLES = ("tokens", "positions", "token_types", "norm")
 
 @pytest.mark.parametrize(
     ("sharing", "shared"),
-    [("tied", TABLES), ("tokens", ("tokens",)), ("disentangled", ()), ("none", ())],
+    [
+        ("tied", TABLES),
+        ("tables", ("tokens", "positions")),
+        ("tokens", ("tokens",)),
+        ("disentangled", ()),
+        ("none", ()),
+    ],
 )
 def test_gradients_go_where_the_paper_says(clean, vocabulary, sharing, shared):
     objective = ReplacedTokens()
@@ -336,7 +342,7 @@ OTHER_VOCABULARY = replace(ELECTRA, vocab_size=256)
     [
         (
             GeneratorDiscriminatorConfig(ELECTRA, ELECTRA, sharing="some"),
-            "model.sharing is 'some'; it must be one of tied, tokens, disentangled, none.",
+            "model.sharing is 'some'; it must be one of tied, tables, tokens, disentangled, none.",
         ),
         (
             GeneratorDiscriminatorConfig(ELECTRA, GPT),
@@ -363,7 +369,7 @@ def test_networks_that_make_no_pair_are_refused(config, sentence):
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize("sharing", ["tied", "tokens", "disentangled"])
+@pytest.mark.parametrize("sharing", ["tied", "tables", "tokens", "disentangled"])
 @pytest.mark.parametrize(
     ("generator", "table", "sizes"),
     [
