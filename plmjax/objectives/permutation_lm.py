@@ -6,12 +6,15 @@ that BART is compared with (Lewis et al. 2019, Sec. 4.1).
 
 With a memory (`RecurrentPermutationLM`) each row of the batches reads on along a text. Of a segment the first
 `model.reuse_length` tokens go into the memory, and the next segment begins after them (Yang et al. 2019, released code:
-512 tokens, 256 of them reused).
+512 tokens, 256 of them reused). So the first tokens may see nothing of the others, which are the next segment's first:
+else the memory would hold what is predicted from it (zihangdai/xlnet, data_utils.py 677-698). Each part has its own
+share of the predictions, 43 and 42 of 512 tokens (474-483).
 
 Legend: B batch, L length, M predicted tokens, D model width.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -34,10 +37,10 @@ class PartialPrediction:
     """Which tokens are predicted, and in which order."""
 
     k: float = 6.0  # one token of K is predicted; the base models' K, paper Table 6
-    spans: bool = True  # spans of words; False: single tokens, Table 6's "- span-based prediction"
-    longest: int = 5  # a span has n words with odds of 1/n, n up to this
-    context: float = 6.0  # tokens around a span for each of its own (mask_alpha / mask_beta)
-    whole_words: bool = True  # n counts words; False: tokens from a word start on, as the released code does
+    spans: bool = True  # spans from a word start on; False: single tokens, Table 6's "- span-based prediction"
+    longest: int = 5  # a span has n tokens with odds of 1/n, n up to this
+    context: float = 6.0  # tokens around a span for each of its own, code (mask_alpha / mask_beta); paper: K - 1
+    whole_words: bool = False  # n counts words, as the code's comments mean; False: tokens, as paper and code have it
     block: int = 0  # the order is random within blocks of so many tokens (perm_size); 0: over the whole window
 
     def max_predictions(self, length: int) -> int:
@@ -60,22 +63,44 @@ class PartialPrediction:
             )
 
     def corrupt(
-        self, key: jax.Array, example: Example, vocabulary: Vocabulary, backward: jax.Array | bool = False
+        self,
+        key: jax.Array,
+        example: Example,
+        vocabulary: Vocabulary,
+        backward: jax.Array | bool = False,
+        reused: int | None = None,
     ) -> Example:
-        """`perm_mask` [L, L], `masked_positions`, `targets` and `weights` [M] of one example."""
+        """`perm_mask` [L, L], `masked_positions`, `targets` and `weights` [M] of one example.
+
+        Args:
+            key: of the example.
+            example: with `tokens` and `segments` [L].
+            vocabulary: of the tokens.
+            backward: the text runs from its end to its start.
+            reused: tokens from the left whose states the memory keeps; None: no memory goes on.
+        """
         choice_key, order_key = jax.random.split(key)
         tokens_L, real_L = example["tokens"], example["segments"] > 0
         length = len(tokens_L)
-        is_special_L = jnp.asarray(vocabulary.is_special)[tokens_L]
+        functional_L = jnp.isin(tokens_L, jnp.asarray(functional(vocabulary), jnp.int32))
         budget = jnp.asarray(self.counts(length))[jnp.sum(real_L)]
-        chosen_L = self._choose(choice_key, tokens_L, real_L, is_special_L, budget, vocabulary, backward)
-        # An unknown word is text that can't be predicted; the other special tokens see as the predicted ones do.
-        unknown = -1 if vocabulary.unk is None else vocabulary.unk
+        choose = partial(self._choose, vocabulary=vocabulary, backward=backward)
+        if reused is None:
+            chosen_L = choose(choice_key, tokens_L, real_L, functional_L, budget)
+        else:
+            first, rest = slice(None, reused), slice(reused, None)
+            of_rest = budget * (length - reused) // length  # 42 of 85, data_utils.py 477-478
+            chosen = [
+                choose(jax.random.fold_in(choice_key, number), tokens_L[part], real_L[part], functional_L[part], share)
+                for number, (part, share) in enumerate(((first, budget - of_rest), (rest, of_rest)))
+            ]
+            chosen_L = jnp.concatenate(chosen)
         order = permutation.hide_by_order(
             permutation.local_order(order_key, length, self.block or length),
             chosen_L,
-            is_special_L & (tokens_L != unknown),
+            functional_L,
             self.max_predictions(length),
+            reused,
         )
         is_real_M = order.weights > 0
         return {
@@ -90,17 +115,19 @@ class PartialPrediction:
         key: jax.Array,
         tokens_L: jax.Array,
         real_L: jax.Array,
-        is_special_L: jax.Array,
+        functional_L: jax.Array,
         budget: jax.Array,
         vocabulary: Vocabulary,
         backward: jax.Array | bool,
     ) -> jax.Array:
-        candidates_L = real_L & ~is_special_L
+        candidates_L = real_L & ~functional_L
         if not self.spans:
             return choose_tokens(key, candidates_L, budget)
         starts_L = jnp.ones_like(real_L)
         if vocabulary.word_start is not None:
-            starts_L = jnp.asarray(vocabulary.word_start)[tokens_L] | is_special_L | ~real_L
+            starts_L = (
+                jnp.asarray(vocabulary.word_start)[tokens_L] | jnp.asarray(vocabulary.is_special)[tokens_L] | ~real_L
+            )
         return permutation.choose_spans(
             key,
             candidates_L,
@@ -186,21 +213,23 @@ class RecurrentPermutationLM(PermutationLM):
                 f"{type(self.window).__name__} do not; choose Streams, or the objective PermutationLM."
             )
         reused = network_config.reuse_length or length
-        if reused != length - self.window.overlap:
+        if reused != self.window.stride(length):
             raise UserError(
                 f"{reused} of the {length} tokens of a segment go into the memory (model.reuse_length), but the next "
-                f"segment begins after {length - self.window.overlap}: set objective.window.overlap to "
-                f"{length - reused}."
+                f"segment begins after {self.window.stride(length)}: set objective.window.overlap to {length - reused}."
             )
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
+        length = len(example["tokens"])
+        stride = self.window.stride(length)
+        reused = None if stride == length else stride  # what goes into the memory whole holds nothing of the next
         if "backward" not in example:
-            return PermutationLM.corrupt(self, key, example, vocabulary)
+            return example | self.prediction.corrupt(key, example, vocabulary, reused=reused)
         backward = example["backward"]
         turned = example | {"tokens": jnp.where(backward > 0, example["tokens"][::-1], example["tokens"])}
         # The two readings of one window have their own draws.
         key = jax.random.fold_in(key, backward)
-        return turned | self.prediction.corrupt(key, turned, vocabulary, backward > 0)
+        return turned | self.prediction.corrupt(key, turned, vocabulary, backward > 0, reused)
 
     def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """See base.Recurrent; () for a network that remembers nothing."""
@@ -212,6 +241,15 @@ class RecurrentPermutationLM(PermutationLM):
         before = memory.of_rows(batch["continues"]) if memory else None
         streams = self.streams(network, batch, memory=before)
         return (*self.of_streams(network, streams, batch, vocabulary), streams.memory if memory else ())
+
+
+def functional(vocabulary: Vocabulary) -> tuple[int, ...]:
+    """The ids that are never predicted, and see as predicted tokens do: separator, class token and padding.
+
+    All others are text, the end of a document and unknown words too (data_utils.py 605-608: SEP and CLS alone).
+    """
+    ids = (vocabulary.pad, vocabulary.cls_or_bos, vocabulary.sep_or_eos)
+    return tuple(token for token in ids if token is not None)
 
 
 def target_mapping(positions_BM: jax.Array, weights_BM: jax.Array, length: int) -> jax.Array:

@@ -18,8 +18,12 @@ ODDS = 1 / np.arange(1, 6) / sum(1 / n for n in range(1, 6))
 @functools.partial(jax.jit, static_argnames="whole_words")
 def spans_of(keys, starts_L, whole_words):
     unit = jnp.ones(()) if not whole_words else LENGTH / jnp.sum(starts_L)
-    draw = functools.partial(permutation.draw_spans, longest=5, context=6.0, whole_words=whole_words)
-    return jax.vmap(lambda key: draw(key, starts_L, unit))(keys)
+
+    def draw(key):
+        drawn = permutation.draw_spans(key, LENGTH, 5, 6.0)
+        return permutation.place_spans(*drawn, starts_L, LENGTH, unit, 6.0, whole_words)
+
+    return jax.vmap(draw)(keys)
 
 
 @functools.partial(jax.jit, static_argnames=("budget", "whole_words", "backward"))
@@ -70,6 +74,18 @@ def test_the_context_is_split_uniformly(token_spans):
 
 def test_one_token_of_seven_is_in_a_span_of_tokens(token_spans):
     assert abs(token_spans[0][:, : LENGTH - 40].mean() - 1 / 7) < 0.004
+
+
+@pytest.mark.parametrize(
+    ("budget", "spans"),
+    [(0, []), (2, [(2, 4)]), (3, [(3, 6)]), (4, [(3, 6), (22, 23)]), (9, [(3, 6), (24, 27)])],
+)
+def test_the_last_span_is_cut_to_what_is_left_and_its_context_with_it(budget, spans):
+    """Spans of 3, 3, 1 and 2 tokens, each after a fifth of its context of 18, 18, 6 and 12 (data_utils.py 350-355)."""
+    placed = permutation.place_spans(
+        jnp.asarray([3, 3, 1, 2]), jnp.full(4, 0.2), jnp.ones(40, bool), budget, 1.0, 6.0, False
+    )
+    assert runs(np.asarray(placed)) == spans
 
 
 def test_spans_hold_whole_words():

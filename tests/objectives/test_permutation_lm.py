@@ -179,7 +179,9 @@ def test_what_does_not_fit_is_refused(vocabulary, objective, network, message):
 def test_words_need_a_tokenizer_that_knows_them(split):
     blind = make_vocabulary(SIZE, SPECIALS)
     with pytest.raises(UserError, match=r"whole_words is True, but this tokenizer"):
-        SPANS.check(NETWORK, "two_stream", blind, LENGTH)
+        dataclasses.replace(SPANS, prediction=PartialPrediction(whole_words=True)).check(
+            NETWORK, "two_stream", blind, LENGTH
+        )
     tokens = dataclasses.replace(SPANS, prediction=PartialPrediction(whole_words=False))
     tokens.check(NETWORK, "two_stream", blind, LENGTH)
     batch = corrupted(tokens, blind, windows_of(tokens, split, blind, LENGTH, 4))

@@ -30,6 +30,10 @@ class Streams:
     def gives(self) -> frozenset[str]:
         return STREAM_FIELDS | {"continues"} | ({"backward"} if self.both_ways else set())
 
+    def stride(self, length: int) -> int:
+        """Tokens after which the next of windows of `length` begins."""
+        return length - self.overlap
+
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "StreamWindows":
         """Cuts a split as `Chunks.build` does, with the same errors."""
         chunks = Chunks(self.separator, overlap=self.overlap)
