@@ -144,6 +144,20 @@ def _generation(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "seq2seq": parts["seq2seq"], "generation": generation}
 
 
+def _optimizer(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an optimizer that was written before LAMB could leave out its trust ratio or bias correction.
+
+    It gave every tensor the ratio and always corrected; and every schedule was given a step to decay by.
+    """
+    if "exclude_from_layer_adaptation" in fields:
+        return fields
+    if fields.get("schedule") in ("rsqrt", "constant"):
+        fields = fields | {"decay_steps": 0}
+    if fields.get("name") == "lamb":
+        fields = fields | {"bias_correction": True, "exclude_from_layer_adaptation": "nothing"}
+    return fields
+
+
 _OF_BEAMS = ("length_penalty", "early_stopping")
 # Class -> {old path of a field: new path}, where a field has moved into another part of the configuration.
 MOVED: dict[str, dict[str, str]] = {
@@ -178,6 +192,7 @@ REWRITES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     **{f"plmjax.modules.{name}": _decoder_heads for name in _GPTS},
     "plmjax.modules.deberta:DebertaConfig": _before_released_forms,
     "plmjax.finetune.config:FineTune": _generation,
+    "plmjax.train.config:OptimizerConfig": _optimizer,
 }
 
 

@@ -9,8 +9,10 @@
 | base, large, xlarge, xxlarge | 125,000 steps of 4,096 x 512 | TPU v3-64 to v3-1024; not measured | not measured |
 | base_v2, large_v2, xlarge_v2 | the same without dropout, as released later | as base; not measured | not measured |
 
-LAMB with rate 0.00176, linear decay, 3,125 steps of warm-up, decay 0.01, clipping at 1. What the layers share is
-`model.sharing` (none, attention, feed_forward, all; the paper's Table 4), the embeddings' width
+LAMB with rate 0.00176, linear decay, 3,125 steps of warm-up, decay 0.01, clipping at 1, as in the released code: no
+correction of the moments' bias, no trust ratio for biases and norms (the paper names LAMB, whose own Algorithm 2 has
+both: --config.optimizer.bias_correction --config.optimizer.exclude_from_layer_adaptation=nothing). What the layers
+share is `model.sharing` (none, attention, feed_forward, all; the paper's Table 4), the embeddings' width
 `model.embedding_width` (Table 3). The released data repeated 40 preparations of the text (`window.duplicates`).
 """
 
@@ -28,10 +30,11 @@ LAMB = OptimizerConfig(
     learning_rate=0.00176,
     warmup_steps=3_125,
     eps=1e-6,
+    bias_correction=False,
     weight_decay=0.01,
     clip_norm=1.0,
 )
-ADAM = replace(LAMB, name="adamw", learning_rate=1.5e-3, warmup_steps=200, b2=0.98)
+ADAM = replace(LAMB, name="adamw", learning_rate=1.5e-3, warmup_steps=200, b2=0.98, bias_correction=True)
 
 
 def paper(size: str) -> Config:

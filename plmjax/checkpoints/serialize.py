@@ -125,8 +125,15 @@ def flatten(data: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def first_difference(saved: Any, current: Any, free: tuple[str, ...] = FREE) -> tuple[str, Any, Any] | None:
-    """The first field (path, saved, current) that differs between two JSON configurations, those in `free` left out."""
-    old, new = flatten(upgraded(saved)), flatten(current)
+    """The first field (path, saved, current) that differs between two JSON configurations, those in `free` left out.
+
+    A field that was added since `saved` was written has its default there.
+    """
+    try:
+        saved = to_json(from_json(saved))
+    except UserError:  # a class that the program has not imported: then it is what differs
+        saved = upgraded(saved)
+    old, new = flatten(saved), flatten(current)
     for path in sorted(old.keys() | new.keys()):
         if any(path == name or path.startswith(name + ".") for name in free):
             continue

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from plmjax.checkpoints.serialize import to_json
 from plmjax.data import buckets
+from plmjax.errors import UserError
 from plmjax.finetune.backbones import backbone_of
 from plmjax.finetune.backbones.base import tokenizer_of
 from plmjax.finetune.backbones.text import TEXT_TO_TEXT
@@ -85,8 +86,14 @@ class FineTuneSetup:
 
     def _make_programs(self) -> None:
         train = self.recipe.train
+        for name in ("warmup_steps", "decay_steps"):
+            if value := getattr(self.recipe.optimizer, name):
+                raise UserError(
+                    f"optimizer.{name} is {value}, but fine-tuning warms up for train.warmup_ratio of its steps and "
+                    "ends with the last one: leave it 0."
+                )
         warmup = round(train.warmup_ratio * self.steps)
-        given = replace(self.recipe.optimizer, warmup_steps=warmup, decay_steps=self.steps)
+        given = replace(self.recipe.optimizer, warmup_steps=warmup)
         self.optimizer = self.recipe.update_strategy.wrap_optimizer(make_optimizer(given), self.config, self.steps)
         self.abstract = abstract_state(self.module, self.optimizer, train.seed, self.mesh)
         self.programs = CompiledSteps(

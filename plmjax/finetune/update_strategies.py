@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,6 +30,8 @@ TRUNK = re.compile(r"(^|/)(encoder|decoder)/")
 NEW_ENCODER = re.compile(r"^source_(embeddings|encoder)/")
 POSITIONS = re.compile(r"^(encoder|decoder)_embeddings/positions/")
 FIRST_PROJECTIONS = re.compile(r"^encoder/layers/attention/(query|key|value)/")
+# XLNet's released variables that have a row a layer and no layer's name: r_w_bias, r_r_bias, r_s_bias and seg_embed.
+OUTSIDE_LAYERS = re.compile(r"/attention/(biases/|segment_embedding$)")
 NORM = re.compile(r"(^|/)([a-z]+_)?norm/")
 
 
@@ -82,40 +85,62 @@ class HeadsOnly(UpdateStrategy):
 
 @dataclass(slots=True)
 class LayerDecay(UpdateStrategy):
-    """Trains lower layers at lower rates, multiplied by `rate` once for each layer above (ELECTRA, App. B; XLNet).
+    """Trains lower layers at lower rates, multiplied by `rate` once for each layer above.
 
-    The heads have the whole rate, the last layer rate^1, the first rate^N and the embeddings rate^(N + 1), as in
-    ELECTRA's released code, whose decoupled weight decay is scaled with it.
+    The two rules are those of released codes; for a layer l of N, counted from 0 at the bottom:
+
+    * learning_rates: ELECTRA's (google-research/electra, model/optimization.py:181-193). The update, decoupled weight
+      decay and all, is multiplied by rate^(N + 2 - depth), where the embeddings have depth 0, layer l has l + 1 and the
+      task's own layers have N + 2: the top layer learns at rate^2, the first at rate^(N + 1), the embeddings at
+      rate^(N + 2), the heads at the whole rate. (Clark et al. 2020, App. B, gives no exponents.)
+    * gradients: XLNet's (zihangdai/xlnet, model_utils.py:147-163). Clipped gradients are multiplied by rate^(N - 1 - l)
+      before the optimizer sees them; what lies outside "layer_l" is untouched: the embeddings, the heads, the biases of
+      relative attention and the segments' embeddings. Adam's direction does not change with the size of its gradients
+      but by its epsilon, so that this is far weaker than Yang et al. 2019, Table 8 ("layer-wise lr decay") says.
 
     Attributes:
         rate: ELECTRA base and small 0.8, large 0.9; XLNet large 0.75 on SQuAD.
+        scales: "learning_rates" or "gradients".
     """
 
     rate: float = 0.8
+    scales: str = "learning_rates"
 
     def wrap_optimizer(self, optimizer: Transformation, network: Any, steps: int) -> Transformation:
-        """Scales by depth; UserError for a rate outside (0, 1] or layers that share their parameters."""
+        """Scales by depth; UserError for a rate outside (0, 1], an unknown rule or layers that share parameters."""
         if not 0.0 < self.rate <= 1.0:
             raise UserError(f"update_strategy.rate is {self.rate}: it must be above 0 and at most 1.")
+        if self.scales not in ("learning_rates", "gradients"):
+            raise UserError(
+                f"update_strategy.scales is {self.scales!r}: it must be one of learning_rates and gradients."
+            )
         if shares_layers(network):
             raise UserError("The layers share their parameters, so they have no rates of their own: use AllParameters.")
-        layers = network.num_layers
-
-        def scale(name: str, direction: jax.Array) -> jax.Array:
-            if is_stacked(name):
-                depth = len(direction)
-                return direction * along_layers(self.rate ** (depth - jnp.arange(depth, dtype=jnp.float32)), direction)
-            if EMBEDDINGS.search(name):
-                return direction * self.rate ** (layers + 1)
-            # What all layers read (a table of relative positions) is of the first's depth, a last norm of the last's.
-            if TRUNK.search(name):
-                return direction * (self.rate if "norm" in name and "relative" not in name else self.rate**layers)
-            return direction
+        of_rates = self.scales == "learning_rates"
+        one = partial(self._of_learning_rates, network.num_layers) if of_rates else self._of_gradients
 
         def update(directions: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-            return by_path(scale, directions), state
+            return by_path(one, directions), state
 
-        return optax.chain(optimizer, Transformation(lambda params: optax.EmptyState(), update))
+        scaling = Transformation(lambda params: optax.EmptyState(), update)
+        return optax.chain(optimizer, scaling) if of_rates else optax.chain(scaling, optimizer)
+
+    def _of_learning_rates(self, layers: int, name: str, direction: jax.Array) -> jax.Array:
+        if is_stacked(name):
+            depth = len(direction)
+            return direction * along_layers(self.rate ** (depth + 1 - jnp.arange(depth, dtype=jnp.float32)), direction)
+        if EMBEDDINGS.search(name):
+            return direction * self.rate ** (layers + 2)
+        # What all layers read (a table of relative positions) is of the first's depth, a last norm of the last's.
+        if TRUNK.search(name):
+            return direction * self.rate ** (2 if "norm" in name and "relative" not in name else layers + 1)
+        return direction
+
+    def _of_gradients(self, name: str, gradient: jax.Array) -> jax.Array:
+        if not is_stacked(name) or OUTSIDE_LAYERS.search(name):
+            return gradient
+        depth = len(gradient)
+        return gradient * along_layers(self.rate ** (depth - 1 - jnp.arange(depth, dtype=jnp.float32)), gradient)
 
 
 @dataclass(slots=True)

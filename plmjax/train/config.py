@@ -4,10 +4,12 @@
 mutable so that command-line overrides work; `resolve.resolve` checks them and fills in what is derived.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from plmjax.checkpoints.config import CheckpointConfig
+from plmjax.errors import UserError
 
 
 @dataclass(slots=True)
@@ -55,17 +57,31 @@ class OptimizerConfig:
 
     name: str = "adamw"  # adamw, adafactor, adagrad or lamb
     learning_rate: float = 1e-3  # the highest rate, in every schedule
-    schedule: str = "linear"  # after the warm-up: linear, cosine, rsqrt or constant
-    warmup_steps: int = 0  # linear rise from 0; rsqrt: length of the flat start (T5: 10,000)
+    schedule: str = "linear"  # after the warm-up: linear, cosine, inverse_sqrt, rsqrt or constant
+    warmup_steps: int = 0  # linear rise; rsqrt: length of the flat start (T5: 10,000)
+    warmup_init_lr: float = 0.0  # rate of the first update, where the rise starts; not with rsqrt
     decay_steps: int = 0  # step at which linear and cosine end, 0: train.steps
     final_scale: float = 0.0  # linear and cosine end at learning_rate times this
     b1: float = 0.9  # AdamW, LAMB: decay of the first moment
     b2: float = 0.999  # AdamW, LAMB: decay of the second moment
     eps: float = 1e-8  # AdamW, LAMB: added to the root of the second moment
-    bias_correction: bool = True  # AdamW: divide the moments by 1 - decay^step; BERT's Adam does not
+    bias_correction: bool = True  # AdamW, LAMB: divide the moments by 1 - decay^step; BERT's and ALBERT's codes do not
     initial_accumulator: float = 0.1  # Adagrad: what the sums of squares start from
-    weight_decay: float = 0.0  # AdamW, LAMB: decoupled; never on biases, norms and relative biases
+    weight_decay: float = 0.0  # AdamW, LAMB: decoupled
+    exclude_from_weight_decay: str = "biases_and_norms"  # or "nothing" (fairseq, XLM)
+    exclude_from_layer_adaptation: str = "biases_and_norms"  # of LAMB's trust ratio; or "nothing" (its paper)
     clip_norm: float = 0.0  # global gradient norm above which gradients are scaled down, 0: never
+
+
+def refuse_set(config: OptimizerConfig, names: Sequence[str], by: str) -> None:
+    """UserError for the first of these fields that is set to another value than its default, as `by` ignores it."""
+    defaults = {one.name: one.default for one in fields(config)}
+    for name in names:
+        if (value := getattr(config, name)) != defaults[name]:
+            raise UserError(
+                f"optimizer.{name} is {value!r}, but {by} has no use for it: leave it at its default, "
+                f"{defaults[name]!r}."
+            )
 
 
 @dataclass(slots=True)

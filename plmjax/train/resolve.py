@@ -11,7 +11,7 @@ from plmjax.train.checks import check_bounds, check_divides, check_rows
 from plmjax.train.config import Config
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.ramp import make_ramp
-from plmjax.train.schedules import make_schedule
+from plmjax.train.schedules import ENDING, make_schedule
 
 
 def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, languages: Sequence[str] = ()) -> Config:
@@ -41,7 +41,7 @@ def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, la
     _fill_languages(config, tuple(languages))
     kind = build(config.model).kind
     config.objective.check(config.model, kind, vocabulary, config.train.length)
-    if not config.optimizer.decay_steps:
+    if config.optimizer.schedule in ENDING and not config.optimizer.decay_steps:
         config.optimizer.decay_steps = max(
             1, make_ramp(config.train).examples(config.train.steps) // config.train.batch_size
         )
@@ -65,7 +65,7 @@ def check_numbers(config: Config) -> None:
         ),
     )
     decay = config.optimizer.decay_steps or config.train.steps
-    if config.optimizer.schedule in ("linear", "cosine") and config.optimizer.warmup_steps > decay:
+    if config.optimizer.schedule in ENDING and config.optimizer.warmup_steps > decay:
         raise UserError(
             f"optimizer.warmup_steps is {config.optimizer.warmup_steps}, but the rate must have decayed by step "
             f"{decay}: warm up for fewer steps."

@@ -32,6 +32,27 @@ def test_difference_ignores_what_may_change(tmp_path: Path) -> None:
     assert path.startswith("objective")
 
 
+def test_a_field_that_was_added_since_has_its_default(tmp_path: Path) -> None:
+    """What a run wrote before the field was there is the same run."""
+    config = tiny_config(tmp_path)
+    written = to_json(config)
+    del written["optimizer"]["warmup_init_lr"], written["train"]["length"]
+    assert first_difference(written, to_json(replace(config, train=replace(config.train, length=128)))) is None
+    assert first_difference(written, to_json(config)) == ("train.length", 128, 16)
+
+
+def test_lamb_of_before_gave_every_tensor_a_trust_ratio(tmp_path: Path) -> None:
+    written = to_json(tiny_config(tmp_path, optimizer__name="lamb", optimizer__bias_correction=False))
+    del written["optimizer"]["exclude_from_layer_adaptation"], written["optimizer"]["exclude_from_weight_decay"]
+    optimizer = from_json(written).optimizer
+    assert optimizer.bias_correction and optimizer.exclude_from_layer_adaptation == "nothing"
+    difference = first_difference(written, to_json(tiny_config(tmp_path, optimizer__name="lamb")))
+    assert difference == ("optimizer.exclude_from_layer_adaptation", "nothing", "biases_and_norms")
+    flat = to_json(tiny_config(tmp_path, optimizer__schedule="rsqrt", optimizer__decay_steps=12))
+    del flat["optimizer"]["exclude_from_layer_adaptation"]
+    assert from_json(flat).optimizer.decay_steps == 0
+
+
 def test_strangers_are_refused(tmp_path: Path) -> None:
     data = to_json(tiny_config(tmp_path))
     data["train"]["colour"] = "red"

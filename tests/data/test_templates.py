@@ -22,6 +22,7 @@ from plmjax.modules import build
 from plmjax.modules.albert import VARIANTS as ALBERT
 from plmjax.modules.bert import VARIANTS as BERT
 from plmjax.modules.gpt import VARIANTS as GPT
+from plmjax.modules.xlnet import VARIANTS as XLNET
 
 A, B = [101, 102], [103]
 
@@ -68,21 +69,45 @@ def scales(config: Any, rule: Any) -> dict[str, np.ndarray]:
 
 
 def test_lower_layers_move_less() -> None:
+    """ELECTRA's released exponents, N + 2 - depth."""
     config = replace(BERT["tiny"], heads=("sequence_classification",))
     found = scales(config, LayerDecay(0.5))
     assert set(found["class_head/kernel"].ravel()) == {1.0}
     assert set(found["pooler/kernel"].ravel()) == {1.0}
-    assert set(found["embeddings/tokens/embedding"].ravel()) == {0.125}
-    assert set(found["embeddings/norm/scale"].ravel()) == {0.125}
+    assert config.num_layers == 2
+    assert set(found["embeddings/tokens/embedding"].ravel()) == {0.5**4}
+    assert set(found["embeddings/norm/scale"].ravel()) == {0.5**4}
     for name in ("encoder/layers/mlp/up/kernel", "encoder/layers/attention_norm/scale"):
-        assert set(found[name][0].ravel()) == {0.25}
-        assert set(found[name][1].ravel()) == {0.5}
+        assert set(found[name][0].ravel()) == {0.5**3}
+        assert set(found[name][1].ravel()) == {0.5**2}
     assert all(set(leaf.ravel()) == {1.0} for leaf in scales(config, AllParameters()).values())
+
+
+def test_lower_layers_gradients_are_smaller() -> None:
+    """XLNet's released exponents, N - 1 - layer, of what bears a layer's name in its variables."""
+    config = replace(XLNET["tiny"], heads=("sequence_classification",))
+    found = scales(config, LayerDecay(0.5, "gradients"))
+    layers = {path: leaf for path, leaf in found.items() if "/layers/" in path}
+    outside = ("biases/segment_bias", "relative/content_bias", "relative/position_bias", "segment_embedding")
+    assert config.num_layers == 2
+    for path, leaf in layers.items():
+        assert [set(layer.ravel()) for layer in leaf] == [{1.0 if path.endswith(outside) else 0.5}, {1.0}], path
+    assert sum(path.endswith(outside) for path in layers) == 4
+    assert all(set(leaf.ravel()) == {1.0} for path, leaf in found.items() if path not in layers)
+
+
+def test_gradients_are_scaled_before_the_optimizer_and_rates_after() -> None:
+    """Adam's first step is the sign of a gradient, whatever its size: it hides the one and not the other."""
+    config, ones = BERT["tiny"], {"encoder": {"layers": {"mlp": {"up": {"kernel": jnp.ones((2, 3))}}}}}
+    for kind, first in (("gradients", 1.0), ("learning_rates", 0.5**3)):
+        rule = LayerDecay(0.5, kind).wrap_optimizer(optax.scale_by_adam(eps=1e-12), config, 1)
+        out, _ = rule.update(ones, rule.init(ones), ones)
+        np.testing.assert_allclose(out["encoder"]["layers"]["mlp"]["up"]["kernel"][0], first, rtol=1e-4)
 
 
 def test_a_last_norm_is_of_the_last_layer() -> None:
     found = scales(GPT["tiny"], LayerDecay(0.5))
-    assert set(found["decoder/final_norm/scale"].ravel()) == {0.5}
+    assert set(found["decoder/final_norm/scale"].ravel()) == {0.25}
 
 
 def test_shared_layers_have_no_rates_of_their_own() -> None:

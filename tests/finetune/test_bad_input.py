@@ -156,6 +156,8 @@ def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
         task_model_of(encoder, two_columns(tmp_path / "a.tsv", [("it", "good")]), FineTune(max_length=65))
     with pytest.raises(UserError, match=r"update_strategy.rate is 1.5"):
         LayerDecay(1.5).wrap_optimizer(optax.identity(), encoder.config, 1)
+    with pytest.raises(UserError, match=r"update_strategy.scales is 'rates'"):
+        LayerDecay(0.5, "rates").wrap_optimizer(optax.identity(), encoder.config, 1)
 
 
 def test_a_kind_that_the_network_can_not_do(tokenizer: Any, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The update rules against NumPy: layer by layer, as if nothing were stacked."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,8 @@ from plmjax.modules.t5 import T5Config
 from plmjax.modules.xlnet import XLNetConfig
 from plmjax.train.adafactor import adafactor
 from plmjax.train.config import OptimizerConfig
-from plmjax.train.optimizers import decay_mask, make_optimizer
+from plmjax.train.optimizers import make_optimizer, no_biases_and_norms
+from plmjax.train.schedules import make_schedule
 from plmjax.train.weight_decay_mask import decays, is_stacked, matrix_axes
 
 LAYERS = 3
@@ -117,13 +120,13 @@ class NumpyAdagrad:
 
 
 class NumpyLamb:
-    """You et al. 2020, Algorithm 2, with bias correction and decay of matrices only."""
+    """You et al. 2020, Algorithm 2, with bias correction, decay of matrices only and a trust ratio for all."""
 
-    corrected, trusted = True, True
+    corrected, trusted, trusts_vectors, decays_vectors = True, True, True, False
 
     def __init__(self, path: str, weights: np.ndarray) -> None:
         self.step, self.mu, self.nu = 0, 0.0, 0.0
-        self.decay = 0.01 if weights.ndim == 2 else 0.0
+        self.decay = 0.01 if weights.ndim == 2 or self.decays_vectors else 0.0
 
     def direction(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         self.step += 1
@@ -133,35 +136,73 @@ class NumpyLamb:
         if self.corrected:
             mu, nu = mu / (1 - 0.9**self.step), nu / (1 - 0.99**self.step)
         update = mu / (np.sqrt(nu) + 1e-6) + self.decay * weights
-        return update * np.linalg.norm(weights) / np.linalg.norm(update) if self.trusted else update
+        trusted = self.trusted and (weights.ndim == 2 or self.trusts_vectors)
+        return update * np.linalg.norm(weights) / np.linalg.norm(update) if trusted else update
+
+
+class NumpyReleasedLamb(NumpyLamb):
+    """google-research/albert, lamb_optimizer.py:66-122: no correction, and no ratio of biases and norms."""
+
+    corrected, trusts_vectors = False, False
 
 
 class NumpyAdamW(NumpyLamb):
     trusted = False
 
 
+class NumpyFairseqAdam(NumpyAdamW):
+    decays_vectors = True
+
+
 class NumpyBertAdam(NumpyAdamW):
     corrected = False
 
 
+ADAM = {"b1": 0.9, "b2": 0.99, "eps": 1e-6, "weight_decay": 0.01}
+
+
 @pytest.mark.parametrize(
-    ("name", "corrected", "rule"),
+    ("settings", "rule"),
     [
-        ("adafactor", True, NumpyAdafactor),
-        ("adagrad", True, NumpyAdagrad),
-        ("lamb", True, NumpyLamb),
-        ("adamw", True, NumpyAdamW),
-        ("adamw", False, NumpyBertAdam),
+        ({"name": "adafactor"}, NumpyAdafactor),
+        ({"name": "adagrad", "initial_accumulator": 1.0}, NumpyAdagrad),
+        (ADAM | {"name": "lamb", "exclude_from_layer_adaptation": "nothing"}, NumpyLamb),
+        (ADAM | {"name": "lamb", "bias_correction": False}, NumpyReleasedLamb),
+        (ADAM | {"name": "adamw"}, NumpyAdamW),
+        (ADAM | {"name": "adamw", "bias_correction": False}, NumpyBertAdam),
+        (ADAM | {"name": "adamw", "exclude_from_weight_decay": "nothing"}, NumpyFairseqAdam),
     ],
 )
-def test_against_numpy(name: str, corrected: bool, rule: type) -> None:
-    decay = 0.0 if name in ("adafactor", "adagrad") else 0.01
-    config = OptimizerConfig(
-        name=name, b1=0.9, b2=0.99, eps=1e-6, weight_decay=decay, bias_correction=corrected, initial_accumulator=1.0
-    )
-    found, wanted = run(make_optimizer(config)), reference(rule)
+def test_against_numpy(settings: dict, rule: type) -> None:
+    found, wanted = run(make_optimizer(OptimizerConfig(**settings))), reference(rule)
     for path in wanted:
         np.testing.assert_allclose(found[path], wanted[path], rtol=2e-4, atol=2e-5, err_msg=path)
+
+
+def test_lamb_moves_a_bias_that_starts_at_zero() -> None:
+    """ALBERT's recipe, 1,000 steps: Adam moves it by up to the rate a step, a trust ratio holds it by its length."""
+    params = {"dense": {"kernel": jnp.full((4, 4), 0.02), "bias": jnp.zeros(4)}}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    moved = {}
+    for excluded in ("biases_and_norms", "nothing"):
+        rule = make_optimizer(
+            OptimizerConfig(
+                name="lamb", eps=1e-6, bias_correction=False, weight_decay=0.01, exclude_from_layer_adaptation=excluded
+            )
+        )
+        schedule = make_schedule(OptimizerConfig(learning_rate=0.00176, warmup_steps=3_125), 125_000)
+
+        def step(number: int, carry: tuple, rule: optax.GradientTransformation = rule, rate: Any = schedule) -> tuple:
+            at, state = carry
+            direction, state = rule.update(gradient, state, at)
+            return jax.tree.map(lambda p, d: p - rate(number) * d, at, direction), state
+
+        last, _ = jax.jit(lambda start, step=step: jax.lax.fori_loop(0, 1_000, step, start))(
+            (params, rule.init(params))
+        )
+        moved[excluded] = float(-last["dense"]["bias"][0])
+    assert 0.2 < moved["biases_and_norms"] < 0.5
+    assert moved["nothing"] < 1e-4
 
 
 def test_adagrad_of_a_scaled_loss_is_adagrad_that_starts_lower() -> None:
@@ -204,7 +245,7 @@ def test_what_decays_in_real_networks() -> None:
     xlnet = build(XLNetConfig(vocab_size=128, num_layers=2))
     for module in (bert, t5, xlnet):
         shapes = jax.eval_shape(module.init, jax.random.key(0))["params"]
-        mask = decay_mask(shapes)
+        mask = no_biases_and_norms(shapes)
         for path, decayed in jax.tree_util.tree_leaves_with_path(mask):
             name = path_string(path)
             # The last is the vector from which XLNet's queries start.
@@ -225,8 +266,17 @@ def test_layer_axis_and_matrices_come_from_the_path() -> None:
     ("changes", "sentence"),
     [
         ({"name": "sgd"}, "optimizer.name is 'sgd': it must be one of adamw, adafactor, adagrad, lamb"),
-        ({"name": "adafactor", "weight_decay": 0.1}, "adafactor has none"),
-        ({"name": "adagrad", "weight_decay": 0.1}, "adagrad has none"),
+        ({"name": "adafactor", "weight_decay": 0.1}, "weight_decay is 0.1, but adafactor has no use for it"),
+        ({"name": "adagrad", "weight_decay": 0.1}, "weight_decay is 0.1, but adagrad has no use for it"),
+        ({"name": "adafactor", "b1": 0.5}, "b1 is 0.5, but adafactor has no use for it: leave it at its default, 0.9"),
+        ({"name": "adafactor", "b2": 0.5}, "b2 is 0.5, but adafactor"),
+        ({"name": "adagrad", "b1": 0.5}, "b1 is 0.5, but adagrad"),
+        ({"name": "adagrad", "b2": 0.5}, "b2 is 0.5, but adagrad"),
+        ({"name": "adagrad", "eps": 0.5}, "eps is 0.5, but adagrad"),
+        ({"name": "adafactor", "bias_correction": False}, "bias_correction is False, but adafactor"),
+        ({"name": "adamw", "initial_accumulator": 0.2}, "initial_accumulator is 0.2, but adamw"),
+        ({"exclude_from_layer_adaptation": "nothing"}, "exclude_from_layer_adaptation is 'nothing', but adamw"),
+        ({"exclude_from_weight_decay": "biases"}, "is 'biases': it must be one of biases_and_norms, nothing"),
         ({"name": "adagrad", "initial_accumulator": 0.0}, "initial_accumulator is 0.0: it must be above 0"),
     ],
 )

@@ -9,7 +9,8 @@
 | large | rate 5e-5, 0.9 | not measured | not measured |
 | base_squad | windows of 384 tokens, 2 epochs | not measured | not measured |
 
-On RTE and STS-B the paper trains for 10 epochs: --config.train.epochs=10.
+Layers learn as in the released code (`LayerDecay.scales="learning_rates"`: the top layer at rate^2, the embeddings at
+rate^(N + 2)); the paper gives no exponents. On RTE and STS-B the paper trains for 10 epochs: --config.train.epochs=10.
 """
 
 from dataclasses import replace
