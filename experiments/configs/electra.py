@@ -12,14 +12,21 @@
 | base | 766k steps of 256 x 512 | TPU v3-16; not measured | not measured |
 | large | 400k steps of 2,048 x 512, 25% masked | TPU v3-128; not measured | not measured |
 
+Windows are the released code's (paper: nothing): `[CLS] A [SEP] B [SEP]` of one document, a tenth of them A alone.
+Masking is the code's: 15% are chosen (25% for large), of which 85% become the mask and the others stay. Lambda is 50
+(both). All embeddings are tied, norm and token types too (code; the paper ties the tables of tokens and positions:
+`model.sharing=tables`). Positions are drawn without replacement (paper); `objective.masking.duplicates=reference` draws
+them as the code does.
+
 AdamW without bias correction, epsilon 1e-6, decay 0.01, clipping at 1, linear decay after 10,000 steps of warm-up. The
-generator is 1/4, 1/3 and 1/4 as wide as the discriminator. Positions are drawn without replacement;
-`objective.masking.duplicates=reference` draws them as the released code does.
+generator is 1/4, 1/3 and 1/4 as wide as the discriminator.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from experiments.configs.common import ENGLISH, builtin, pick
+from plmjax.data.windows import ElectraSegments
 from plmjax.modules.electra import PAIRS, ElectraConfig, pair
 from plmjax.modules.generator_discriminator import GeneratorDiscriminatorConfig
 from plmjax.objectives.masked_lm import MaskedLM
@@ -56,7 +63,7 @@ def paper(size: str, steps: int, batch_size: int, length: int, rate: float, mask
     return Config(
         name=f"electra_{size}",
         model=GeneratorDiscriminatorConfig(**halves),
-        objective=ReplacedTokens(masking=GeneratorMasking(rate=masked)),
+        objective=ReplacedTokens(window=ElectraSegments(), masking=GeneratorMasking(rate=masked)),
         train=TrainConfig(steps=steps, batch_size=batch_size, length=length, log_every=100, eval_every=10_000),
         optimizer=replace(ADAM, learning_rate=rate, warmup_steps=10_000),
     )
@@ -67,14 +74,15 @@ def tiny() -> Config:
     return Config(
         name="electra_tiny",
         model=GeneratorDiscriminatorConfig(**halves),
-        objective=ReplacedTokens(),
+        objective=ReplacedTokens(window=ElectraSegments()),
         data=builtin(),
         train=TrainConfig(steps=200, batch_size=8, length=64, eval_every=100, eval_batches=20),
         optimizer=replace(ADAM, learning_rate=1e-3, warmup_steps=50),
     )
 
 
-def mini(variant: str, objective: object) -> Config:
+def mini(variant: str, objective: Any) -> Config:
+    objective.window = ElectraSegments()
     return Config(
         name=f"electra_{variant}",
         model=pair(MINI, 1 / 2),

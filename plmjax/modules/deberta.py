@@ -15,10 +15,11 @@ from jax import Array, lax
 
 from plmjax.errors import UserError
 from plmjax.modules.attention import backend, width_of_head
+from plmjax.modules.deberta_convolution import DebertaConvolution
 from plmjax.modules.disentangled import DisentangledAttention, DisentangledBlock
 from plmjax.modules.encoder import Encoder, EncoderOutput
-from plmjax.modules.heads import ClassHead
-from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, activation, normal
+from plmjax.modules.heads import ClassHead, DebertaDetectionHead
+from plmjax.modules.layers import Dense, Dropout, Embed, Initializer, LayerNorm, normal
 from plmjax.modules.masks import Mask
 from plmjax.modules.positions import LearnedPositions
 from plmjax.modules.transformer import BlockInputs, post_norm_block
@@ -110,43 +111,6 @@ class DebertaEmbeddings(nn.Module):
         return self.tokens.table()
 
 
-def _windows(x_BL: Array, side: int) -> Array:
-    """[B, L, W, ...]: each position with `side` neighbours on both sides, W = 2 side + 1; zeros past the ends."""
-    length = x_BL.shape[1]
-    padded = jnp.pad(x_BL, ((0, 0), (side, side)) + ((0, 0),) * (x_BL.ndim - 2))
-    return jnp.stack([padded[:, at : at + length] for at in range(2 * side + 1)], axis=2)
-
-
-class DebertaConvolution(nn.Module):
-    """Version 2's look at the neighbours, added to the first layer: `kernel` [width, D, D], `bias`, `norm`."""
-
-    width: int
-    activation: str
-    norm_eps: float
-    dropout: float
-    kernel_init: Initializer
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, embedded_BLD: Array, x_BLD: Array, segments_BL: Array | None) -> Array:
-        features = x_BLD.shape[-1]
-        kernel = self.param("kernel", self.kernel_init, (self.width, features, features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), (features,), jnp.float32)
-        side = (self.width - 1) // 2
-        neighbours_BLWD = _windows(embedded_BLD.astype(self.dtype), side)
-        if segments_BL is not None:  # a neighbour in another text that was packed beside this one is not seen
-            same_BLW = _windows(segments_BL, side) == segments_BL[..., None]
-            neighbours_BLWD = jnp.where(same_BLW[..., None], neighbours_BLWD, 0)
-        y_BLD = jnp.einsum("blwd,wde->ble", neighbours_BLWD, kernel.astype(self.dtype))
-        y_BLD = y_BLD + bias.astype(self.dtype)[None, None]
-        real_BL1 = None if segments_BL is None else segments_BL[..., None] > 0
-        if real_BL1 is not None:
-            y_BLD = jnp.where(real_BL1, y_BLD, 0)
-        y_BLD = activation(self.activation)(Dropout(self.dropout)(y_BLD))
-        y_BLD = LayerNorm(self.norm_eps, self.dtype, name="norm")(x_BLD + y_BLD)
-        return y_BLD if real_BL1 is None else jnp.where(real_BL1, y_BLD, 0)
-
-
 class DebertaStack(nn.Module):
     """The layers under `layers/...` [N, ...], the relative table, its norm, and the convolution."""
 
@@ -211,31 +175,6 @@ class DebertaStack(nn.Module):
         return jax.vmap(lambda key: block.init(key, x_11D, BlockInputs(Mask(), table_RD))["params"])(
             jax.random.split(key, self.config.num_layers)
         )
-
-
-class DebertaDetectionHead(nn.Module):
-    """Version 3's discriminator: `dense`, `norm` and `out` to one number a token.
-
-    form: "context" as released, with the first token's state h_1 added to each: out(act(dense(norm(h + h_1))))
-    (microsoft/DeBERTa, apps/models/replaced_token_detection_model.py:40-46; the paper gives no head). "transform":
-    out(norm(act(dense(h)))), as the networks have it that plmjax trained before it knew the released form.
-    """
-
-    features: int
-    activation: str
-    norm_eps: float
-    kernel_init: Initializer
-    form: str
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x_BLD: Array) -> Array:
-        """[B, L, 1]."""
-        dense = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")
-        norm = LayerNorm(self.norm_eps, self.dtype, name="norm")
-        act = activation(self.activation)
-        h = act(dense(norm(x_BLD + x_BLD[:, :1]))) if self.form == "context" else norm(act(dense(x_BLD)))
-        return Dense(1, kernel_init=self.kernel_init, name="out")(h)
 
 
 class Deberta(Encoder):

@@ -132,6 +132,31 @@ class DetectionHead(nn.Module):
         return Dense(1, kernel_init=self.kernel_init, name="out")(activation(self.activation)(h))
 
 
+class DebertaDetectionHead(nn.Module):
+    """Version 3's discriminator: `dense`, `norm` and `out` to one number a token.
+
+    form: "context" as released, with the first token's state h_1 added to each: out(act(dense(norm(h + h_1))))
+    (microsoft/DeBERTa, apps/models/replaced_token_detection_model.py:40-46; the paper gives no head). "transform":
+    out(norm(act(dense(h)))), as the networks have it that plmjax trained before it knew the released form.
+    """
+
+    features: int
+    activation: str
+    norm_eps: float
+    kernel_init: Initializer
+    form: str
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BLD: Array) -> Array:
+        """[B, L, 1]."""
+        dense = Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype, name="dense")
+        norm = LayerNorm(self.norm_eps, self.dtype, name="norm")
+        act = activation(self.activation)
+        h = act(dense(norm(x_BLD + x_BLD[:, :1]))) if self.form == "context" else norm(act(dense(x_BLD)))
+        return Dense(1, kernel_init=self.kernel_init, name="out")(h)
+
+
 class ClassHead(nn.Module):
     """A text's class from its first token: `dense`, activation, dropout, `out`."""
 

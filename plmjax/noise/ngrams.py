@@ -1,8 +1,8 @@
-"""ALBERT's masking: runs of one to three whole words (Lan et al. 2020, Sec. 3.1; released code).
+"""Runs of one to three whole words: ALBERT's masking (Lan et al. 2020, Sec. 3.1; released code), and DeBERTa's.
 
 All functions take one example and have static shapes; vmap them over a batch.
 
-Legend: L length, W words, G lengths of a run.
+Legend: L length, W words, G lengths of a run, I windows.
 """
 
 from __future__ import annotations
@@ -59,4 +59,41 @@ def choose_ngrams(
 
     start = (jnp.zeros((), jnp.int32), jnp.zeros(length, jnp.bool_), jnp.asarray(budget, jnp.int32))
     _, taken_W, _ = jax.lax.while_loop(more, take, start)
+    return taken_W.at[word_L].get(mode="fill", fill_value=False)
+
+
+def choose_ngrams_by_window(
+    key: jax.Array, candidates_L: jax.Array, starts_L: jax.Array, budget: jax.Array, shares_G: np.ndarray, window: int
+) -> jax.Array:
+    """bool [L]: whole words in runs, one in each window of `window` words for each word of the run.
+
+    As released for DeBERTa (microsoft/DeBERTa, apps/tasks/mlm_task.py:67-96): from the left, a run's length n is drawn
+    from `shares_G`, and where it begins among the next n * `window` words; it may reach past these, and the next window
+    begins after both. Words are then taken from the left until they have `budget` tokens, the last one whole, so that
+    the end of a long text has none. Tokens that are no candidates do not part words.
+
+    Args:
+        starts_L: bool, first tokens of words; all true: runs are of tokens.
+    """
+    length = candidates_L.shape[0]
+    is_first_L = jnp.cumsum(candidates_L) == 1
+    word_L = jnp.where(candidates_L, jnp.cumsum(candidates_L & (starts_L | is_first_L)) - 1, length)
+    words = jnp.max(jnp.where(candidates_L, word_L, -1)) + 1
+    pieces_W = jnp.zeros(length, jnp.int32).at[word_L].add(1, mode="drop")
+    windows = -(-length // window)
+    size_key, place_key = jax.random.split(key)
+    sizes_I = 1 + jax.random.choice(size_key, len(shares_G), (windows,), p=jnp.asarray(shares_G, jnp.float32))
+    places_I = jax.random.uniform(place_key, (windows,))
+
+    def one(offset: jax.Array, drawn: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        size, place = drawn
+        context = jnp.minimum(size * window, words - offset)  # 0 when no word is left
+        start = offset + jnp.minimum((place * context).astype(jnp.int32), context - 1)
+        end = jnp.where(context > 0, jnp.minimum(start + size, words), start)
+        return jnp.maximum(offset + context, end), (start, end)
+
+    _, (starts_I, ends_I) = jax.lax.scan(one, jnp.zeros((), jnp.int32), (sizes_I, places_I))
+    edges_W = jnp.zeros(length + 1, jnp.int32).at[starts_I].add(1).at[ends_I].add(-1)
+    pieces_W = jnp.where(jnp.cumsum(edges_W)[:length] > 0, pieces_W, 0)
+    taken_W = (pieces_W > 0) & (jnp.cumsum(pieces_W) - pieces_W < budget)
     return taken_W.at[word_L].get(mode="fill", fill_value=False)

@@ -17,6 +17,8 @@ from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 from plmjax.noise import masking, ngrams, phrases, span_masking
 
+LAST_WORD = 8  # pieces that there is room for of a word that passes the budget
+
 
 class MaskableText(NamedTuple):
     """One example as a strategy sees it.
@@ -137,6 +139,42 @@ class NGramMasking(TokenMasking):
         return masking.token_span_ids(ngrams.choose_ngrams(key, text.candidates_L, text.starts_L, budget, shares))
 
 
+@dataclass(slots=True)
+class NGramWindowMasking(TokenMasking):
+    """DeBERTa's released masking: a run of n whole words in each n * `window` words, cut from the left at the budget.
+
+    As NGramMaskGenerator (microsoft/DeBERTa, apps/tasks/mlm_task.py:41-120), which never masks [UNK]; the paper says
+    spans of up to three words. The last word is masked whole, past the budget, with up to LAST_WORD pieces. With
+    `longest` 1, as version 3 has it (rtd_task.py:145), words are not kept whole: one token of each window is masked.
+    """
+
+    longest: int = 3  # words in a run; a run of n is likely as 1 / n
+    window: int = 6  # int(1 / .15)
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        if self.longest < 1 or self.window < 1:
+            raise UserError(
+                f"objective.masking.strategies.ngram_windows.longest is {self.longest} and its window {self.window}; "
+                "give at least 1 word each."
+            )
+        if self.longest > 1:
+            require_words("ngram_windows", vocabulary)
+
+    def max_predictions(self, length: int, rate: float) -> int:
+        most = masking.max_predictions(length, rate)
+        return most if self.longest == 1 else min(length, most + LAST_WORD - 1)
+
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
+        candidates_L, starts_L = text.candidates_L, text.starts_L
+        if text.vocabulary.unk is not None:
+            candidates_L = candidates_L & (text.tokens_L != text.vocabulary.unk)
+        if self.longest == 1:
+            starts_L = jnp.ones_like(candidates_L)
+        shares = ngrams.ngram_shares(self.longest)
+        chosen_L = ngrams.choose_ngrams_by_window(key, candidates_L, starts_L, budget, shares, self.window)
+        return masking.token_span_ids(chosen_L & (jnp.cumsum(chosen_L) < budget + LAST_WORD))
+
+
 class CandidateBudget:
     """The budget of SpanBERT's maskings: a share of the ordinary tokens."""
 
@@ -194,6 +232,7 @@ class MaskingStrategies:
 
     any_tokens: AnyTokenMasking = field(default_factory=AnyTokenMasking)
     ngrams: NGramMasking = field(default_factory=NGramMasking)
+    ngram_windows: NGramWindowMasking = field(default_factory=NGramWindowMasking)
     spans: SpanMasking = field(default_factory=SpanMasking)
     phrases: PhraseMasking = field(default_factory=PhraseMasking)
 
@@ -204,6 +243,7 @@ class MaskingStrategies:
             "any_tokens": self.any_tokens,
             "whole_words": WholeWordMasking(),
             "ngrams": self.ngrams,
+            "ngram_windows": self.ngram_windows,
             "spans": self.spans,
             "phrases": self.phrases,
         }

@@ -31,6 +31,9 @@ SAMPLE_KEY = "sample_key"  # batch field: the generator's samples are noise of t
 class GeneratorMasking(Masking):
     """ELECTRA's masking: 85% of the chosen tokens become the mask, the others stay; none becomes a random token.
 
+    The share is that of google-research/electra, pretrain/pretrain_helpers.py:201-205; DeBERTa v3's code masks all
+    (microsoft/DeBERTa, apps/tasks/rtd_task.py:145).
+
     duplicates: "none" draws positions without replacement; "reference" as the released code does, where a position that
     is drawn twice gets, as its replacement, the mean of two sampled ids.
     """

@@ -24,6 +24,7 @@ from plmjax.data.windows.base import PAIR_FIELDS, SENTENCE_FIELDS, STREAM_FIELDS
 from plmjax.data.windows.chunks import Chunks
 from plmjax.data.windows.codes import CodedChunks
 from plmjax.data.windows.documents import DocumentChunks
+from plmjax.data.windows.electra_segments import ElectraSegments
 from plmjax.data.windows.languages import (
     LANGUAGE_FIELDS,
     LanguageStreams,
@@ -47,6 +48,7 @@ __all__ = [
     "CodedChunks",
     "DocSentences",
     "DocumentChunks",
+    "ElectraSegments",
     "FullSentences",
     "LanguagePassages",
     "LanguageStreams",
