@@ -20,9 +20,9 @@
 The paper and the command differ: Poisson(3) or (3.5), masks alone or one in ten a random token. Table 1's models have
 1,000,000 steps, of books and Wikipedia; their batch and learning rate, which were tuned for each objective, are not
 published, nor are the shares of tokens to mask or delete: base takes BERT's, 256 x 512, 1e-4 and 15%. The command's
-values serve both large ones: Adam, 4e-4 after 10,000 steps, then down to 0 in a line, weight decay .01, gradients
-clipped to .1, dropout .1 (which the paper turns off for the last tenth of the steps: restart with
---config.model.dropout=0).
+values serve both large ones: Adam, 4e-4 after 10,000 steps, then down to 0 in a line, weight decay .01 (of every
+parameter, as in fairseq's code, trainer.py:304-310), gradients clipped to .1, dropout .1 (which the paper turns off for
+the last tenth of the steps: restart with --config.model.dropout=0).
 
 "300 steps": with --config.train.steps=300, the unigram entropy of the targets in brackets.
 """
@@ -47,6 +47,7 @@ NOISES = {
 MIXTURE = Noising()
 COMMAND = Noising(poisson_lambda=3.5, random_share=0.1)
 ADAM = OptimizerConfig(name="adamw", schedule="linear", b2=0.999, eps=1e-6, weight_decay=0.01)
+FAIRSEQ = replace(ADAM, exclude_from_weight_decay="nothing")  # of the paper's sizes
 
 
 def base(name: str, noise: Noising) -> Config:
@@ -55,7 +56,7 @@ def base(name: str, noise: Noising) -> Config:
         model=replace(VARIANTS["base"], dtype="bfloat16"),
         objective=Denoising(noise=replace(noise)),
         train=TrainConfig(steps=1_000_000, batch_size=256, length=512, log_every=100, eval_every=10_000),
-        optimizer=replace(ADAM, learning_rate=1e-4, warmup_steps=10_000),
+        optimizer=replace(FAIRSEQ, learning_rate=1e-4, warmup_steps=10_000),
     )
 
 
@@ -63,7 +64,7 @@ def large(name: str, noise: Noising) -> Config:
     config = base(name, noise)
     config.model = replace(VARIANTS["large"], dtype="bfloat16", remat=True)
     config.train = replace(config.train, steps=500_000, batch_size=8_000)
-    config.optimizer = replace(ADAM, learning_rate=4e-4, warmup_steps=10_000, clip_norm=0.1)
+    config.optimizer = replace(FAIRSEQ, learning_rate=4e-4, warmup_steps=10_000, clip_norm=0.1)
     return config
 
 

@@ -13,9 +13,10 @@
 | large_512 | as base_512 | as large; not measured | not measured |
 
 The paper trains 90% of the steps at length 128 and 10% at 512, under one learning rate that falls linearly to 0 at step
-1,000,000; the second phase goes on with that line. AdamW without bias correction, decay 0.01, clipping at 1 (released
-code). The released data repeated ten prepared pairings and masks (`window.duplicates=10`, `static=True`); here pairs
-are prepared ten times as well, and masks are drawn anew in each epoch.
+1,000,000; the second phase goes on with that line, and with the optimizer's moments (`train.carry_optimizer`), as the
+released code does in one folder. AdamW without bias correction, decay 0.01, clipping at 1 (released code). The released
+data repeated ten prepared pairings and masks (`window.duplicates=10`, `static=True`); here pairs are prepared ten times
+as well, and masks are drawn anew in each epoch.
 """
 
 from dataclasses import replace
@@ -44,7 +45,12 @@ def paper(size: str, length: int) -> Config:
         model=replace(VARIANTS[size], dtype="bfloat16"),
         objective=BertPretraining(window=SegmentPair(duplicates=10)),
         train=TrainConfig(
-            steps=900_000 if first else 100_000, batch_size=256, length=length, log_every=100, eval_every=10_000
+            steps=900_000 if first else 100_000,
+            batch_size=256,
+            length=length,
+            carry_optimizer=not first,
+            log_every=100,
+            eval_every=10_000,
         ),
         optimizer=replace(
             ADAM,

@@ -13,6 +13,10 @@
 directory of Hugging Face's, whose tokenizer the store must have. The losses' weights are `objective.soft_targets`,
 `masked_lm` and `cosine`: the ablation of the paper's Table 4 sets one to 0.
 
+base follows the released code where the paper is silent: rate 5e-4, 5% of the steps a warm-up, betas .9 and .98,
+clipping at 5, no decay (train.py and distiller.py of transformers' research project), and the positions stay the
+teacher's (`model.freeze_positions`); the batch is the paper's. mini learns its positions.
+
 The released code masks a token with a chance that goes with count^-0.7, count being how often the training text has it;
 what the text does not have, special tokens among it, stays. For that give these two flags (not measured):
 
@@ -61,7 +65,7 @@ def mini(name: str = "distilbert_mini", initialise: str = "teacher") -> Config:
 def base() -> Config:
     return Config(
         name="distilbert_base",
-        model=DistillationConfig(replace(VARIANTS["base"], dtype="bfloat16")),
+        model=DistillationConfig(replace(VARIANTS["base"], dtype="bfloat16"), freeze_positions=True),
         objective=Distillation(),
         train=TrainConfig(steps=19_000, batch_size=4_000, length=512, microbatches=100, log_every=10, eval_every=500),
         optimizer=replace(ADAM, learning_rate=5e-4, warmup_steps=950, clip_norm=5.0, weight_decay=0.0),

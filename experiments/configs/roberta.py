@@ -9,8 +9,10 @@
 | base    | the released base: 500,000 steps of 8,192 x 512 tokens | TPU v3-512; not measured | not measured |
 | large   | the released large | TPU v3-1024; not measured | not measured |
 
-The learning rates and warm-ups of base and large are those of the released models. To compare window formats as the
-paper's Table 2 does, set `objective.window` to DocSentences, SentencePair or SegmentPair in a copy of this file.
+The learning rates and warm-ups of base and large are those of the released models (paper, Table 9), whose decay is of
+every parameter, biases and norms too, as in fairseq's code (trainer.py:304-310, optim/adam.py). To compare window
+formats as the paper's Table 2 does, set `objective.window` to DocSentences, SentencePair or SegmentPair in a copy of
+this file.
 """
 
 from dataclasses import replace
@@ -29,7 +31,9 @@ def paper(size: str, learning_rate: float, warmup_steps: int) -> Config:
         model=replace(VARIANTS[f"roberta_{size}"], dtype="bfloat16"),
         objective=MaskedLM(),
         train=TrainConfig(steps=500_000, batch_size=8192, length=512, log_every=100, eval_every=5_000),
-        optimizer=replace(ADAM, learning_rate=learning_rate, warmup_steps=warmup_steps),
+        optimizer=replace(
+            ADAM, learning_rate=learning_rate, warmup_steps=warmup_steps, exclude_from_weight_decay="nothing"
+        ),
     )
 
 

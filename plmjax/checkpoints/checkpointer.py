@@ -234,6 +234,20 @@ def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
     return _like(_read(checkpoint.path / "params", params), abstract)
 
 
+def restore_optimizer(checkpoint: Checkpoint, abstract: Any) -> Any:
+    """The optimizer's state alone, sharded as `abstract` says. Raises UserError as `restore` does."""
+    state = nested({"rest": {"0": abstract}})  # the first of `_rest`
+    saved = checkpoint.manifest["rest"]
+    compare({name: one for name, one in saved.items() if name.startswith("rest/0/")}, describe(state), checkpoint.path)
+    kept = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in saved}
+    arguments = ocp.checkpoint_utils.construct_restore_args(state)
+    leaves = jax.tree_util.tree_leaves_with_path(arguments, is_leaf=lambda leaf: isinstance(leaf, ocp.RestoreArgs))
+    kept |= {path_string(path): argument for path, argument in leaves}
+    with ocp.PyTreeCheckpointer() as reader:
+        read = reader.restore(checkpoint.path.absolute() / "rest", restore_args=_unflatten(kept))
+    return _like(read["rest"].get("0", {}), abstract)
+
+
 def load_params(path: str | epath.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters of a checkpoint as numpy arrays, and its manifest; takes no device.
 

@@ -9,6 +9,8 @@ from jax import Array
 
 from plmjax.errors import UserError
 
+POSITIONS = "student/embeddings/positions"
+
 
 @dataclass(slots=True, unsafe_hash=True)
 class DistillationConfig:
@@ -23,6 +25,7 @@ class DistillationConfig:
     teacher: Any = None  # its config; None: from its checkpoint
     initialise: str = "teacher"  # the student starts from layers of the "teacher", or at "random" (Table 4)
     layers: tuple[int, ...] | None = None  # the teacher's; None: evenly spread from the first to the last
+    freeze_positions: bool = False  # the student's positions stay as they begin, as DistilBERT's were (released)
 
     kept: ClassVar[str] = "student"  # the network that is of use after training
 
@@ -59,10 +62,16 @@ class DistillationConfig:
 
 
 class TeacherStudent:
-    """The two modules over one tree of parameters: `student/...` and `teacher/...`; the teacher's have no gradient."""
+    """The two modules over one tree of parameters: `student/...` and `teacher/...`; the teacher's have no gradient.
+
+    With `freeze_positions` the student's positions have none either. The released DistilBERT was so trained: its config
+    has "sinusoidal_pos_embds" (transformers, examples/research_projects/distillation/training_configs/
+    distilbert-base-uncased.json), which makes the table one without gradient, and the teacher's is then copied into it.
+    The command's --freeze_pos_embs by itself freezes a student RoBERTa's or GPT-2's alone (train.py,
+    freeze_pos_embeddings).
+    """
 
     kind: ClassVar[str] = "distillation"
-    frozen: ClassVar[tuple[str, ...]] = ("teacher",)
 
     def __init__(self, config: DistillationConfig, modules: Mapping[str, Any]) -> None:
         for name, module in modules.items():
@@ -71,7 +80,13 @@ class TeacherStudent:
                     f"The {name} must be an encoder, but {type(module.config).__name__} is of kind {module.kind!r}; "
                     "choose another network."
                 )
+        if config.freeze_positions and config.initialise == "random":
+            raise UserError(
+                "model.freeze_positions is True, but model.initialise is 'random', whose positions would never be "
+                "learned: set one of them to its default."
+            )
         self.config, self.modules = config, modules
+        self.frozen = ("teacher", POSITIONS) if config.freeze_positions else ("teacher",)
 
     def init(self, key: Array) -> dict[str, Any]:
         """{"params": nested dict of float32 arrays}; the teacher's are to be replaced."""
@@ -85,4 +100,14 @@ class TeacherStudent:
     def subnetwork(self, params: Any, name: str) -> tuple[Any, Any]:
         """(module, its parameters) of "student" or "teacher"."""
         own = params[name]
-        return self.modules[name], jax.lax.stop_gradient(own) if name in self.frozen else own
+        if name in self.frozen:
+            own = jax.lax.stop_gradient(own)
+        elif name == "student" and POSITIONS in self.frozen:
+            if "positions" not in own["embeddings"]:
+                raise UserError(
+                    f"model.freeze_positions is True, but a {type(self.config.student).__name__} learns no positions: "
+                    "leave it False."
+                )
+            held = jax.lax.stop_gradient(own["embeddings"]["positions"])
+            own = {**own, "embeddings": {**own["embeddings"], "positions": held}}
+        return self.modules[name], own

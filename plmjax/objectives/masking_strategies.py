@@ -25,8 +25,8 @@ class MaskableText(NamedTuple):
 
     Attributes:
         tokens_L: int32 ids.
-        candidates_L, starts_L, is_real_L: bool; ordinary tokens, first tokens of words (None where the tokenizer can't
-            tell), and everything but padding.
+        candidates_L, starts_L, is_real_L: bool; ordinary and unknown tokens, first tokens of words (None where the
+            tokenizer can't tell), and everything but padding.
         vocabulary: see data.tokenizers.vocabulary.
         phrases_L: int32 marks of phrases, where the window gives them; see data.sources.phrases.
     """
@@ -40,10 +40,19 @@ class MaskableText(NamedTuple):
 
     @classmethod
     def of(cls, example: Mapping[str, jax.Array], vocabulary: Vocabulary) -> "MaskableText":
-        """The text of a window's fields."""
+        """The text of a window's fields.
+
+        The unknown token is a word like others: BERT's, ALBERT's and ELECTRA's codes pass over [CLS] and [SEP] alone
+        (google-research/bert, create_pretraining_data.py:347-349; albert, create_pretraining_data.py:436-439; electra,
+        pretrain/pretrain_helpers.py:135, [MASK] as well).
+        """
         tokens_L, segments_L = example["tokens"], example["segments"]
-        candidates_L = (segments_L > 0) & ~jnp.asarray(vocabulary.is_special)[tokens_L]
-        starts_L = None if vocabulary.word_start is None else jnp.asarray(vocabulary.word_start)[tokens_L]
+        ordinary, starts = ~vocabulary.is_special, vocabulary.word_start
+        if vocabulary.unk is not None:
+            is_unknown = np.arange(len(ordinary)) == vocabulary.unk
+            ordinary, starts = ordinary | is_unknown, None if starts is None else starts | is_unknown
+        candidates_L = (segments_L > 0) & jnp.asarray(ordinary)[tokens_L]
+        starts_L = None if starts is None else jnp.asarray(starts)[tokens_L]
         return cls(tokens_L, candidates_L, starts_L, segments_L > 0, vocabulary, example.get("phrases"))
 
 

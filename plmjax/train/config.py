@@ -44,6 +44,7 @@ class TrainConfig(LoopConfig):
 
     steps: int = 1000  # updates; the decaying schedules end here
     length: int = 128  # tokens of an example as the network reads it
+    carry_optimizer: bool = False  # --init_from gives the optimizer's state too: the run goes on, not anew
     ramp_batch_size: int = 0  # examples of the first steps where the batch grows (GPT-3), 0: it does not
     ramp_tokens: int = 0  # over which it grows to batch_size; the schedules' steps are then counted in whole batches
     eval_every: int = 500  # steps between two validations; the last step is always validated

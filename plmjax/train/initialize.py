@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from plmjax.checkpoints.checkpointer import load_params
+from plmjax.checkpoints.checkpointer import find, load_params, restore_optimizer
 from plmjax.checkpoints.paths import path_string
 from plmjax.checkpoints.serialize import from_json
 from plmjax.errors import UserError
@@ -66,6 +66,28 @@ def load_init_params(source: str, tokenizer: str, load: Loader = load_native) ->
             f"The checkpoint in {source} has another tokenizer than the store: prepare the store with its tokenizer."
         )
     return found.params
+
+
+def load_init_optimizer(source: str, abstract: Any) -> Any:
+    """The optimizer's state of the checkpoint that `--init_from` names.
+
+    BERT's released code so goes on with another length in the same folder, moments and all; by its own init_checkpoint
+    it takes the parameters alone (google-research/bert, run_pretraining.py:150-165, optimization.py:56-58), and Adam
+    without bias correction then moves each parameter (1 - b1) / sqrt(1 - b2) = 3.2 times as far in its first step.
+
+    Args:
+        source: a working folder of plmjax or one of its steps.
+        abstract: of the run's optimizer: shapes and shardings.
+
+    Raises:
+        UserError: none is named, it is no checkpoint of plmjax, or one of another network or optimizer.
+    """
+    if not source:
+        raise UserError(
+            "train.carry_optimizer is True, but no --init_from names the run that goes on: give its working folder, or "
+            "set it to False."
+        )
+    return restore_optimizer(find(source), abstract)
 
 
 def adapt_params(

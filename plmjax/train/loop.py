@@ -25,7 +25,7 @@ from plmjax.train.data import TrainingBatches, open_store, validation_batches, v
 from plmjax.train.distributed import first_process_first
 from plmjax.train.evaluation import Evaluator
 from plmjax.train.flops import forward_flops, peak_flops
-from plmjax.train.initialize import Loader, adapt_params, load_init_params, load_native
+from plmjax.train.initialize import Loader, adapt_params, load_init_optimizer, load_init_params, load_native
 from plmjax.train.manifest import check_same_run, run_manifest
 from plmjax.train.metrics import MetricAccumulator
 from plmjax.train.optimizers import make_optimizer
@@ -191,6 +191,9 @@ class PretrainTrainer(Trainer):
             state.params, fresh, unused = adapt_params(source, state.params, vocabulary.size)
             names = {"fresh": ", ".join(fresh) or "none", "unused": ", ".join(unused) or "none"}
             self.reporter.say(f"parameters from {init_from}; fresh: {names['fresh']}; unused: {names['unused']}")
+        if self.config.train.carry_optimizer:
+            state.opt_state = load_init_optimizer(init_from, self.abstract.opt_state)
+            self.reporter.say(f"the optimizer's state from {init_from}")
         return state
 
     def _lower(self, batch: AbstractBatch) -> jax.stages.Lowered:

@@ -39,8 +39,8 @@ def make_optimizer(config: OptimizerConfig, frozen: tuple[str, ...] = ()) -> opt
 
     Args:
         config: of the run.
-        frozen: first parts of the paths of parameters that are not trained: nothing is kept of them, and their
-            direction is their gradient, which must be zero.
+        frozen: beginnings of the paths of parameters that are not trained, whole parts of them: nothing is kept of
+            these, and their direction is their gradient, which must be zero.
 
     Raises:
         UserError: unknown name, an accumulator that starts at no positive number, or a setting that the rule has no use
@@ -52,7 +52,8 @@ def make_optimizer(config: OptimizerConfig, frozen: tuple[str, ...] = ()) -> opt
 
 def _trained(params: Any, frozen: tuple[str, ...]) -> Any:
     """True where a parameter is trained, by path."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path_string(path).split("/")[0] not in frozen, params)
+    beginnings = tuple(f"{path}/" for path in frozen)
+    return jax.tree_util.tree_map_with_path(lambda path, _: not path_string(path).startswith(beginnings), params)
 
 
 def _rule(config: OptimizerConfig) -> optax.GradientTransformation:

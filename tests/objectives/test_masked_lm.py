@@ -62,6 +62,19 @@ def test_whole_words_are_masked_whole(clean, vocabulary):
     assert continues.any() and (hidden[:, 1:] == hidden[:, :-1])[continues].all()
 
 
+def test_an_unknown_word_is_masked_as_any_other(vocabulary):
+    """BERT's code passes over [CLS] and [SEP] alone."""
+    row = np.full(LENGTH, vocabulary.unk, np.int32)
+    row[0], row[-1] = vocabulary.cls, vocabulary.sep
+    batch = {"tokens": row[None], "segments": np.ones((1, LENGTH), np.int32), "positions": np.arange(LENGTH)[None]}
+    batch |= {"example_ids": np.zeros(1, np.int32), "epochs": np.zeros(1, np.int32)}
+    for objective in (DEFAULT, WHOLE):
+        found = corrupted(objective, vocabulary, batch)
+        assert found["weights"].sum() == 6
+        assert (found["targets"][found["weights"] > 0] == vocabulary.unk).all()
+        assert found["tokens"][0, 0] == vocabulary.cls and found["tokens"][0, -1] == vocabulary.sep
+
+
 def test_masks_are_new_in_each_epoch_unless_static(clean, masked, vocabulary):
     later = corrupted(DEFAULT, vocabulary, clean, epoch=3)
     assert (masked["masked_positions"] == later["masked_positions"]).all(1).mean() < 0.2

@@ -277,6 +277,29 @@ def test_layers_of_the_teacher():
     assert copied(4, 2) == (0, 3) and copied(3, 3) == (0, 1, 2) and copied(12, 2, (1, 5)) == (1, 5)
 
 
+def test_a_student_s_positions_stay_where_it_says_so(clean, vocabulary):
+    """No gradient, no moments and no decay for them, as DistilBERT was released; all else of it learns."""
+    config = BertConfig(**SMALL, **DRY)
+    pair = DistillationConfig(replace(config), teacher=replace(config, num_layers=2), freeze_positions=True)
+    module, objective = build(pair), Distillation()
+    params = module.init(jax.random.key(0))["params"]
+    optimizer = make_optimizer(OptimizerConfig(weight_decay=0.1), module.frozen)
+    state = optimizer.init(params)
+    assert not any("student/embeddings/positions" in path for path in paths(state))
+    assert any("student/embeddings/tokens" in path for path in paths(state))
+    batch = corrupted(objective, vocabulary, clean)
+
+    def loss(params):
+        losses, _ = objective.losses(Bound(module, params, jax.random.key(1)), batch, vocabulary, True)
+        return sum(term.mean() for term in losses.values())
+
+    direction, _ = optimizer.update(jax.jit(jax.grad(loss))(params), state, params)
+    assert not np.any(direction["student"]["embeddings"]["positions"]["embedding"])
+    assert np.any(direction["student"]["embeddings"]["tokens"]["embedding"])
+    with pytest.raises(UserError, match="whose positions would never be learned"):
+        build(replace(pair, initialise="random"))
+
+
 def test_the_teacher_stays_as_it_is(clean, vocabulary):
     """No gradient, no moments and no decay for it."""
     objective = Distillation()

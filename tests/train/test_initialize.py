@@ -1,15 +1,17 @@
 """Starting from other parameters: what fits is taken, missing heads are fresh, and what does not fit is named."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
-from plmjax.train.initialize import adapt_params, load_init_params
-from plmjax.train.loop import pretrain
+from plmjax.train.initialize import adapt_params, load_init_optimizer, load_init_params
+from plmjax.train.loop import PretrainTrainer, pretrain
 from plmjax.train.reporting import read_records
 from tests.train.kit import tiny_config
 
@@ -92,3 +94,34 @@ def test_a_run_starts_from_another(tiny_store: Path, tmp_path: Path, capsys: pyt
     assert later < early - 0.3
     with pytest.raises(UserError, match="has another tokenizer"):
         load_init_params(str(tmp_path / "first"), "another")
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_s_moments(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BERT's second phase: Adam without bias correction takes a first step of 3.2 times the rate from empty moments."""
+    config, one = tiny_config(tiny_store, optimizer__bias_correction=False), jax.devices()[:1]
+    begun: list[Any] = []
+    begin = PretrainTrainer.begin
+
+    def seen(self: PretrainTrainer, state: State) -> None:
+        begun.append(jax.device_get(state.opt_state))
+        begin(self, state)
+
+    pretrain(config, tmp_path / "first", devices=one)
+    monkeypatch.setattr(PretrainTrainer, "begin", seen)
+    goes_on = tiny_config(tiny_store, optimizer__bias_correction=False, train__carry_optimizer=True)
+    with pytest.raises(UserError, match="carry_optimizer is True, but no --init_from names the run"):
+        pretrain(goes_on, tmp_path / "none", devices=one)
+    for name, given in (("anew", config), ("on", goes_on)):
+        pretrain(given, tmp_path / name, init_from=str(tmp_path / "first"), devices=one)
+    first = load_init_optimizer(str(tmp_path / "first"), jax.eval_shape(lambda: begun[0]))
+    anew, on = (jax.tree.leaves(state) for state in begun)
+    assert not any(np.any(leaf) for leaf in anew)
+    for mine, theirs in zip(on, jax.tree.leaves(first), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert all(np.any(leaf) for leaf in on)
+    other = tiny_config(tiny_store, train__carry_optimizer=True)
+    with pytest.raises(UserError, match="belongs to another model or optimizer"):
+        pretrain(other, tmp_path / "other", init_from=str(tmp_path / "first"), devices=one)

@@ -11,9 +11,10 @@
 | mini | small networks: up to 10 epochs of 32 rows, early stopping, greedy | not measured | not measured |
 
 The commands fill a step with up to 65,536 (cnn_dm) or 32,768 (xsum) tokens on 8 GPUs, about the 64 rows here; mBART's
-with 2,048 a GPU. The label smoothing spreads over all tokens, the target too, as in Hugging Face; fairseq's leaves the
-target out. An mBART's attention weights have dropout 0.3 too, in the command 0.1; it needs its languages:
---config.seq2seq.source_language=en_XX --config.seq2seq.target_language=ro_RO. `mini` serves a GPT-2 as well.
+with 2,048 a GPU. Biases and norms decay too. The label smoothing spreads over all tokens, the target too, as in Hugging
+Face; fairseq's leaves the target out. An mBART's attention weights have dropout 0.3 too, in the command 0.1; it needs
+its languages: --config.seq2seq.source_language=en_XX --config.seq2seq.target_language=ro_RO. `mini` serves a GPT-2 as
+well.
 """
 
 from dataclasses import replace
@@ -24,7 +25,7 @@ from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.seq2seq_config import Seq2SeqConfig
 from plmjax.train.config import OptimizerConfig
 
-ADAM = OptimizerConfig(learning_rate=3e-5, weight_decay=0.01, clip_norm=0.1)
+ADAM = OptimizerConfig(learning_rate=3e-5, weight_decay=0.01, exclude_from_weight_decay="nothing", clip_norm=0.1)
 
 
 def paper() -> FineTune:

@@ -6,6 +6,8 @@
 |---|---|---|---|
 | base | up to 10 epochs, warm-up over 6% of the steps, then linear; early stopping | not measured | not measured |
 | squad | windows of 384 tokens | not measured | not measured |
+
+Biases and norms decay too, as in fairseq's code.
 """
 
 from collections.abc import Iterator
@@ -22,7 +24,9 @@ def base() -> FineTune:
     return FineTune(
         name="roberta",
         train=FineTuneTrainConfig(epochs=10.0, batch_size=32, warmup_ratio=0.06, patience=3),
-        optimizer=OptimizerConfig(learning_rate=2e-5, b2=0.98, eps=1e-6, weight_decay=0.1),
+        optimizer=OptimizerConfig(
+            learning_rate=2e-5, b2=0.98, eps=1e-6, weight_decay=0.1, exclude_from_weight_decay="nothing"
+        ),
     )
 
 
