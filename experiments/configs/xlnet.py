@@ -10,17 +10,21 @@
 | base      | Table 6's, K = 6, by BERT base's budget: 1,000,000 steps of 256 x 512 | not measured | not measured |
 | large     | 500,000 steps of 2,048 x 512 | TPU v3-512 in the paper; not measured | not measured |
 
-mini_memory, base and large read on along the text, each segment beginning with the second half of the one before, and
-remember what came before it: see objectives/permutation_lm.py. tiny and mini read RoBERTa's full sentences without a
-memory. Table 6's other rows: `--config.model.memory_length=0` ("- memory"), `--config.objective.window.both_ways=False`
-("- bidirectional data"), `prediction.spans=False` ("- span-based prediction"), `prediction.k=7`. AdamW without bias
-correction, decay 0.01, as the released code has it; the rate of the large model falls linearly from 4e-4.
+mini_memory, base and large follow the released code (zihangdai/xlnet, data_utils.py) where the paper says less. A
+window is `text A <sep> B <sep> <cls>`, half of it text that goes into the memory and sees nothing of the rest; the next
+window begins after that text. B follows A in half of the windows. Spans of 1 to 5 tokens from a word start on are
+predicted, 43 and 42 tokens of the halves of 512, in an order that is random within halves; half of the rows read the
+text from its end. tiny and mini read RoBERTa's full sentences without a memory. AdamW without bias correction, decay
+0.01, as the released code has it; the rate of the large model falls linearly from 4e-4.
+
+Table 6's other rows: `--config.model.memory_length=0` ("- memory"), `--config.objective.window.both_ways=False` ("-
+bidirectional data"), `prediction.spans=False` ("- span-based prediction"), `prediction.k=7`.
 """
 
 from dataclasses import replace
 
 from experiments.configs.common import ENGLISH, builtin, pick
-from plmjax.data.windows import Streams
+from plmjax.data.windows import PairStreams
 from plmjax.modules.xlnet import VARIANTS
 from plmjax.objectives.permutation_lm import PartialPrediction, PermutationLM, RecurrentPermutationLM
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
@@ -31,9 +35,9 @@ ADAM = OptimizerConfig(
 
 
 def remembering(length: int) -> RecurrentPermutationLM:
-    """Half of each segment is read again in the next, and the order is random within halves."""
+    """Half of each window goes into the memory, and the order is random within halves."""
     return RecurrentPermutationLM(
-        window=Streams(overlap=length // 2, both_ways=True), prediction=PartialPrediction(block=length // 2)
+        window=PairStreams(reuse_length=length // 2, both_ways=True), prediction=PartialPrediction(block=length // 2)
     )
 
 

@@ -26,7 +26,7 @@ class Loader:
     Windows that are consecutive keep their order instead: they are cut into batch_size equal stretches, and row r of
     step t reads the window t % steps of the r-th, steps being a stretch's windows. `continues` is 0 where t % steps is,
     and 1 elsewhere. Read both ways, they are cut into half as many stretches; the second half of the rows reads each
-    from its last window to its first, and has `backward` 1.
+    from its last token to its first, and has `backward` 1.
 
     A loader may be one of several that follow each other with batches of other sizes: its step `first_step` then begins
     at the position `first_example` of the stream.
@@ -65,6 +65,7 @@ class Loader:
                 f"A batch of {batch_size} rows has no half to read from the end: take an even number of rows."
             )
         self._streams = batch_size // 2 if windows.both_ways else batch_size
+        self._backward = self.rows >= self._streams  # never, unless windows are read both ways
         self._stretch = len(windows) // self._streams  # windows of a row, where they are consecutive
         if windows.consecutive and not self._stretch:
             raise UserError(
@@ -96,13 +97,24 @@ class Loader:
         if step < 0 or (not self.shuffle and step >= self.num_batches):
             raise IndexError(f"step {step} of {self.num_batches}")
         ids, epochs = self._examples_of(step)
-        batch = self.windows.batch(np.maximum(ids, 0))
+        batch = self._read(np.maximum(ids, 0))
         self._blank(batch, ids == NO_EXAMPLE)
         if self.windows.consecutive:
             batch["continues"] = np.full(len(ids), step % self._stretch > 0, np.int32)
         if self.windows.both_ways:
-            batch["backward"] = (self.rows >= self._streams).astype(np.int32)
+            batch["backward"] = self._backward.astype(np.int32)
         return batch | {"example_ids": ids.astype(np.int32), "epochs": epochs.astype(np.int32)}
+
+    def _read(self, ids: np.ndarray) -> Batch:
+        """The windows of the rows, each in the row's direction."""
+        if not self._backward.any():
+            return self.windows.batch(ids)
+        turned = self.windows.batch_backward(ids[self._backward])
+        if self._backward.all():
+            return turned
+        place = np.argsort(np.argsort(self._backward, kind="stable"))  # of each row, once those backward come last
+        ahead = self.windows.batch(ids[~self._backward])
+        return {name: np.concatenate([ahead[name], turned[name]])[place] for name in ahead}
 
     def _examples_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """The example and the epoch of each row."""

@@ -210,13 +210,14 @@ class RecurrentPermutationLM(PermutationLM):
         if "continues" not in self.window.gives:
             raise UserError(
                 "The objective RecurrentPermutationLM reads on from batch to batch, which windows of "
-                f"{type(self.window).__name__} do not; choose Streams, or the objective PermutationLM."
+                f"{type(self.window).__name__} do not; choose PairStreams or Streams, or the objective PermutationLM."
             )
         reused = network_config.reuse_length or length
         if reused != self.window.stride(length):
             raise UserError(
                 f"{reused} of the {length} tokens of a segment go into the memory (model.reuse_length), but the next "
-                f"segment begins after {self.window.stride(length)}: set objective.window.overlap to {length - reused}."
+                f"segment begins after {self.window.stride(length)}: set model.reuse_length to "
+                f"{self.window.stride(length)}."
             )
 
     def corrupt(self, key: jax.Array, example: Example, vocabulary: Vocabulary) -> Example:
@@ -225,11 +226,9 @@ class RecurrentPermutationLM(PermutationLM):
         reused = None if stride == length else stride  # what goes into the memory whole holds nothing of the next
         if "backward" not in example:
             return example | self.prediction.corrupt(key, example, vocabulary, reused=reused)
-        backward = example["backward"]
-        turned = example | {"tokens": jnp.where(backward > 0, example["tokens"][::-1], example["tokens"])}
         # The two readings of one window have their own draws.
-        key = jax.random.fold_in(key, backward)
-        return turned | self.prediction.corrupt(key, turned, vocabulary, backward > 0, reused)
+        key = jax.random.fold_in(key, example["backward"])
+        return example | self.prediction.corrupt(key, example, vocabulary, example["backward"] > 0, reused)
 
     def memory(self, module: RecurrentNetwork, rows: int, train: bool) -> Any:
         """See base.Recurrent; () for a network that remembers nothing."""

@@ -112,10 +112,12 @@ def test_a_tokens_own_content_does_not_move_its_loss(clean, vocabulary, two_stre
 
 @pytest.fixture(scope="module")
 def read_on(split, vocabulary):
-    """Four batches in a row of 6 rows, half of them backwards: as they are, and corrupted."""
+    """Four batches in a row of 6 rows, half of them backwards: the rows' windows, and the batches corrupted."""
     loader = Loader(REMEMBERING.windows(split, vocabulary, 20, 0), 6)
     clean = [loader.batch(step) for step in range(4)]
-    return clean, [corrupted(REMEMBERING, vocabulary, batch) for batch in clean]
+    return [loader.windows.batch(batch["example_ids"]) for batch in clean], [
+        corrupted(REMEMBERING, vocabulary, batch) for batch in clean
+    ]
 
 
 def test_half_of_the_rows_read_the_same_text_from_its_end(read_on):
@@ -159,8 +161,12 @@ def test_without_a_memory_nothing_is_carried(read_on, vocabulary):
 @pytest.mark.parametrize(
     ("objective", "network", "message"),
     [
-        (RecurrentPermutationLM(window=FullSentences()), NETWORK, "windows of FullSentences do not; choose Streams"),
-        (REMEMBERING, NETWORK, r"set objective\.window\.overlap to 0"),
+        (
+            RecurrentPermutationLM(window=FullSentences()),
+            NETWORK,
+            "of FullSentences do not; choose PairStreams",
+        ),
+        (REMEMBERING, NETWORK, r"set model\.reuse_length to 31"),
         (
             SPANS,
             BertConfig(vocab_size=128),

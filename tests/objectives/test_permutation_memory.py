@@ -12,7 +12,7 @@ import pytest
 from plmjax.data.loader import Loader
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
-from plmjax.data.windows import Streams
+from plmjax.data.windows import PairStreams, Streams
 from plmjax.modules import Bound, build
 from plmjax.modules.xlnet import XLNetConfig
 from plmjax.objectives.permutation_lm import PartialPrediction, RecurrentPermutationLM
@@ -20,18 +20,21 @@ from plmjax.train.step import corrupt_batch
 from tests.objectives.conftest import SMALL, bound
 from tests.objectives.kit import corrupted
 
-LENGTH, REUSED, ROWS = 40, 20, 6
-REMEMBERING = RecurrentPermutationLM(
-    window=Streams(overlap=LENGTH - REUSED, both_ways=True), prediction=PartialPrediction(k=3, block=REUSED)
-)
+LENGTH, REUSED, ROWS = 40, 20, 12
+PREDICTION = PartialPrediction(k=3, block=REUSED)
+REMEMBERING = {
+    "streams": RecurrentPermutationLM(window=Streams(overlap=LENGTH - REUSED, both_ways=True), prediction=PREDICTION),
+    "pairs": RecurrentPermutationLM(window=PairStreams(reuse_length=REUSED, both_ways=True), prediction=PREDICTION),
+}
 OTHER = 101  # the id that a changed token becomes; no text has it
 
 
-@pytest.fixture(scope="module")
-def two_segments(split, vocabulary):
+@pytest.fixture(scope="module", params=REMEMBERING)
+def two_segments(request, split, vocabulary):
     """Two batches in a row, half of their rows backwards, corrupted."""
-    loader = Loader(REMEMBERING.windows(split, vocabulary, LENGTH, 0), ROWS)
-    return [corrupted(REMEMBERING, vocabulary, loader.batch(step)) for step in (0, 1)]
+    objective = REMEMBERING[request.param]
+    loader = Loader(objective.windows(split, vocabulary, LENGTH, 0), ROWS)
+    return [corrupted(objective, vocabulary, loader.batch(step)) for step in (0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +47,31 @@ def network():
 def states_after(network):
     """(tokens of two segments, their batches) -> the queries' states in the second, [B, M, D]."""
 
+    objective = RecurrentPermutationLM()
+
     def run(tokens, first, second):
-        memory = REMEMBERING.memory(network.module, ROWS, True)
+        memory = objective.memory(network.module, ROWS, True)
         for text, batch in zip(tokens, (first, second), strict=True):
-            streams = REMEMBERING.streams(network, batch | {"tokens": text}, memory=memory)
+            streams = objective.streams(network, batch | {"tokens": text}, memory=memory)
             memory = streams.memory
         return streams.g
 
     return jax.jit(run)
 
 
-def test_no_target_moves_its_own_prediction_through_the_memory(two_segments, network):
+def test_no_target_moves_its_own_prediction_through_the_memory(two_segments, network, vocabulary):
     """A target of a segment's first half stands in the second half of the segment before too: changed in both."""
     first, second = two_segments
-    np.testing.assert_array_equal(first["tokens"][:, REUSED:], second["tokens"][:, : LENGTH - REUSED])
     run = states_after(network)
     as_it_is = np.asarray(run((first["tokens"], second["tokens"]), first, second))
-    targets = [
-        (row, place)
-        for row in range(ROWS)
-        for place in range(second["weights"].shape[1])
-        if second["weights"][row, place] and second["masked_positions"][row, place] < LENGTH - REUSED
-    ][:25]
+    targets = []
+    for row, place in zip(*np.nonzero(second["weights"]), strict=True):
+        rest, position = first["tokens"][row, REUSED:], second["masked_positions"][row, place]
+        shared = np.argmax(rest == vocabulary.sep) if (rest == vocabulary.sep).any() else len(rest)
+        np.testing.assert_array_equal(rest[:shared], second["tokens"][row, :shared])
+        if position < shared:
+            targets.append((row, place))
+    targets = targets[:25]
     assert len(targets) == 25
     moved = felt = 0
     for row, place in targets:

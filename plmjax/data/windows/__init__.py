@@ -4,7 +4,8 @@ A window config's `build(split, vocabulary, length, seed)` gives Windows, whose 
 of shape [length]:
 
     tokens          ids; the padding id (0 where the vocabulary has none) at unused positions
-    token_types     0 for the first segment and its special tokens, 1 for the second; of languages, their ids
+    token_types     0 for the first segment and its special tokens, 1 for the second; of languages, their ids; of pair
+                    streams, 2 for the class token
     positions       0, 1, ... from the start of the window, or of the document where windows isolate documents
     segments        0 at unused positions, 1 in a window that is one piece, 1, 2, ... where documents are isolated
     given           int32 scalar, control codes only: how many tokens at the start are the code
@@ -31,6 +32,7 @@ from plmjax.data.windows.languages import (
     StreamsAndTranslations,
     TranslationPairs,
 )
+from plmjax.data.windows.pair_streams import PairStreams
 from plmjax.data.windows.pairs import SegmentPair, SentenceOrderPair, SentencePair
 from plmjax.data.windows.passages import PASSAGE_FIELDS, LanguagePassages, Passages
 from plmjax.data.windows.sentence_streams import SentenceStreams
@@ -52,6 +54,7 @@ __all__ = [
     "FullSentences",
     "LanguagePassages",
     "LanguageStreams",
+    "PairStreams",
     "Passages",
     "SegmentPair",
     "SentenceOrderPair",

@@ -22,7 +22,7 @@ class Windows(ABC):
         length: the tokens of a window.
         padding: the id at unused positions.
         consecutive: a window continues where the one before stops, and each row of the batches reads them in order.
-        both_ways: half of the rows of consecutive windows reads them from the end.
+        both_ways: half of the rows of consecutive windows reads them from the end, by `batch_backward`.
     """
 
     length: int
@@ -40,6 +40,10 @@ class Windows(ABC):
         """The windows at `indices`, stacked along a leading axis."""
         items = [self[int(index)] for index in indices]
         return {name: np.stack([item[name] for item in items]) for name in items[0]}
+
+    def batch_backward(self, indices: np.ndarray) -> Window:
+        """The windows at `indices` of a text that is read from its end, for those that are read both ways."""
+        raise NotImplementedError
 
 
 def index_in(index: int, count: int) -> int:

@@ -42,20 +42,51 @@ class Chunks:
         return ChunkWindows(self, split, vocabulary, length)
 
 
+class TokenStream:
+    """The documents of a split one after the other, with a separator after each where there is one.
+
+    The separators are not in the store: position p of the stream is worked out.
+
+    Attributes:
+        starts: int64 [documents + 1], where each document starts in the stream, and the stream's end.
+        total: tokens of the stream.
+    """
+
+    def __init__(self, split: Split, separator: int | None):
+        self._tokens = split.tokens
+        self._separator = separator
+        self.starts = np.asarray(split.document_starts) + self.separators_before(np.arange(split.documents + 1))
+        self.total = int(self.starts[-1])
+
+    def separators_before(self, documents: np.ndarray) -> np.ndarray:
+        """How many separators stand before each document of these numbers."""
+        return documents * int(self._separator is not None)
+
+    def documents(self, positions: np.ndarray) -> np.ndarray:
+        """The number of the document that each position is in; a separator is of the one before it."""
+        return np.searchsorted(self.starts, positions, side="right") - 1
+
+    def tokens(self, positions: np.ndarray, documents: np.ndarray | None = None) -> np.ndarray:
+        """int32 ids at the positions; `documents` of them, if they are known."""
+        if self._separator is None:
+            return np.asarray(self._tokens[positions], np.int32)
+        documents = self.documents(positions) if documents is None else documents
+        is_separator = positions + 1 == self.starts[documents + 1]
+        # A separator's own position is the next document's first token, or past the end: any token will do there.
+        raw = np.minimum(positions - documents, len(self._tokens) - 1)
+        return np.where(is_separator, np.int32(self._separator), np.asarray(self._tokens[raw], np.int32))
+
+
 class ChunkWindows(Windows):
-    """The chunks of a split. The separators are not in the store: position p of the stream is worked out."""
+    """The chunks of a split."""
 
     def __init__(self, config: Chunks, split: Split, vocabulary: Vocabulary, length: int):
         self.length = length
         self.padding = vocabulary.padding
-        self._config = config
-        self._tokens = split.tokens
+        self._isolate = config.isolate
         self._stride = length - config.overlap
-        self._separators = int(config.separator)
-        self._eos = self.padding if vocabulary.eos is None else vocabulary.eos
-        # Where each document starts in the stream with separators.
-        self._starts = np.asarray(split.document_starts) + self._separators * np.arange(split.documents + 1)
-        total = int(self._starts[-1])
+        self._stream = TokenStream(split, vocabulary.eos if config.separator else None)
+        total = self._stream.total
         self._count = (total - config.overlap) // self._stride if total >= length else 0
         if self._count == 0:
             raise too_small(split, length, f"{total} tokens")
@@ -69,15 +100,12 @@ class ChunkWindows(Windows):
     def batch(self, indices: np.ndarray) -> Window:
         begin_B1 = np.array([index_in(int(index), self._count) for index in indices])[:, None] * self._stride
         stream_position_BL = begin_B1 + np.arange(self.length)
-        if not (self._separators or self._config.isolate):
-            return self._one_piece(np.asarray(self._tokens[stream_position_BL], np.int32))
-        document_BL = np.searchsorted(self._starts, stream_position_BL, side="right") - 1
-        tokens_BL = self._tokens_at(stream_position_BL, document_BL)
-        if not self._config.isolate:
-            return self._one_piece(tokens_BL)
-        start_BL = np.maximum(self._starts[document_BL], begin_B1)
+        if not self._isolate:
+            return self._one_piece(self._stream.tokens(stream_position_BL))
+        document_BL = self._stream.documents(stream_position_BL)
+        start_BL = np.maximum(self._stream.starts[document_BL], begin_B1)
         return {
-            "tokens": tokens_BL,
+            "tokens": self._stream.tokens(stream_position_BL, document_BL),
             "positions": (stream_position_BL - start_BL).astype(np.int32),
             "segments": (document_BL - document_BL[:, :1] + 1).astype(np.int32),
         }
@@ -89,11 +117,3 @@ class ChunkWindows(Windows):
             "positions": np.tile(positions_L, (len(tokens_BL), 1)),
             "segments": np.ones_like(tokens_BL),
         }
-
-    def _tokens_at(self, stream_position_BL: np.ndarray, document_BL: np.ndarray) -> np.ndarray:
-        if not self._separators:
-            return np.asarray(self._tokens[stream_position_BL], np.int32)
-        is_separator_BL = stream_position_BL + 1 == self._starts[document_BL + 1]
-        # A separator's own position is the next document's first token, or past the end: any token will do there.
-        raw_BL = np.minimum(stream_position_BL - document_BL, len(self._tokens) - 1)
-        return np.where(is_separator_BL, np.int32(self._eos), np.asarray(self._tokens[raw_BL], np.int32))

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from plmjax.data.store.split import Split
 from plmjax.data.tokenizers.vocabulary import Vocabulary
-from plmjax.data.windows.base import STREAM_FIELDS
+from plmjax.data.windows.base import STREAM_FIELDS, Window
 from plmjax.data.windows.chunks import Chunks, ChunkWindows
 
 
@@ -18,8 +20,8 @@ class Streams:
     Attributes:
         separator: put the vocabulary's eos after each document.
         overlap: tokens that a chunk shares with the next; 1 for windows of length + 1 whose first token is only read.
-        both_ways: the second half of the rows reads the stretches of the first from their end, chunk by chunk; the
-            loader says so in `backward` (0 or 1), and it is for the objective to turn the chunks (XLNet's bi_data).
+        both_ways: the second half of the rows reads the stretches of the first from their end, chunk by chunk and
+            token by token; the loader says so in `backward` (0 or 1) (XLNet's bi_data).
     """
 
     separator: bool = True
@@ -47,3 +49,7 @@ class StreamWindows(ChunkWindows):
     """Chunks for a loader that keeps their order."""
 
     consecutive = True
+
+    def batch_backward(self, indices: np.ndarray) -> Window:
+        window = self.batch(indices)
+        return window | {"tokens": window["tokens"][:, ::-1]}
