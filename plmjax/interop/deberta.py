@@ -197,6 +197,11 @@ def write_config(config: DebertaConfig, special: Mapping[str, int], *, later: bo
     """The fields of config.json; UserError for what Hugging Face's class of its version can't have."""
     if later != config.key_bias:
         raise UserError("This DeBERTa has the attention of another version than the class that it is written as.")
+    if config.p2c_distance != "query_to_key":
+        raise UserError(
+            f"model.p2c_distance is {config.p2c_distance!r}, which no class of transformers has: it stays a plmjax "
+            "checkpoint."
+        )
     written = {
         "vocab_size": config.vocab_size,
         "hidden_size": config.d_model,

@@ -41,6 +41,7 @@ class DebertaConfig:
     token_type_vocab: int = 0
     absolute_input: bool = False  # positions are added to the input, as BERT's
     position_terms: tuple[str, ...] = ("c2p", "p2c")  # of the scores, beside content to content
+    p2c_distance: str = "query_to_key"  # of the row in p2c: i - j, as in the code; "key_to_query" j - i (paper, Eq. 4)
     relative_span: int = 512  # largest distance told apart
     buckets: int = 0  # logarithmic buckets of distances to either side; 0: one row a distance
     share_key: bool = False  # position terms project with the content's query and key (versions 2 and 3)
@@ -133,7 +134,7 @@ class DebertaStack(nn.Module):
         table_RD = table_RD.astype(dtype)
         if c.relative_norm:
             table_RD = LayerNorm(c.norm_eps, dtype, name="relative_norm")(table_RD)
-        inputs = BlockInputs(Mask.within(segments_BL), Dropout(c.dropout)(table_RD))
+        inputs = BlockInputs(Mask.within(segments_BL), table_RD)
         block = self.make_block(parent=None)
         layers = self.param("layers", self._init, block, x_BLD[:1, :1], table_RD)
         key = self.make_rng("dropout") if self.has_rng("dropout") else None
@@ -189,6 +190,8 @@ class Deberta(Encoder):
                 f"model.enhanced_mask_decoder_layers is {c.enhanced_mask_decoder_layers}; give at least 1, or set "
                 "model.enhanced_mask_decoder to False."
             )
+        if c.p2c_distance not in ("query_to_key", "key_to_query"):
+            raise UserError(f"model.p2c_distance is {c.p2c_distance!r}; it must be 'query_to_key' or 'key_to_query'.")
         init = normal(c.init_std)
         self.embeddings = DebertaEmbeddings(c)
         make_attention = partial(
@@ -203,6 +206,8 @@ class Deberta(Encoder):
             c.key_bias,
             c.attention_dropout,
             kernel_init=init,
+            p2c_distance=c.p2c_distance,
+            table_dropout=c.dropout,
             dtype=jnp.dtype(c.dtype),
         )
         make_block = post_norm_block(c, init, DisentangledBlock, make_attention)

@@ -1,6 +1,8 @@
 """Attention to content and to distance by separate vectors (DeBERTa, He et al. 2021, Sec. 3.1).
 
-The score of key j for query i is Qc_i Kc_j + Qc_i Kr_d + Kc_j Qr_d with d = i - j, over sqrt((1 + position terms) K).
+The score of key j for query i is Qc_i Kc_j + Qc_i Kr_d + Kc_j Qr_d with d = i - j, over sqrt((1 + position terms) K)
+(microsoft/DeBERTa, deberta/disentangled_attention.py:78-86 and 140-156). The last term's row is the paper's only up to
+its sign: Eq. 4 has Kc_j Qr_e with e = j - i.
 
 Legend: B batch, L queries, T keys, R rows of the relative table, W distances, D model width, H heads, K head width.
 """
@@ -55,6 +57,8 @@ class DisentangledAttention(nn.Module):
     key_bias: bool  # version 1 has none, in `key` and `position_key`
     dropout: float
     kernel_init: Initializer
+    p2c_distance: str = "query_to_key"  # or "key_to_query", the paper's
+    table_dropout: float = 0.0  # each layer drops other entries of the relative table (released code, line 88)
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -70,12 +74,13 @@ class DisentangledAttention(nn.Module):
             if "p2c" in self.terms:
                 self.position_query = Dense(split, **shared)
         self.weights_dropout = Dropout(self.dropout)
+        self.position_dropout = Dropout(self.table_dropout)
 
     def __call__(self, query_BLD: Array, content_BLD: Array, mask: Mask, table_RD: Array) -> Array:
         """`query_BLD` attends to `content_BLD`, both of one length: [B, L, D]."""
         q_BLHK, k_BLHK, v_BLHK = self.query(query_BLD), self.key(content_BLD), self.value(content_BLD)
         logits_BHLT = jnp.einsum("blhk,bthk->bhlt", q_BLHK, k_BLHK, preferred_element_type=jnp.float32)
-        length = query_BLD.shape[1]
+        length, table_RD = query_BLD.shape[1], self.position_dropout(table_RD)
         distances_W = np.arange(length - 1, -length, -1)
         if "c2p" in self.terms:
             project = self.key if self.share_key else self.position_key
@@ -83,9 +88,10 @@ class DisentangledAttention(nn.Module):
             by_distance = jnp.einsum("blhk,whk->bhlw", q_BLHK, rows_WHK, preferred_element_type=jnp.float32)
             logits_BHLT = logits_BHLT + relative_shift(by_distance, length)
         if "p2c" in self.terms:
-            # Rows are keys here and columns queries, so that a row meets the distances turned round.
+            # Rows are keys here and columns queries: `distances_W` are from query to key, the negatives of d.
             project = self.query if self.share_key else self.position_query
-            rows_WHK = project(table_RD[table_rows(-distances_W, self.span, self.buckets)])
+            signed_W = distances_W if self.p2c_distance == "key_to_query" else -distances_W
+            rows_WHK = project(table_RD[table_rows(signed_W, self.span, self.buckets)])
             by_distance = jnp.einsum("bthk,whk->bhtw", k_BLHK, rows_WHK, preferred_element_type=jnp.float32)
             logits_BHLT = logits_BHLT + jnp.swapaxes(relative_shift(by_distance, length), -1, -2)
         logits_BHLT = logits_BHLT * ((1 + len(self.terms)) * self.head_width) ** -0.5

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.errors import UserError
@@ -29,9 +30,11 @@ def params_of(module, *arguments):
 
 @pytest.mark.parametrize("terms", [("c2p",), ("p2c",), ("c2p", "p2c"), ()])
 @pytest.mark.parametrize("share", [False, True])
-def test_scores_are_those_of_a_double_loop(terms, share):
+@pytest.mark.parametrize("p2c", ["query_to_key", "key_to_query"])
+def test_scores_are_those_of_a_double_loop(terms, share, p2c):
+    """p2c's row is that of i - j in the released code (disentangled_attention.py:145-155), of j - i in Eq. 4."""
     attention = DisentangledAttention(
-        HEADS, HEAD, WIDTH, terms, SPAN, 0, share, True, 0.0, jax.nn.initializers.normal(0.1)
+        HEADS, HEAD, WIDTH, terms, SPAN, 0, share, True, 0.0, jax.nn.initializers.normal(0.1), p2c
     )
     rng = np.random.default_rng(1)
     query, content = (rng.normal(size=(1, LENGTH, WIDTH)).astype(np.float32) for _ in range(2))
@@ -47,19 +50,43 @@ def test_scores_are_those_of_a_double_loop(terms, share):
     scores = np.zeros((HEADS, LENGTH, LENGTH))
     for i in range(LENGTH):
         for j in range(LENGTH):
-            distance = i - j  # the paper's delta, Eq. 3
-            row = 0 if distance <= -SPAN else 2 * SPAN - 1 if distance >= SPAN else distance + SPAN
-            at = table[row : row + 1]
+            rows = [  # the paper's delta, Eq. 3
+                0 if distance <= -SPAN else 2 * SPAN - 1 if distance >= SPAN else distance + SPAN
+                for distance in (i - j, j - i)
+            ]
+            at, turned = (table[row : row + 1] for row in rows)
             scores[:, i, j] = (q[i] * k[j]).sum(-1)
             if "c2p" in terms:
                 scores[:, i, j] += (q[i] * project("key" if share else "position_key", at)[0]).sum(-1)
             if "p2c" in terms:
-                scores[:, i, j] += (k[j] * project("query" if share else "position_query", at)[0]).sum(-1)
+                read = at if p2c == "query_to_key" else turned
+                scores[:, i, j] += (k[j] * project("query" if share else "position_query", read)[0]).sum(-1)
     weights = np.exp(scores / np.sqrt((1 + len(terms)) * HEAD))
     weights /= weights.sum(-1, keepdims=True)
     mixed = np.einsum("hlt,thk->lhk", weights, v)
     expected = np.einsum("lhk,hkd->ld", mixed, p["out"]["kernel"]) + p["out"]["bias"]
     np.testing.assert_allclose(ours[0], expected, atol=2e-5)
+
+
+def test_each_layer_drops_other_entries_of_the_relative_table():
+    """As released, pos_dropout is each attention's own (disentangled_attention.py:53 and 88)."""
+    config = replace(VARIANTS["tiny"], vocab_size=50, dropout=0.5, attention_dropout=0.0)
+    module = build(config)
+    params = params_of(module)
+    stack = module.bind({"params": params}, rngs={"dropout": KEY}).encoder
+    read = []
+
+    def intercept(run, arguments, keywords, context):
+        value = run(*arguments, **keywords)
+        if context.module.name == "position_dropout" and context.method_name == "__call__":
+            read.append(np.asarray(value))
+        return value
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, LENGTH, 32)), jnp.float32)
+    with nn.intercept_methods(intercept), jax.disable_jit():
+        stack(x, None, None)
+    first, second = (one == 0 for one in read if (one == 0).any())  # the shapes of parameters are made without dropout
+    assert first.mean() > 0.4 and second.mean() > 0.4 and (first != second).any()
 
 
 def test_buckets_are_exact_near_and_logarithmic_far():
