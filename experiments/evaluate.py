@@ -32,6 +32,7 @@ from plmjax.modules import Bound
 from plmjax.tasks.report import RESULTS, as_table, write
 from plmjax.tasks.scoring import Scorer
 from plmjax.tasks.scoring_format import find_scoring_format
+from plmjax.working_folder import EVALUATION, working_folder
 
 DEFAULT = Path(__file__).parent / "configs" / "evaluate.py"
 
@@ -68,12 +69,13 @@ def main() -> None:
     asked = {"from": str(source), "part": PART.value, "length": LENGTH.value} | {
         "code": CODE.value, "language": LANGUAGE.value, "evaluation": to_json(config)
     }  # fmt: skip
-    check_folder(workdir, asked)
-    config.task.check()
-    scorer, checkpoint = open_scorer(source)
-    report = config.task.evaluate(scorer)
-    print(as_table(report))
-    write(report, workdir, asked | checkpoint | {"revision": git_revision(), "versions": versions()})
+    with working_folder(workdir, EVALUATION):
+        check_folder(workdir, asked)
+        config.task.check()
+        scorer, checkpoint = open_scorer(source)
+        report = config.task.evaluate(scorer)
+        print(as_table(report))
+        write(report, workdir, asked | checkpoint | {"revision": git_revision(), "versions": versions()})
     print(f"results: {workdir / RESULTS}\npredictions: {workdir / 'predictions.jsonl'}")
 
 

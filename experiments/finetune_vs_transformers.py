@@ -24,6 +24,7 @@ from experiments.vs_transformers.report import make_report
 from experiments.vs_transformers.sides import SIDES, read_side
 from plmjax.errors import UserError
 from plmjax.tasks.report import as_table, write
+from plmjax.working_folder import COMPARISON, make_writable, require_own
 
 CONFIGS = Path(__file__).parent / "configs" / "finetune"
 MODULES = {
@@ -58,6 +59,8 @@ def main() -> None:
         recipe.train.epochs = EPOCHS.value
     workdir = Path(WORKDIR.value or f"runs/{source.name}_vs_transformers")
     plan = make_plan(source, TASK.value, recipe, SEEDS.value, take_cpus(THREADS.value))
+    make_writable(workdir)
+    require_own(workdir, COMPARISON)
     store_plan(plan, workdir)
     for side in [ONLY.value] if ONLY.value else SIDES:
         print(f"--- {side} ---", flush=True)

@@ -12,6 +12,7 @@ from experiments.cells.cell import Cell, in_order
 from experiments.cells.folder import HEARTBEAT, CellFolder
 from plmjax.errors import UserError
 from plmjax.train.reporting import clock
+from plmjax.working_folder import GRID, make_writable, require_own
 
 WAIT = 2.0  # seconds between two looks at cells that other processes work on
 
@@ -41,11 +42,13 @@ def run_cells(cells: Sequence[Cell], root: Path, after: Callable[[], object] = l
         after: called after each cell that this process finishes, to renew a report.
 
     Raises:
-        UserError: two cells have one name.
+        UserError: two cells have one name, or the folder can't be written or holds something else.
     """
     ordered = in_order(cells)
     folders = {cell.key: CellFolder(root, cell) for cell in ordered}
-    (root / "cells").mkdir(parents=True, exist_ok=True)
+    make_writable(root)
+    require_own(root, GRID)
+    (root / "cells").mkdir(exist_ok=True)
     tried: set[str] = set()
     print(
         f"{len(ordered)} cells in {root}, {sum(one.finished for one in folders.values())} of them finished", flush=True

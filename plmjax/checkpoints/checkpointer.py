@@ -128,8 +128,18 @@ class Checkpointer:
             self._writer.close()
 
     def latest(self) -> Checkpoint | None:
-        """The newest good checkpoint, or None; warns about each newer one that is not good."""
-        return latest(self.directory)
+        """The newest good checkpoint, or None where none was saved; warns about each newer one that is not good.
+
+        Raises:
+            UserError: steps were saved and none of them is good.
+        """
+        found = latest(self.directory)
+        if found is None and (steps := steps_in(self.directory)):
+            raise UserError(
+                f"None of the checkpoints in {self.directory} is whole ({', '.join(map(str, reversed(steps)))}): put "
+                "one back from a copy, or start anew in another --workdir."
+            )
+        return found
 
     def _finish(self, target: epath.Path, manifest: dict[str, Any]) -> None:
         try:
@@ -361,10 +371,15 @@ def _checksum(path: epath.Path) -> list[int]:
 
 
 def _remove_unfinished(directory: epath.Path) -> None:
-    """Deletes what an interrupted save has left: steps without a manifest and Orbax's temporary folders."""
-    for path in directory.iterdir():
-        step_without = path.name.isdigit() and not (path / MANIFEST).exists()
-        if path.is_dir() and (step_without or ".orbax-checkpoint-tmp" in path.name):
+    """Deletes what an interrupted save has left: a step without a manifest and Orbax's temporary folders.
+
+    An interrupted save leaves one step at the most, as the next process deletes it. More of them have lost their
+    manifests in another way: they stay, for `Checkpointer.latest` to speak of.
+    """
+    without = [path for path in directory.iterdir() if path.name.isdigit() and not (path / MANIFEST).exists()]
+    unfinished = [path for path in directory.iterdir() if ".orbax-checkpoint-tmp" in path.name]
+    for path in [*unfinished, *(without if len(without) == 1 else ())]:
+        if path.is_dir():
             _remove(path)
 
 

@@ -23,6 +23,7 @@ from plmjax.tasks.supervised import SupervisedTask
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.checks import check_bounds, check_rows
 from plmjax.train.sharding import make_mesh
+from plmjax.working_folder import FINETUNING, working_folder
 
 
 def finetune(
@@ -63,7 +64,7 @@ def finetune(
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}: give 1 or more.")
     mesh = make_mesh(recipe.mesh, devices)
-    with jax.set_mesh(mesh):
+    with working_folder(workdir, FINETUNING), jax.set_mesh(mesh):
         setup = FineTuneSetup(pretrained, task, recipe, mesh, from_random)
         return _run(setup, Path(workdir), seeds, about or {})
 

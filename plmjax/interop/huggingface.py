@@ -21,6 +21,7 @@ from plmjax.interop.tokenizer_files import TOKENIZER_JSON, has_tokenizer, save_t
 from plmjax.interop.weight_map import Entry, export_params, flatten, import_params
 from plmjax.modules import build
 from plmjax.modules.facts import adapter_width_of, max_positions_of
+from plmjax.working_folder import HUGGINGFACE, make_writable, require_own
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +70,12 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     head is written, those too that the class in config.json does not have.
 
     Raises:
-        UserError: the network has a setting that the class can't have.
+        UserError: the network has a setting that the class can't have, or the folder holds something else.
     """
     if adapter_width_of(pretrained.config):
         raise UserError("Hugging Face's classes have no adapters: a network with adapters can't be exported.")
     directory = Path(directory).expanduser()
+    require_own(directory, HUGGINGFACE)
     family = pretrained.family
     special = dict(family.special) | dict(pretrained.special)
     config = family.write_config(pretrained.config, special)
@@ -87,7 +89,7 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         for name in SPECIAL_IDS
         if name in family.special or name in pretrained.special
     }
-    directory.mkdir(parents=True, exist_ok=True)
+    make_writable(directory)
     write_tensors(tensors, directory)
     whole = {
         "architectures": [pretrained.architecture], "model_type": family.model_type, "torch_dtype": "float32",

@@ -25,6 +25,7 @@ from plmjax.interop.weight_map import flatten, nest
 from plmjax.modules import reads_characters
 from plmjax.modules.elmo_task import task_config
 from plmjax.modules.facts import vocabulary_cuts_of
+from plmjax.working_folder import SAVED, working_folder
 
 TOKENIZER = "tokenizer"
 SOURCE_TOKENIZER = "source_tokenizer"  # of what an encoder reads that has a vocabulary of its own
@@ -92,9 +93,14 @@ def save(pretrained: Pretrained, directory: str | Path) -> None:
     """Writes a plmjax checkpoint (step 0) that `load` and `--init_from` read, with the tokenizer beside it.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk is full, or the folder holds something else than a saved model.
     """
     directory = Path(directory).expanduser()
+    with working_folder(directory, SAVED):
+        _save(pretrained, directory)
+
+
+def _save(pretrained: Pretrained, directory: Path) -> None:
     save_tokenizers(pretrained, directory)
     manifest = {
         "config": {"model": to_json(pretrained.config), **pretrained.task_metadata},

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from plmjax.data.loader import Batch, Loader
 from plmjax.data.store.prepare import prepare
-from plmjax.data.store.store import MANIFEST_FILE, Store
+from plmjax.data.store.store import Store
 from plmjax.data.windows import Windows
 from plmjax.errors import UserError
 from plmjax.train.config import Config, DataConfig
@@ -30,17 +30,18 @@ def open_store(config: DataConfig, workdir: Path) -> Store:
         UserError: it does not exist and cannot be built, or was made with other options.
     """
     path = store_path(config, workdir)
-    if config.store and (path / MANIFEST_FILE).exists():
+    if config.store:
+        if not path.exists():
+            raise UserError(
+                f"data.store is {config.store}, and there is no token store: make it with experiments.prepare "
+                f"--workdir={config.store}, or correct the path."
+            )
         return Store.open(path)  # named by hand: taken as it is, whatever the configuration would have made
     if config.prepare is not None:
         if not path.exists() and jax.process_index() == 0:
             print(f"making the token store {path} from {', '.join(config.prepare.sources)}", flush=True)
         return prepare(config.prepare, path)
-    if not path.exists():
-        raise UserError(
-            f"There is no token store in {path}: set data.store to one, or make it with experiments.prepare."
-        )
-    return Store.open(path)
+    raise UserError("data.store names no token store: make one with experiments.prepare, and set data.store to it.")
 
 
 class TrainingBatches:

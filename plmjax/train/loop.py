@@ -36,6 +36,7 @@ from plmjax.train.sharding import AbstractBatch, HostBatch, abstract_batch, make
 from plmjax.train.state import abstract_state, create_state, parameter_count, shardings_of
 from plmjax.train.step import forward, jit_train_step
 from plmjax.train.trainer import LoopSettings, Programs, Trainer
+from plmjax.working_folder import PRETRAINING, working_folder
 
 
 @dataclass(slots=True)
@@ -69,10 +70,9 @@ def pretrain(
         UserError: the configuration, the data, the folder or the disk does not allow it; one sentence.
     """
     workdir = Path(workdir).absolute()
-    with _full_disk_explained(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
+    with _own_folder(workdir):
         store = first_process_first(lambda: open_store(config.data, workdir))
-    return train(config, store, workdir, init_from=init_from, load=load, devices=devices)
+        return _train(config, store, workdir, init_from, load, devices)
 
 
 def train(
@@ -103,15 +103,25 @@ def train(
         UserError: the configuration, the data, the folder or the disk does not allow it; one sentence.
     """
     workdir = Path(workdir).absolute()
-    with _full_disk_explained(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        enable_compilation_cache(config.train.compilation_cache)
-        devices = jax.devices() if devices is None else devices
-        config = complete_model(config, workdir, load)
-        config = resolve(config, store.vocabulary, len(devices), store.languages)
-        mesh = make_mesh(config.mesh, devices)
-        with jax.set_mesh(mesh):
-            return PretrainTrainer(config, workdir, store, mesh, load).run(init_from)
+    with _own_folder(workdir):
+        return _train(config, store, workdir, init_from, load, devices)
+
+
+def _train(
+    config: Config,
+    store: Store,
+    workdir: Path,
+    init_from: str,
+    load: Loader,
+    devices: Sequence[jax.Device] | None,
+) -> Result:
+    enable_compilation_cache(config.train.compilation_cache)
+    devices = jax.devices() if devices is None else devices
+    config = complete_model(config, workdir, load)
+    config = resolve(config, store.vocabulary, len(devices), store.languages)
+    mesh = make_mesh(config.mesh, devices)
+    with jax.set_mesh(mesh):
+        return PretrainTrainer(config, workdir, store, mesh, load).run(init_from)
 
 
 class PretrainTrainer(Trainer):
@@ -290,9 +300,11 @@ class PretrainTrainer(Trainer):
 
 
 @contextlib.contextmanager
-def _full_disk_explained(workdir: Path) -> Iterator[None]:
+def _own_folder(workdir: Path) -> Iterator[None]:
+    """Keeps the folder for this run, of whose processes the first one does so, and explains a disk that gets full."""
     try:
-        yield
+        with working_folder(workdir, PRETRAINING) if jax.process_index() == 0 else contextlib.nullcontext():
+            yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -23,6 +23,7 @@ from plmjax.data.tokenizers import words
 from plmjax.data.tokenizers.base import Tokenizer, check_extra_tokens
 from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
 from plmjax.errors import UserError
+from plmjax.working_folder import STORE, make_writable, require_own
 
 PARTIAL_DIRECTORY = ".partial"
 KEY_FILE = "key.json"
@@ -111,7 +112,8 @@ def prepare(options: PrepareOptions, directory: str | Path, progress: bool = Tru
     directory = Path(directory)
     manifest = directory / MANIFEST_FILE
     if not manifest.is_file():
-        directory.mkdir(parents=True, exist_ok=True)
+        make_writable(directory)
+        require_own(directory, STORE)
         with _locked(directory):
             if not manifest.is_file():  # else another process has made it meanwhile
                 return _make(options, directory, progress)
