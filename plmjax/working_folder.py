@@ -59,6 +59,7 @@ def working_folder(folder: str | Path, work: Work) -> Iterator[None]:
             another process works in it.
     """
     folder = Path(folder)
+    is_new = not folder.exists()
     make_writable(folder)
     require_own(folder, work)
     with (folder / MARKER).open("a+", encoding="utf-8") as file:
@@ -67,7 +68,13 @@ def working_folder(folder: str | Path, work: Work) -> Iterator[None]:
         file.truncate()
         json.dump({"work": work.name, "host": socket.gethostname(), "process": os.getpid()}, file)
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if os.listdir(folder) == [MARKER]:  # what was refused before it began leaves nothing behind
+                (folder / MARKER).unlink()
+                if is_new:
+                    folder.rmdir()
 
 
 def make_writable(folder: Path) -> None:

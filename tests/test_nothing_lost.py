@@ -143,14 +143,20 @@ def test_a_pretraining_run_within_a_fine_tuning_folder_is_not_a_seed_of_it(tmp_p
 
 
 def test_the_marker_tells_what_a_folder_holds_from_the_start(tmp_path: Path) -> None:
-    with working_folder(tmp_path, FINETUNING):
-        pass
-    with working_folder(tmp_path, FINETUNING):  # goes on
-        pass
+    for _ in range(2):  # goes on
+        with working_folder(tmp_path, FINETUNING):
+            (tmp_path / "seed_0").mkdir(exist_ok=True)
     with pytest.raises(UserError, match="holds a fine-tuning run, and this is a pre-training run"):
         require_own(tmp_path, PRETRAINING)
-    (tmp_path / MARKER).write_text('{"wo')  # killed at its first word
-    assert work_in(tmp_path) is None
+    (tmp_path / MARKER).write_text('{"wo')  # killed at its first word: the files tell
+    assert work_in(tmp_path) == FINETUNING.name
+
+
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    for folder in (tmp_path / "new", tmp_path):
+        with pytest.raises(UserError, match="no such field"), working_folder(folder, EVALUATION):
+            raise UserError("no such field")
+        assert not list(tmp_path.iterdir())
 
 
 HOLD = """
@@ -196,7 +202,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(manifests: bo
     with pytest.raises(UserError, match=r"None of the checkpoints in .*/checkpoints is whole \(5, 10\): put one back"):
         pretrain(tiny_config(make_store(tmp_path / "store")), folder, devices=jax.devices()[:1])
     now = tree(folder)
-    now.pop(MARKER)
+    assert now.pop(MARKER)
     assert now == before
 
 

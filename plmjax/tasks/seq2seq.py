@@ -1,75 +1,14 @@
-"""Tasks whose answer is a text: summaries, translations, headlines.
-
-Metrics are those of sacrebleu (Post 2018) and rouge-score (Lin 2004), from 0 to 100 as papers print them. Those with
-"match" and squad_f1, the latter by SQuAD's rules, are shares; perplexity is that of the target's tokens under the
-network, so that it depends on the tokenizer.
-"""
+"""Tasks whose answer is a text: summaries, translations, headlines; text_metrics.py has what they are measured by."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.metadata import version
 from typing import Any, ClassVar
 
-import numpy as np
-from rouge_score import rouge_scorer
-from sacrebleu.metrics import BLEU, CHRF
-
 from plmjax.data.examples.rows import Row
-from plmjax.data.store.sentences import split_sentences
 from plmjax.errors import UserError
-from plmjax.tasks.exact_match import exact_match, f1
-from plmjax.tasks.metrics import Metric, check_metrics, measure, register
+from plmjax.tasks.metrics import check_metrics, measure
 from plmjax.tasks.supervised import FIELD, Example, Split, SupervisedTask, text_of
-
-PERPLEXITY = "perplexity"  # the one metric that is taken from the loss
-References = Sequence[Sequence[str]]
-
-
-def _exact_match(written: Sequence[str], references: References) -> float:
-    right = [
-        " ".join(text.split()) in {" ".join(one.split()) for one in known}
-        for text, known in zip(written, references, strict=True)
-    ]
-    return sum(right) / len(right)
-
-
-def _corpus_score(metric: Any, written: Sequence[str], references: References) -> float:
-    most = max(map(len, references))
-    streams = [[known[place] if place < len(known) else None for known in references] for place in range(most)]
-    return float(metric.corpus_score(list(written), streams).score)
-
-
-def _rouge(name: str, references: References, written: Sequence[str], _: Sequence[str]) -> float:
-    """The mean of the best F1 over an example's references."""
-    scorer = rouge_scorer.RougeScorer([name], use_stemmer=True)
-    lines = _sentences if name == "rougeLsum" else str
-    scores = [
-        scorer.score_multi([lines(one) for one in known], lines(text))[name].fmeasure
-        for text, known in zip(written, references, strict=True)
-    ]
-    return 100 * float(np.mean(scores))
-
-
-def _sentences(text: str) -> str:
-    """A sentence a line, which is what rougeLsum compares: a line of the text is one or several."""
-    return "\n".join(sentence for line in text.split("\n") for sentence in split_sentences("en", line))
-
-
-ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-for _metric in (
-    Metric("bleu", ("seq2seq",), lambda t, p, _: _corpus_score(BLEU(), p, t), scale=100.0),
-    Metric("bleu_intl", ("seq2seq",), lambda t, p, _: _corpus_score(BLEU(tokenize="intl"), p, t), scale=100.0),
-    Metric("chrf", ("seq2seq",), lambda t, p, _: _corpus_score(CHRF(), p, t), scale=100.0),
-    *(Metric(name, ("seq2seq",), partial(_rouge, name), scale=100.0) for name in ROUGE),
-    Metric("exact_match", ("seq2seq",), lambda t, p, _: _exact_match(p, t), is_share=True),
-    Metric("squad_f1", ("seq2seq",), lambda t, p, _: float(np.mean(list(map(f1, p, t))))),
-    Metric(
-        "squad_exact_match", ("seq2seq",), lambda t, p, _: float(np.mean(list(map(exact_match, p, t)))), is_share=True
-    ),
-    Metric(PERPLEXITY, ("seq2seq",), None, lower_is_better=True),
-):
-    register(_metric)
+from plmjax.tasks.text_metrics import signatures
 
 
 @dataclass(slots=True)
@@ -119,15 +58,9 @@ class Seq2SeqTask(SupervisedTask):
     def notes(self, splits: Mapping[str, Sequence[Example]]) -> list[str]:
         """The libraries' signatures, which say how the numbers were taken."""
         found: dict[str, None] = {}
-        for name, metric in (("bleu", BLEU()), ("bleu_intl", BLEU(tokenize="intl")), ("chrf", CHRF())):
-            for examples in splits.values():
-                references = [example.target for example in examples if example.target is not None]
-                if name in self.metric and references:
-                    _corpus_score(metric, [known[0] for known in references], references)
-                    found[f"{name}: {metric.get_signature()}"] = None
-        if any(name in ROUGE for name in self.metric):
-            release = version("rouge-score")
-            found[f"rouge: F1, best reference|case:lower|stemmer:porter|Lsum:sentencex|version:{release}"] = None
+        for examples in splits.values():
+            if references := [example.target for example in examples if example.target is not None]:
+                found |= dict.fromkeys(signatures(self.metric, references))
         return list(found)
 
     def shown_target(self, example: Example) -> Any:

@@ -194,10 +194,23 @@ def text_of(row: Row, template: str) -> str:
     return FIELD.sub(lambda found: texts[found[1]], template) if fields else texts[template]
 
 
+def label_of(row: Row, field: str) -> str | bool:
+    """A row's label as it is written, or True or False; UserError where there is none, or a list of them."""
+    value = row[field]
+    if isinstance(value, (list, tuple, dict, set)):
+        raise UserError(
+            f"{row.place} has {value!r:.40} in {field!r}: an example has one label, so write one, or make an example "
+            "of each."
+        )
+    if value is None or value != value or not str(value).strip():
+        raise UserError(f"{row.place} has no label in {field!r} ({value!r}): fill it, or drop the example.")
+    return value if isinstance(value, bool) else str(value).strip()
+
+
 def number_of(row: Row, field: str, labels: Sequence[str]) -> int:
     """The number of a row's label, which is given by name, or by number where no label's name is one."""
-    value = row[field]
-    value = str(int(value)) if isinstance(value, bool) and not {"True", "False"} & set(labels) else str(value).strip()
+    value = label_of(row, field)
+    value = str(int(value)) if isinstance(value, bool) and not {"True", "False"} & set(labels) else str(value)
     if value in labels:
         return list(labels).index(value)
     if value.isascii() and value.isdigit() and int(value) < len(labels) and not any(map(str.isdigit, labels)):
@@ -210,7 +223,7 @@ def number_of(row: Row, field: str, labels: Sequence[str]) -> int:
 
 def label_names(rows: Sequence[Row], field: str) -> tuple[str, ...]:
     """The labels that rows have, sorted; numbers by their size."""
-    names = {str(row[field]).strip() for row in rows}
+    names = {str(label_of(row, field)) for row in rows}
     if all(name.isascii() and name.isdigit() for name in names):
         return tuple(sorted(names, key=int))
     return tuple(sorted(names))

@@ -13,7 +13,7 @@ from plmjax.errors import UserError
 from plmjax.tasks.metrics import Metric, check_metrics, measure, register
 from plmjax.tasks.supervised import Example, SupervisedTask
 
-SCHEMES = ("IOB1", "IOB2", "none")
+SCHEMES = ("IOB1", "IOB2", "IOB", "none")
 ROW_FILES = (".jsonl", ".jsonl.gz", ".zip")
 # Of entities, which are right where both ends and the kind are; and of words. Micro averages, as conlleval's.
 for _metric in (
@@ -44,8 +44,9 @@ class TokenClassificationTask(SupervisedTask):
     Attributes:
         words, tags: the fields of the two lists.
         word_column, tag_column: of a CoNLL file.
-        scheme: of the files' tags: "IOB1" (the original CoNLL-2003), "IOB2" (TFDS) or "none" (parts of speech); empty:
-            IOB2 where each tag of the training examples is O or begins with B- or I-, else none.
+        scheme: of the files' tags: "IOB1" (the original CoNLL-2003), "IOB2" (TFDS), "IOB" (either, as conlleval and
+            seqeval read tags that follow neither strictly: an I- after another kind begins an entity) or "none" (parts
+            of speech); empty: IOB2 where each tag of the training examples is O or begins with B- or I-, else none.
         tag_names: names of the tags where the rows have numbers (TFDS).
         labels: the tags of IOB2, in the order of their numbers; empty: those of the training examples, sorted.
         metric: names of plmjax.tasks.metrics; checkpoints are chosen by the first. Without a scheme there are no
@@ -141,9 +142,9 @@ class TokenClassificationTask(SupervisedTask):
             before = tags[wrong - 1] if wrong else "the start"
             raise UserError(
                 f"{row.place} has the tag {tags[wrong]!r} of word {wrong + 1} after {before!r}, which {self.scheme} "
-                "does not allow: correct it or set --task.scheme."
+                "does not allow: correct it, or set --task.scheme=IOB, by which such a tag begins an entity."
             )
-        return to_iob2(tags) if self.scheme == "IOB1" else tags
+        return to_iob2(tags) if self.scheme in ("IOB1", "IOB") else tags
 
     def _named(self, tag: Any, row: Row) -> str:
         if isinstance(tag, str):

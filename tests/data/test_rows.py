@@ -154,3 +154,12 @@ def test_tfds_gives_python_values(tfds_builder):
     assert type(row["label"]) is int
     with pytest.raises(UserError, match=r"leave out \?sentence"):
         list(read_tfds("tfds:plmjax_tiny_labels?sentence", str(tfds_builder)))
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
+def test_a_field_may_be_as_long_as_a_document(tmp_path, suffix):
+    text = "word " * 36_000
+    content = f'{{"text": "{text}", "label": "a"}}\n' if suffix == ".jsonl" else f"text\tlabel\n{text}\ta\n"
+    file = tmp_path / f"long{suffix}"
+    file.write_text(content.replace("\t", "," if suffix == ".csv" else "\t"))
+    assert [len(row["text"]) for row in read_rows(str(file))] == [len(text)]

@@ -21,7 +21,7 @@ from plmjax.data.sources.tfds import read_tfds
 from plmjax.data.sources.translations import split_names
 from plmjax.errors import UserError
 
-BYTE_ORDER_MARK = "\ufeff"
+csv.field_size_limit(2**31 - 1)  # Python's own limit of 131,072 characters is less than a long document
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _parallel(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[Row]:
             f"{len(paths)} files whose lines belong together are named {', '.join(names)}: give each a different name "
             "with --task.columns."
         )
-    texts = [[line.text.removeprefix(BYTE_ORDER_MARK).strip() for line in read_lines(path)] for path in paths]
+    texts = [[line.text.strip() for line in read_lines(path)] for path in paths]
     for path, lines in zip(paths, texts, strict=True):
         if len(lines) != len(texts[0]):
             raise UserError(
@@ -108,7 +108,7 @@ def _parallel(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[Row]:
 
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """The rows of a table. Comma-separated fields may be quoted and then hold line breaks; tab-separated ones not."""
-    lines = (line.text.removeprefix(BYTE_ORDER_MARK) for line in read_lines(path))
+    lines = (line.text for line in read_lines(path))
     if path.suffix == ".tsv":
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
     else:

@@ -15,6 +15,8 @@ from plmjax.errors import UserError
 
 JSON_LINES = (".jsonl", ".jsonl.gz")
 
+BYTE_ORDER_MARK = "\ufeff"
+
 
 class Line(NamedTuple):
     """A line of a file: its number from 1 and its text."""
@@ -35,6 +37,8 @@ class RawDocument(NamedTuple):
 def read_lines(path: Path, report: Callable[[int], None] = lambda done: None) -> Iterator[Line]:
     """The lines of a text file, unzipped as its name says; `report` is told how many bytes of the file are read.
 
+    A byte order mark at the head of the file is left off.
+
     Raises:
         UserError: bytes that are not UTF-8, or a gzip file that is not whole.
     """
@@ -43,7 +47,8 @@ def read_lines(path: Path, report: Callable[[int], None] = lambda done: None) ->
         offset = 0
         try:
             for number, line in enumerate(file, start=1):
-                yield Line(number, _decoded(path, line, offset))
+                text = _decoded(path, line, offset)
+                yield Line(number, text.removeprefix(BYTE_ORDER_MARK) if number == 1 else text)
                 offset += len(line)
                 report(raw.tell())
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:

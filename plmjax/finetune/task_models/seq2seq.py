@@ -36,8 +36,8 @@ from plmjax.losses.weighted import Weighted
 from plmjax.modules import Bound
 from plmjax.modules.facts import max_positions_of
 from plmjax.objectives.sequences import states_in_one_row, states_in_two
-from plmjax.tasks.seq2seq import PERPLEXITY
 from plmjax.tasks.supervised import Example, Split
+from plmjax.tasks.text_metrics import PERPLEXITY
 
 
 class Seq2SeqModel(TaskModel):
