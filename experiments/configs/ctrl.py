@@ -12,7 +12,9 @@
 | ctrl | 1.63B | TPU v3-256; not measured | not measured |
 
 ctrl: Adagrad at .05 after a warm-up of 25,000 steps, clipping at .25, batches of 1,024 sequences of 256 tokens, 800,000
-steps (from memory; the paper's Sec. 3.2 could not be looked up). The mini has GPT-2 mini's optimizer.
+steps (batch and steps from accounts of the paper; the rest from memory, as its Sec. 3.2 could not be looked up; the
+released training_utils/training.py fine-tunes with Adagrad at .01, clipped at .25). The mini has GPT-2 mini's
+optimizer.
 """
 
 from dataclasses import replace

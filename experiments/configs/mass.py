@@ -43,7 +43,7 @@ NMT = replace(RELEASED, opening="eos", start="ends", masks_seen_by="encoder")
 def base() -> Config:
     return Config(
         name="mass_base",
-        model=replace(VARIANTS["base"], d_model=768, d_ff=3072, num_heads=12, dtype="bfloat16"),
+        model=replace(VARIANTS["base"], d_model=768, d_ff=3072, num_heads=12, activation_dropout=0.1, dtype="bfloat16"),
         objective=replace(RELEASED, block=64),
         train=TrainConfig(steps=125_000, batch_size=4_096, length=512, log_every=100, eval_every=5_000),
         optimizer=replace(

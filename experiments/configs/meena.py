@@ -10,8 +10,8 @@
 
 The paper's blocks are the Evolved Transformer's, larger than T5's: 2.6B parameters where this has 1.46B. It was trained
 on turns of dialogues, up to 7 and then the answer, 128 tokens on either side; here a document is cut in two anywhere.
-The optimizer is T5's, for the paper's Adafactor (from memory). It answers by sampling 20 times at temperature 0.88 and
-taking the likeliest.
+The optimizer is the paper's, Adafactor at .01 for 10,000 steps and then by the inverse root, which is T5's; steps and
+batch are from memory. It answers by sampling 20 times at temperature 0.88 and taking the likeliest.
 """
 
 from dataclasses import replace

@@ -33,8 +33,8 @@ class PromptTemplate:
 
 
 def without_tags(text: str) -> str:
-    """Without MultiRC's marks of sentences."""
-    return " ".join(re.sub(r"<br>|</?b>", " ", text).split())
+    """MultiRC's text without marks: a break becomes a space, a mark nothing (t5/data/preprocessors.py:795-798)."""
+    return " ".join(re.sub("</?b>", "", text.replace("<br>", " ")).split())
 
 
 def without_highlights(text: str) -> str:

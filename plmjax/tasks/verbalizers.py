@@ -113,7 +113,11 @@ class NumberVerbalizer(TextPairVerbalizer):
 
     def target(self, example: Example) -> str:
         step = self.prompt_template.step
-        return f"{round(example.target / step) * step:.1f}" if step else f"{example.target:.3g}"
+        if not step:
+            return f"{example.target:.3g}"
+        # In float32 and halves to even, as released (t5/data/preprocessors.py:853): 4.7 becomes 4.8.
+        parts = np.float32(round(1 / step))
+        return f"{np.round(np.float32(example.target) * parts) / parts:.1f}"
 
     def answer(self, example: Example, text: str) -> Any:
         try:

@@ -9,7 +9,7 @@ from plmjax.data.examples.rows import Row
 from plmjax.errors import UserError
 from plmjax.tasks.classification import ClassificationTask, RegressionTask
 from plmjax.tasks.multiple_choice import MultipleChoiceTask
-from plmjax.tasks.prompts_text_to_text import with_prompts
+from plmjax.tasks.prompts_text_to_text import with_prompts, without_tags
 from plmjax.tasks.pronouns import PronounChoiceTask, WinogradTask
 from plmjax.tasks.registry import GLUE, SUPER_GLUE, named
 from plmjax.tasks.spans import QuestionAnsweringTask, SpanPrediction
@@ -215,6 +215,19 @@ def test_macro_f1_has_no_class_of_no_answers() -> None:
     texts = ["entailment", "?", "contradiction", "neutral"]
     predictions = [found.answer(one, text) for one, text in zip(examples, texts, strict=True)]
     assert task.measure(examples, predictions)["macro_f1"] == pytest.approx((2 / 3 + 1 + 1) / 3)
+
+
+def test_t5_s_numbers_are_rounded_in_float32_and_halves_to_even() -> None:
+    """t5/data/preprocessors.py:853; 1.66 is its own test's."""
+    found = form(named("stsb"))
+    values = (1.66, 2.8, 2.5, 3.5, 4.7, 0.0, 5.0)
+    assert [found.target(one) for one in labelled(*values)] == ["1.6", "2.8", "2.4", "3.6", "4.8", "0.0", "5.0"]
+
+
+def test_multirc_s_marks_leave_no_space() -> None:
+    """t5/data/preprocessors.py:795-798; the row is that of t5/data/preprocessors_test.py:458-491."""
+    assert without_tags("<b>Sent 1: </b>Once.<br><b>Sent 2: </b>Joey") == "Sent 1: Once. Sent 2: Joey"
+    assert without_tags("a <b>squir</b>rel<br>named") == "a squirrel named"
 
 
 def test_no_number_counts_as_minus_one() -> None:
