@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -160,6 +161,11 @@ class SeedTrainer(Trainer):
             return False
         began, metric = time.perf_counter(), p.task.metrics[0]
         scores, _ = p.scores("validation", state.params)
+        if not math.isfinite(scores[metric]):
+            raise UserError(
+                f"The validation after step {step} of seed {self.seed} gives {metric} = {scores[metric]}: lower "
+                "optimizer.learning_rate, or set the recipe's dtype to float32."
+            )
         record = {"split": "validation", "step": step, "epoch": step / p.epoch_steps, **scores}
         self.reporter.write(record | {"seconds": time.perf_counter() - began})
         for name in p.task.metrics:

@@ -39,6 +39,7 @@ from plmjax.modules import (
     xlm,
     xlnet,
 )
+from plmjax.modules.config_checks import check_config
 from plmjax.modules.distillation import DistillationConfig, TeacherStudent
 from plmjax.modules.generator_discriminator import GeneratorDiscriminator, GeneratorDiscriminatorConfig
 from plmjax.modules.heads import TokenHead
@@ -140,13 +141,14 @@ def build(config: Any) -> Network:
     """The module that `config` describes; a composite of modules for the config of a composite.
 
     Raises:
-        UserError: the config is no network's, or its vocabulary size is not set.
+        UserError: the config is no network's, its vocabulary size is not set, or a field is out of its bounds.
     """
     if type(config) in COMPOSITES:
         return COMPOSITES[type(config)](config, {name: build(one) for name, one in networks_of(config).items()})
     name = family_of(config)
     if config.vocab_size < 1 and not (reads_characters(config) and "token" not in config.heads):
         raise UserError(f"the {name} config's vocab_size is {config.vocab_size}; set it to the rows of its token table")
+    check_config(name, config)
     return FAMILIES[name].module(config)
 
 

@@ -1,5 +1,6 @@
 """Checks of the numbers that pre-training and fine-tuning share, before any work."""
 
+import math
 from collections.abc import Sequence
 
 from plmjax.errors import UserError
@@ -22,6 +23,7 @@ NOT_NEGATIVE = (
     "optimizer.decay_steps",
     "optimizer.weight_decay",
     "optimizer.clip_norm",
+    "optimizer.eps",
 )
 
 
@@ -37,10 +39,10 @@ def check_bounds(config: object, positive: Sequence[str] = (), not_negative: Seq
         UserError: names the first field that is out of range.
     """
     for name in (*POSITIVE, *positive):
-        if (value := _field(config, name)) <= 0:
+        if not 0 < (value := _field(config, name)) < math.inf:
             raise UserError(f"{name} is {value}: it must be above 0.")
     for name in (*NOT_NEGATIVE, *not_negative):
-        if (value := _field(config, name)) < 0:
+        if not 0 <= (value := _field(config, name)) < math.inf:
             raise UserError(f"{name} is {value}: it must be at least 0.")
     for name in ("optimizer.b1", "optimizer.b2"):
         if not 0.0 <= (value := _field(config, name)) < 1.0:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -226,7 +227,9 @@ class PretrainTrainer(Trainer):
         """Compiles the step after `start` updates, and counts its FLOPs."""
         size = self.batch_size(start)
         shapes = abstract_batch(self.batches.batch(start), size)
-        self.programs(shapes)
+        program = self.programs(shapes)
+        _, report = jax.tree.unflatten(program.out_tree, range(program.out_tree.num_leaves))
+        self.reporter.losses = tuple(report["losses"])
         run = partial(forward, **self.parts)
         flops = 3.0 * forward_flops(run, self.abstract.params, shapes, self.abstract.memory)
         self.flops_per_example = flops / size
@@ -268,6 +271,11 @@ class PretrainTrainer(Trainer):
     def validate(self, step: int, state: State) -> bool:
         began = time.perf_counter()
         self.validation = self.evaluator(state.params, self._validation_batches())
+        if wrong := [name for name, value in self.validation.items() if not math.isfinite(value)]:
+            raise UserError(
+                f"The validation after step {step} gives {wrong[0]} = {self.validation[wrong[0]]}, so this step is not "
+                "saved: lower optimizer.learning_rate or set model.dtype=float32, and run again from the last step."
+            )
         record = {"split": "validation", "step": step, "epoch": self.batches.epoch(step), **self.validation}
         self.reporter.write(record | {"unigram_entropy": self.entropy, "seconds": time.perf_counter() - began})
         self.reporter.plot()

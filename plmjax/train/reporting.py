@@ -74,6 +74,7 @@ class Reporter:
         self._steps, self._first = config.train.steps, step
         self._began = time.perf_counter()
         self._plotted = 0.0
+        self.losses: tuple[str, ...] = ()  # names of the objective's losses, once they are known
         self._bar: Any = None
         self._tensorboard: Any = None
         self._wandb: Any = None
@@ -132,7 +133,7 @@ class Reporter:
     def plot(self, force: bool = False) -> None:
         """Refreshes WORKDIR/loss.png, unless that was done a moment ago."""
         if self._active and (force or time.perf_counter() - self._plotted > PLOT_SECONDS):
-            plot_losses(self.records, self._workdir / "loss.png", self._config.name)
+            plot_losses(self.records, self._workdir / "loss.png", self._config.name, self.losses)
             self._plotted = time.perf_counter()
 
     def close(self) -> None:

@@ -171,7 +171,8 @@ def train_step(
 ) -> tuple[State, dict[str, Any]]:
     """One step on a raw batch: the new state and the step's metrics.
 
-    A gradient that is not finite leaves parameters, optimizer, schedule and memory as they are and is counted.
+    A gradient or an update that is not finite leaves parameters, optimizer, schedule and memory as they are and is
+    counted; `param_norm` is that of the update which was tried.
 
     Returns:
         state, and {"losses": {name: Weighted}, "metrics": {name: Weighted}, "loss", "grad_norm", "param_norm",
@@ -191,13 +192,14 @@ def train_step(
         state.memory,
     )
     norm = optax.tree.norm(grads)
-    finite = jnp.isfinite(norm) & jnp.isfinite(total)
     if clip_norm:
         factor = jnp.minimum(1.0, clip_norm / jnp.maximum(norm, 1e-12))
         grads = jax.tree.map(lambda g: g * factor, grads)
     rate = schedule(state.step - state.nonfinite)
     direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+    param_norm = optax.tree.norm(params)
+    finite = jnp.isfinite(norm) & jnp.isfinite(total) & jnp.isfinite(param_norm)
     params, opt_state, memory = jax.tree.map(
         lambda new, old: jnp.where(finite, new, old),
         (params, opt_state, memory),
@@ -211,7 +213,7 @@ def train_step(
         "metrics": metrics,
         "loss": total,
         "grad_norm": norm,
-        "param_norm": optax.tree.norm(params),
+        "param_norm": param_norm,
         "learning_rate": rate,
         "tokens": jnp.sum(batch["segments"] > 0, dtype=jnp.int32),
         "nonfinite": new.nonfinite,

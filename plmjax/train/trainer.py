@@ -240,7 +240,7 @@ class Trainer(ABC):
                 "epoch": self.epoch(step),
                 **self.metrics.means(self.settings.coefficients),
                 "grad_norm": finite(float(report["grad_norm"])),
-                "param_norm": float(report["param_norm"]),
+                "param_norm": finite(float(report["param_norm"])),
                 "learning_rate": float(report["learning_rate"]),
                 "nonfinite": int(report["nonfinite"]),
                 **self.metrics.speed(self.settings.peak, self.mesh.size),

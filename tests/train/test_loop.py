@@ -136,6 +136,36 @@ def test_non_finite_gradients_end_the_run(tiny_store: Path, tmp_path: Path, monk
     assert len(written["example_ids"]) == 8
 
 
+def test_a_validation_that_is_not_finite_is_not_saved(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = CausalLM.losses
+
+    def poisoned(self: CausalLM, network: object, batch: dict, vocabulary: object, train: bool) -> tuple:
+        terms, metrics = losses(self, network, batch, vocabulary, train)
+        poison = jax.numpy.where(train, 1.0, jax.numpy.nan)
+        return {name: Weighted(term.sum * poison, term.weight) for name, term in terms.items()}, metrics
+
+    monkeypatch.setattr(CausalLM, "losses", poisoned)
+    with pytest.raises(UserError, match=r"The validation after step 0 gives loss = nan, so this step is not saved"):
+        pretrain(tiny_config(tiny_store), tmp_path, devices=ONE)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_an_update_that_is_not_finite_counts_as_a_gradient_does(tiny_store: Path, tmp_path: Path) -> None:
+    """A rate beyond float32 makes the update infinite, though every gradient is finite."""
+    config = tiny_config(tiny_store, optimizer__learning_rate=1e39, train__max_nonfinite=2)
+    with pytest.raises(UserError, match=r"not finite 2 times in a row, lastly in step 2"):
+        pretrain(config, tmp_path, devices=ONE)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 0.0, -1.0])
+def test_a_rate_that_is_none(value: float, tiny_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"optimizer.learning_rate is {value}: it must be above 0"):
+        pretrain(tiny_config(tiny_store, optimizer__learning_rate=value), tmp_path / "run", devices=ONE)
+    assert not (tmp_path / "run").exists()
+
+
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no token store"):
         pretrain(tiny_config(tmp_path / "nowhere"), tmp_path / "run", devices=ONE)
