@@ -66,7 +66,7 @@ class MultilingualDenoising(Denoising):
         text = text_of(example)
         noisy = self.noise(key, text, example["sentence_starts"] > 0, vocabulary)
         language = jnp.asarray(vocabulary.language_tokens, jnp.int32)[example["language"]]
-        inputs, targets = (wrap(one, [], [language]) for one in (noisy, text))
+        inputs, targets = (wrap(one, [], [language], text.real > 0) for one in (noisy, text))
         corrupted = scalars(example) | as_example(inputs, targets, vocabulary.pad, language)
         return corrupted | {"group": example["language"]}
 

@@ -74,7 +74,8 @@ class Noising(SequenceNoise):
         """`<s> noisy text </s>` and `<s> text </s>`; the decoder reads </s> first."""
         text = text_of(example)
         noisy = self(key, text, example["sentence_starts"] > 0, vocabulary)
-        inputs, targets = (wrap(one, [vocabulary.bos], [vocabulary.eos]) for one in (noisy, text))
+        is_example = text.real > 0  # its tokens may all be deleted
+        inputs, targets = (wrap(one, [vocabulary.bos], [vocabulary.eos], is_example) for one in (noisy, text))
         return SequencePair(inputs, targets, vocabulary.eos)
 
     def __call__(

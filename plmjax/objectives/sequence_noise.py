@@ -137,8 +137,18 @@ def scalars(example: Example) -> Example:
     return {name: value for name, value in example.items() if value.ndim == 0}
 
 
-def wrap(text: PaddedText, prefix: Sequence[int | jax.Array], suffix: Sequence[int | jax.Array]) -> jax.Array:
-    """int32: the text between special tokens, then -1s; an empty text is all filling."""
+def wrap(
+    text: PaddedText,
+    prefix: Sequence[int | jax.Array],
+    suffix: Sequence[int | jax.Array],
+    present: jax.Array | None = None,
+) -> jax.Array:
+    """int32: the text between special tokens, then -1s.
+
+    present: bool, whether there is an example; where not, all is filling. None: where the text has a token, which one
+        that noise has deleted has not.
+    """
+    present = text.real > 0 if present is None else present
     length = len(text.tokens) + len(prefix) + len(suffix)
     position_L = jnp.arange(length)
     wrapped_L = jnp.full(length, -1, jnp.int32).at[len(prefix) : len(prefix) + len(text.tokens)].set(text.tokens)
@@ -146,4 +156,4 @@ def wrap(text: PaddedText, prefix: Sequence[int | jax.Array], suffix: Sequence[i
         wrapped_L = wrapped_L.at[number].set(token)
     for number, token in enumerate(suffix):
         wrapped_L = wrapped_L.at[len(prefix) + text.real + number].set(token)
-    return jnp.where((text.real > 0) & (position_L < text.real + len(prefix) + len(suffix)), wrapped_L, -1)
+    return jnp.where(present & (position_L < text.real + len(prefix) + len(suffix)), wrapped_L, -1)
