@@ -115,7 +115,7 @@ class NumberVerbalizer(TextPairVerbalizer):
         step = self.prompt_template.step
         if not step:
             return f"{example.target:.3g}"
-        # In float32 and halves to even, as released (t5/data/preprocessors.py:853): 4.7 becomes 4.8.
+        # In float32 and halves to even, as released (t5/data/preprocessors.py:853): 2.3 becomes 2.4.
         parts = np.float32(round(1 / step))
         return f"{np.round(np.float32(example.target) * parts) / parts:.1f}"
 
