@@ -55,6 +55,15 @@ def test_recipe_is_whole_and_survives_json(paper, variant):
     assert re.search(rf"^\| {variant} \|", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("variant", "eps"), [("stsb", 1e-8), ("texts", 1e-8), ("race", 1e-6), ("squad", 1e-6), ("squad_base", 1e-6)]
+)
+def test_xlnet_fine_tunes_with_a_corrected_adam(variant, eps):
+    """Without weight decay the released code takes TensorFlow's (zihangdai/xlnet, model_utils.py 130-133)."""
+    optimizer = module("xlnet").get_config(variant).optimizer
+    assert (optimizer.bias_correction, optimizer.weight_decay, optimizer.eps) == (True, 0.0, eps)
+
+
 def test_no_two_recipes_have_a_name():
     names = [module(paper).get_config(variant).name for paper, variant in ALL]
     assert len(set(names)) == len(names)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from plmjax.finetune.config import FineTune
 from plmjax.train.config import OptimizerConfig
 
-# BERT's released code, which XLNet's and ELECTRA's follow: AdamW without bias correction.
+# BERT's released code, which ELECTRA's follows: AdamW without bias correction.
 BERT_ADAM = OptimizerConfig(eps=1e-6, weight_decay=0.01, bias_correction=False, clip_norm=1.0)
 
 
