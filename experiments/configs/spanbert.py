@@ -15,7 +15,8 @@ The paper's model is `large`, on BERT's cased vocabulary. AdamW with rate 1e-4, 
 epsilon 1e-8, decay 0.1 (paper; the released command has 0.01) of every parameter (code: pretraining/fairseq/
 optim/adam.py:86-136 has one group). Table 6's maskings are `objective.masking.strategy`: tokens, whole_words, spans,
 phrases. For the last the store is prepared from .jsonl files with a tagger's phrases in a field, [[start, end], ...] in
-characters of the text, and `--phrases_field`.
+characters of the text, and `--phrases_field`. Random tokens are drawn uniformly, as BERT's; the released code draws
+them by their counts in the text (--config.objective.masking.random_tokens=unigram); the paper does not say.
 """
 
 from dataclasses import replace

@@ -99,6 +99,7 @@ def mask_tokens(
     predictions: int,
     mask: int,
     non_special_R: jax.Array | np.ndarray,
+    counts_R: np.ndarray | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
 ) -> Masked:
@@ -106,14 +107,22 @@ def mask_tokens(
 
     tokens_L: int32; span_ids_L: int32, 0 where a token is not chosen (at most `predictions`, M, are), else 1 + the
         position of its span's first token; mask: the id of the mask token.
-    mask_share, random_share: the shares that become the mask, and a uniform draw from `non_special_R` (which may be the
-        token itself, and is drawn for each token of a span); the rest keep their token.
+    mask_share, random_share: the shares that become the mask, and a draw from `non_special_R` (which may be the token
+        itself, and is drawn for each token of a span); the rest keep their token.
+    counts_R: the draw's weights; None: all are as likely.
     """
     length = tokens_L.shape[0]
     draw_key, token_key = jax.random.split(key)
     chosen_L = span_ids_L > 0
     draw_L = jax.random.uniform(draw_key, (length,))[span_ids_L - 1]
-    random_L = jnp.asarray(non_special_R)[jax.random.randint(token_key, (length,), 0, len(non_special_R))]
+    if counts_R is None:
+        index_L = jax.random.randint(token_key, (length,), 0, len(non_special_R))
+    else:
+        upto_R = np.cumsum(counts_R, dtype=np.float64)
+        index_L = jnp.searchsorted(
+            jnp.asarray(upto_R / upto_R[-1], jnp.float32), jax.random.uniform(token_key, (length,)), side="right"
+        )
+    random_L = jnp.asarray(non_special_R)[index_L]
     changed_L = jnp.where(draw_L < mask_share + random_share, random_L.astype(tokens_L.dtype), tokens_L)
     changed_L = jnp.where(draw_L < mask_share, jnp.asarray(mask, tokens_L.dtype), changed_L)
     positions_M = jnp.sort(jnp.where(chosen_L, jnp.arange(length), length))[:predictions]

@@ -12,9 +12,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.data.windows import FullSentences
+from plmjax.errors import UserError
 from plmjax.losses.cross_entropy import TokenLoss, cross_entropy
 from plmjax.modules.encoder import EncoderOutput
 from plmjax.noise import masking
@@ -29,17 +31,22 @@ from plmjax.objectives.base import (
 )
 from plmjax.objectives.masking_strategies import MaskableText, MaskingStrategies
 
+RANDOM_TOKENS = ("uniform", "unigram")
+
 
 @dataclass(slots=True)
 class Masking:
     """The loss term that masks tokens and predicts them.
 
-    BERT's Table 8 varies the shares; tokens neither masked nor random stay.
+    BERT's Table 8 varies the shares; tokens neither masked nor random stay. BERT's code draws random tokens uniformly
+    (google-research/bert, create_pretraining_data.py:401), SpanBERT's as often as they are in the text
+    (facebookresearch/SpanBERT, pretraining/fairseq/data/masking.py:269); of the papers neither says.
     """
 
     rate: float = 0.15  # tokens predicted, of all real ones, special ones counted
     mask_share: float = 0.8  # of these, the share that becomes the mask
     random_share: float = 0.1  # and that becomes a random ordinary token
+    random_tokens: str = "uniform"  # all as likely (BERT), or "unigram", by their counts in the text (SpanBERT's code)
     strategy: str = "tokens"  # how they are chosen, by a name of objectives/masking_strategies.py
     strategies: MaskingStrategies = field(default_factory=MaskingStrategies)  # the settings of those that have some
 
@@ -59,6 +66,16 @@ class Masking:
         check_share("objective.masking.rate", self.rate)
         check_share("objective.masking.mask_share", self.mask_share)
         check_share("objective.masking.random_share", self.random_share, high=1 - self.mask_share)
+        if self.random_tokens not in RANDOM_TOKENS:
+            raise UserError(
+                f"objective.masking.random_tokens is {self.random_tokens!r}; it must be one of "
+                f"{', '.join(RANDOM_TOKENS)}."
+            )
+        if self.random_tokens == "unigram" and vocabulary.token_counts is None:
+            raise UserError(
+                "objective.masking.random_tokens is 'unigram', which needs the counts of a token store's text; set it "
+                "to 'uniform'."
+            )
         vocabulary.require("mask")
         self.strategies.named(self.strategy).check(vocabulary)
 
@@ -74,10 +91,17 @@ class Masking:
             predictions=self.max_predictions(len(tokens_L)),
             mask=vocabulary.mask,
             non_special_R=vocabulary.non_special,
+            counts_R=self._counts(vocabulary),
             mask_share=self.mask_share,
             random_share=self.random_share,
         )
         return masked._asdict() | {"span_ids": span_ids_L}
+
+    def _counts(self, vocabulary: Vocabulary) -> np.ndarray | None:
+        """How often each ordinary token is in the text, where random ones are drawn so."""
+        if self.random_tokens == "uniform":
+            return None
+        return np.asarray(vocabulary.token_counts)[vocabulary.non_special]
 
     def losses(
         self, network: Any, encoding: EncoderOutput, batch: Example, vocabulary: Vocabulary, train: bool

@@ -186,3 +186,20 @@ def test_a_window_written_under_its_old_name_is_read():
     assert from_json({"type": "plmjax.data.windows_pairs:SentenceOrder", "duplicates": 3}) == SentenceOrderPair(
         duplicates=3
     )
+
+
+def test_a_lone_sentence_is_cut_or_gets_a_random_text(vocabulary):
+    """As released, the second text is from another document, and the label is 1 in every case."""
+    split = make_split([[9], [8], [7]])
+    cut = SentenceOrderPair(short_probability=0).build(split, vocabulary, LENGTH, seed=0)
+    released = SentenceOrderPair(short_probability=0, lone_sentence="random").build(split, vocabulary, LENGTH, seed=0)
+    assert len(cut) == len(released) == 3
+    for number in range(3):
+        first, second, _ = parts(cut[number])
+        assert document_of(split, first) == document_of(split, second)
+        first, second, label = parts(released[number])
+        assert document_of(split, first) != document_of(split, second) and label == 1
+    with pytest.raises(UserError, match="lone_sentence is 'keep'; it must be 'cut' or 'random'"):
+        SentenceOrderPair(lone_sentence="keep").build(split, vocabulary, LENGTH, seed=0)
+    with pytest.raises(UserError, match="random pairs need two"):
+        SentenceOrderPair(lone_sentence="random").build(make_split([[5, 5]]), vocabulary, LENGTH, seed=0)

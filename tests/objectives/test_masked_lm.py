@@ -167,3 +167,6 @@ def test_bad_settings_are_refused_in_a_sentence(vocabulary):
     for masking in (Masking(rate=1.5), Masking(mask_share=-0.1), Masking(mask_share=0.8, random_share=0.3)):
         with pytest.raises(UserError, match="must lie between"):
             MaskedLM(masking=masking).check(config, "encoder", vocabulary, 64)
+    for value, message in (("unigram", "needs the counts"), ("often", "one of uniform, unigram")):
+        with pytest.raises(UserError, match=message):
+            Masking(random_tokens=value).check(vocabulary)

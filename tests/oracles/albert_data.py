@@ -12,11 +12,11 @@ from tests.oracles.bert_data import random_text, replaced, truncated
 from tests.oracles.kit import CLS, SEP
 
 
-def pairs_of_document(documents, index, length, rng: random.Random, short=0.1, cut=False):
+def pairs_of_document(documents, index, length, rng: random.Random, short=0.1, lone="random"):
     """(A, B, label) of a pass over one document: label 1 is the wrong order (266-386).
 
-    A chunk of one sentence gets a random text as B, with label 1 (314-337). With `cut` it is cut in two at a random
-    token instead, and may be swapped, as plmjax has it on purpose: a random text is no order.
+    A chunk of one sentence gets a random text as B, with label 1 (314-337). With `lone` "cut" it is cut in two at a
+    random token instead, and may be swapped, as plmjax has it by default: a random text is no order.
     """
     document, room = documents[index], length - 3
     target = rng.randint(2, room) if rng.random() < short else room
@@ -25,7 +25,7 @@ def pairs_of_document(documents, index, length, rng: random.Random, short=0.1, c
         chunk.append(sentence)
         if i < len(document) - 1 and sum(map(len, chunk)) < target:
             continue
-        if len(chunk) == 1 and cut:
+        if len(chunk) == 1 and lone == "cut":
             if len(sentence) == 1:
                 rng.randint(1, 1)  # a draw that decides nothing
                 chunk = []

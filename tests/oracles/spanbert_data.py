@@ -35,15 +35,18 @@ def blocks(documents, length):
     return found
 
 
-def masked(text, rate, words, starts, numbers: np.random.RandomState, stop=0.2, longest=10, most=15):
-    """(tokens, {position: (label, left, right, offset)}) of `[CLS] text [SEP]`; -1s where no boundary predicts it."""
+def masked(text, rate, words, starts, numbers: np.random.RandomState, stop=0.2, longest=10, most=15, shares=(0.8, 0.1)):
+    """(tokens, {position: (label, left, right, offset)}) of `[CLS] text [SEP]`; -1s where no boundary predicts it.
+
+    `shares`: of spans that become masks, and random tokens.
+    """
     size = len(text)
     budget = math.ceil(size * rate)
     lengths = np.arange(1, longest + 1)
-    shares = stop * (1 - stop) ** (lengths - 1)
+    likely = stop * (1 - stop) ** (lengths - 1)
     chosen, spans = set(), []
     while len(chosen) < budget:
-        words_left = numbers.choice(lengths, p=shares / shares.sum())
+        words_left = numbers.choice(lengths, p=likely / likely.sum())
         at = numbers.choice(size)
         if at in chosen:
             continue
@@ -58,7 +61,7 @@ def masked(text, rate, words, starts, numbers: np.random.RandomState, stop=0.2, 
                     span.append(place)
             at, words_left = end, words_left - 1
         spans.append((span[0], span[-1]))
-    return replaced(text, merged(spans), words, numbers, most)
+    return replaced(text, merged(spans), words, numbers, most, shares)
 
 
 def merged(spans):
@@ -72,7 +75,7 @@ def merged(spans):
     return found
 
 
-def replaced(text, spans, words, numbers, most):
+def replaced(text, spans, words, numbers, most, shares):
     """One draw for each span; its boundaries where both lie within the text (masking.py, 250-269)."""
     output, targets = list(text), {}
     for start, end in spans:
@@ -82,6 +85,6 @@ def replaced(text, spans, words, numbers, most):
             is_told = has_boundary and place - start < most
             boundary = (start, end + 2, place - start) if is_told else (-1, -1, -1)
             targets[place + 1] = (text[place], *boundary)  # + 1: behind [CLS]
-            if chance < 0.9:
-                output[place] = MASK if chance < 0.8 else numbers.choice(words)
+            if chance < sum(shares):
+                output[place] = MASK if chance < shares[0] else numbers.choice(words)
     return [CLS, *output, SEP], targets

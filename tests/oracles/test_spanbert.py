@@ -6,6 +6,8 @@ the end of a document too; random replacement draws ordinary tokens uniformly, a
 them as often as they are in the text.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from tests.oracles.kit import (
     CLS,
     DRAWS,
     SEP,
+    UNK,
     a_split,
     a_vocabulary,
     corruptions,
@@ -53,15 +56,19 @@ def rows_of(batch, room):
     return joined(batch["tokens"], *fields)
 
 
-@pytest.mark.parametrize(("rate", "most"), [(0.3, 15), (0.6, 2)])
-def test_masks_are_equal_in_distribution(rate, most):
+@pytest.mark.parametrize(("rate", "most", "random"), [(0.3, 15, "uniform"), (0.6, 2, "uniform"), (0.3, 15, "unigram")])
+def test_masks_are_equal_in_distribution(rate, most, random):
     """Tokens, positions, labels and boundaries of 10,000 masks of one text of 6 words, as whole rows."""
-    vocabulary = a_vocabulary(ordinary=3)
-    text = [8, 9, 8, 8, 8, 9, 9, 8, 8]
-    objective = SpanBertPretraining(masking=SpanBertMasking(rate=rate, max_offset=most))
+    words = [7, 8, 9] if random == "uniform" else [7, 8, 8, 8, 8, 9, 9, 9, 9, 9]  # the corpus
+    vocabulary = dataclasses.replace(a_vocabulary(ordinary=3), token_counts=np.bincount(words, minlength=120))
+    text = [8, 9, UNK, 8, 8, 9, 9, 8, 8]
+    masking = SpanBertMasking(rate=rate, max_offset=most, random_tokens=random, mask_share=0.5, random_share=0.4)
+    objective = SpanBertPretraining(masking=masking)
     batch = corruptions(objective, window([CLS], text, [SEP], types=[0] * 11), vocabulary)
     numbers = np.random.RandomState(1)
-    draws = [spanbert_data.masked(text, rate, [7, 8, 9], STARTS, numbers, most=most) for _ in range(DRAWS)]
+    draws = [
+        spanbert_data.masked(text, rate, words, STARTS, numbers, most=most, shares=(0.5, 0.4)) for _ in range(DRAWS)
+    ]
     room = batch["masked_positions"].shape[1]
     tokens = [row for row, _ in draws]
     positions = [sorted(targets) for _, targets in draws]

@@ -109,11 +109,13 @@ class SentenceOrderPair:
     """ALBERT's pairs: two consecutive segments in order (label 0) or swapped (label 1) (Lan et al. 2020, Sec. 3.1).
 
     Segments are collected as BERT's are. Where a chunk has one sentence alone, which has no order, it is cut in two at
-    a random token; the released code puts a random text there instead.
+    a random token; the paper does not say what then, and the released code puts a random text behind it, with label 1
+    (google-research/albert, create_pretraining_data.py:314-337).
 
     Attributes:
         short_probability: share of the passes over a document that aim at a random shorter length.
         swap_probability: share of the pairs that are swapped.
+        lone_sentence: what becomes of a chunk of one sentence, "cut" or, as released, "random".
         duplicates: passes over the corpus with fresh draws (ALBERT: 40).
     """
 
@@ -121,12 +123,18 @@ class SentenceOrderPair:
 
     short_probability: float = 0.1
     swap_probability: float = 0.5
+    lone_sentence: str = "cut"
     duplicates: int = 1
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
         """Draws the pairs of a split. Raises UserError for too small a length or split."""
+        if self.lone_sentence not in ("cut", "random"):
+            raise UserError(f"objective.window.lone_sentence is {self.lone_sentence!r}; it must be 'cut' or 'random'.")
+        if self.lone_sentence == "random":
+            _require_two_documents(split, length)
+        lone = "" if self.lone_sentence == "cut" else "random/"
         description = (
-            f"order cut last/{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
+            f"order cut last/{lone}{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
         )
         return PairWindows(
             split, vocabulary, length, description, _ranges(self, split, length, f"sentence order {seed}")
@@ -139,11 +147,16 @@ class SentenceOrderPair:
         target = rng.randint(2, room) if rng.random() < self.short_probability else room
         while sentence < last:
             stop = text.chunk_end(sentence, last, target)
-            begin, end = starts[sentence], starts[stop]
-            if stop - sentence > 1:
-                middle = starts[rng.randint(sentence + 1, stop - 1)]
-            else:
+            begin, end, is_lone = starts[sentence], starts[stop], stop - sentence == 1
+            if is_lone and self.lone_sentence == "random":
+                sentence = stop
+                second = text.random_segment(document, max(target - (end - begin), 1))
+                yield *truncate((begin, end), second, room, rng), 1
+                continue
+            if is_lone:
                 middle = rng.randint(begin + 1, max(begin + 1, end - 1))
+            else:
+                middle = starts[rng.randint(sentence + 1, stop - 1)]
             sentence = stop
             if middle >= end:
                 continue  # one token
