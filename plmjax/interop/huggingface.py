@@ -9,7 +9,8 @@ from typing import Any
 
 import jax
 
-from plmjax.data.tokenizers.base import METADATA_FILE, Tokenizer
+from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.folder import UnreadTokenizerError
 from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.errors import UserError
 from plmjax.interop import generation
@@ -17,10 +18,10 @@ from plmjax.interop.family import JSON, Family
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.registry import family_named
 from plmjax.interop.tensors import read_tensors, write_tensors
-from plmjax.interop.tokenizer_files import TOKENIZER_JSON, has_tokenizer, save_tokenizer
+from plmjax.interop.tokenizer_files import has_tokenizer, save_tokenizer
 from plmjax.interop.weight_map import Entry, export_params, flatten, import_params
 from plmjax.modules import build
-from plmjax.modules.facts import adapter_width_of, max_positions_of
+from plmjax.modules.facts import adapter_width_of, max_positions_of, source_vocab_size_of
 from plmjax.working_folder import HUGGINGFACE, make_writable, require_own
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     params = import_params(table, tensors, _shapes(config), family.ignored, str(directory))
     written = family.write_config(config, special)
     extras = {key: value for key, value in given.items() if key not in WRITTEN and key not in written}
-    tokenizer = _tokenizer(family, directory)
+    tokenizer = _tokenizer(directory, source_vocab_size_of(config))
     pretrained = Pretrained(config, params, architecture, tokenizer, special, extras)
     return (
         replace(pretrained, generation=generation.read(directory, given, family))
@@ -104,17 +105,28 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         save_tokenizer(pretrained.tokenizer, directory, family.tokenizer, longest)
 
 
-def _tokenizer(family: Family, directory: Path) -> Tokenizer | None:
-    unread = family.tokenizer.unread
-    if unread and not any((directory / name).is_file() for name in (TOKENIZER_JSON, METADATA_FILE)):
-        if any((directory / name).is_file() for name in unread):
-            log.warning(
-                "%s has a tokenizer of %s's own kind, which plmjax does not read: it has none here.",
-                directory,
-                family.base_model.removesuffix("Model"),
-            )
+def _tokenizer(directory: Path, rows: int) -> Tokenizer | None:
+    """The tokenizer, or None with a warning where it is of a kind that plmjax does not read.
+
+    Raises:
+        UserError: it is damaged, or has more ids than the embedding table has rows.
+    """
+    if not has_tokenizer(directory):
         return None
-    return load_tokenizer(directory) if has_tokenizer(directory) else None
+    try:
+        tokenizer = load_tokenizer(directory)
+    except UnreadTokenizerError as error:
+        log.warning("The checkpoint has no tokenizer here: %s", error)
+        return None
+    size = tokenizer.vocabulary.size
+    if size > rows:
+        behind = [name for token, name in sorted(tokenizer.special_names.items()) if token >= rows]
+        names = f" ({', '.join(behind[:5])}{', ...' if len(behind) > 5 else ''})" if behind else ""
+        raise UserError(
+            f"{directory} has a tokenizer of {size} ids{names} and an embedding table of {rows} rows: resize the "
+            "table, or take the tokens without a row out of the tokenizer's files."
+        )
+    return tokenizer
 
 
 def _architecture(given: JSON, family: Family, names: set[str], directory: Path) -> str:

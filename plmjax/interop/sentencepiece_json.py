@@ -17,12 +17,15 @@ BYTE, NORMAL, USER_DEFINED = 6, 1, 4  # ModelProto.SentencePiece.Type
 BLANK = "▁"
 
 
-def convert(model: bytes, special: dict[int, str]) -> tokenizers.Tokenizer:
+def convert(
+    model: bytes, special: dict[int, str], before: normalizers.Normalizer | None = None
+) -> tokenizers.Tokenizer:
     """The tokenizer of a serialised model.
 
     Args:
         model: the file's content.
         special: name of each special id; those from the model's size on (sentinels) follow without a gap.
+        before: what is done to a text before the model's own normalisation.
 
     Raises:
         UserError: the model is of words or characters.
@@ -35,7 +38,8 @@ def convert(model: bytes, special: dict[int, str]) -> tokenizers.Tokenizer:
             "tokenizer.json."
         )
     backend = tokenizers.Tokenizer(_unigram(proto) if kind == UNIGRAM else _bpe(proto))
-    backend.normalizer = _normalizer(proto.normalizer_spec)
+    own = _normalizer(proto.normalizer_spec)
+    backend.normalizer = own if before is None else normalizers.Sequence([before, own])
     dummy = "always" if proto.normalizer_spec.add_dummy_prefix else "never"
     backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=BLANK, prepend_scheme=dummy)
     backend.decoder = decoders.Sequence(

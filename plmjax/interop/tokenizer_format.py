@@ -13,6 +13,7 @@ from tokenizers import models, pre_tokenizers, processors
 
 from plmjax.data.templates import Template, cls_sep_template
 from plmjax.data.tokenizers.base import Tokenizer
+from plmjax.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 
 FAST = "PreTrainedTokenizerFast"  # reads any tokenizer.json
@@ -32,7 +33,6 @@ class TokenizerFormat:
         sentencepiece, wordpiece, byte_level: the class for files of that kind.
         settings: further fields of tokenizer_config.json.
         lists_additional: whether tokenizer_config.json names the additional special tokens even where there are none.
-        unread: files of a kind that the family has alone and that plmjax does not read.
     """
 
     template: Callable[[Vocabulary], Template | None] = field(default=lambda vocabulary: None)
@@ -43,7 +43,6 @@ class TokenizerFormat:
     byte_level: str = FAST
     settings: Mapping[str, Any] = field(default_factory=dict)
     lists_additional: bool = False
-    unread: tuple[str, ...] = ()
 
     def class_of(self, tokenizer: Tokenizer, backend: tokenizers.Tokenizer) -> str:
         """The class of transformers whose files these are, or the one that reads any tokenizer.json."""
@@ -60,7 +59,8 @@ class TokenizerFormat:
         ids = {name: getattr(vocabulary, role) for name, role in roles.items()}
         found: dict[str, Any] = {f"{n}_token": tokenizer.special_names[i] for n, i in ids.items() if i is not None}
         sentinels = [tokenizer.special_names[token] for token in vocabulary.sentinels]
-        return found | ({"additional_special_tokens": sentinels} if sentinels else {})
+        listed = [*sentinels, *(name for name in tokenizer.markers if name not in sentinels)]
+        return found | ({"additional_special_tokens": listed} if listed else {})
 
     def around(self, tokenizer: Tokenizer, backend: tokenizers.Tokenizer) -> Any:
         """The post-processor of the `tokenizers` library that puts the special tokens around texts; None for none."""
@@ -105,8 +105,12 @@ def normalizer_settings(tokenizer: Tokenizer, backend: tokenizers.Tokenizer) -> 
     """The fields of tokenizer_config.json that tell how a tokenizer of this kind treats its text."""
     if tokenizer.kind == "fairseq":
         return {}
-    if tokenizer.kind == "sentencepiece":
-        return {"extra_ids": len(tokenizer.vocabulary.sentinels)}
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        rules = tokenizer.rules
+        own = {"keep_accents": not rules.strip_accents, "do_lower_case": rules.lower_case} if rules.normalizer else {}
+        return {"extra_ids": len(tokenizer.vocabulary.sentinels), **own}
+    if is_byte_level(backend):
+        return {"add_prefix_space": backend.pre_tokenizer.add_prefix_space}
     normalizer = json.loads(backend.to_str()).get("normalizer") or {}
     if normalizer.get("type") != "BertNormalizer":
         return {}

@@ -230,6 +230,6 @@ XLM = Family(
     config_classes=(XLMConfig,),
     architecture=architecture,
     # The merges of its own files are of words that Moses's scripts have split.
-    tokenizer=TokenizerFormat(template, roles={"cls": "eos", "sep": "eos"}, unread=("merges.txt",)),
+    tokenizer=TokenizerFormat(template, roles={"cls": "eos", "sep": "eos"}),
     constants=fixed_positions,
 )

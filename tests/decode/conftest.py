@@ -32,7 +32,7 @@ class WordTokenizer(Tokenizer):
         self.special_names = {token: f"[{name.upper()}]" for name, token in SPECIALS.items()}
         self.special_names |= {token: f"<extra_id_{i}>" for i, token in enumerate(SENTINELS)}
 
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         return [[self._id(word) for word in text.split()] for text in texts]
 
     def piece(self, token: int) -> str:

@@ -19,6 +19,7 @@ from plmjax.data.sources.base import matching_files
 from plmjax.data.sources.files import JSON_LINES, read_lines
 from plmjax.data.sources.tfds import read_tfds
 from plmjax.data.sources.translations import split_names
+from plmjax.data.surrogates import loads
 from plmjax.errors import UserError
 
 csv.field_size_limit(2**31 - 1)  # Python's own limit of 131,072 characters is less than a long document
@@ -133,7 +134,7 @@ def _json_lines(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
         if not text.strip():
             continue
         try:
-            record = json.loads(text)
+            record = loads(text)
         except json.JSONDecodeError as error:
             raise UserError(
                 f"{name}:{number} is not JSON ({error.msg} at column {error.colno}): correct or remove the line."
@@ -174,7 +175,7 @@ def _json(path: Path) -> Iterator[Row]:
     lines = [(line.number, line.text) for line in read_lines(path)]
     text = "".join(line for _, line in lines)
     try:
-        content = json.loads(text)
+        content = loads(text)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise UserError(

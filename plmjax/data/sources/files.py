@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from plmjax.data.hashing import hash_file
 from plmjax.data.sources.base import Document, ReadOptions, Source, split_paragraphs
 from plmjax.data.sources.phrases import Ranges, parse
+from plmjax.data.surrogates import loads
 from plmjax.errors import UserError
 
 JSON_LINES = (".jsonl", ".jsonl.gz")
@@ -150,7 +151,7 @@ class JsonLinesFile(FileSource):
     def _record(self, line: Line) -> dict[str, Any]:
         field = self.options.text_field
         try:
-            record = json.loads(line.text)
+            record = loads(line.text)
         except json.JSONDecodeError as error:
             raise UserError(
                 f"{self.path}:{line.number} is not JSON ({error.msg} at column {error.colno}): correct or remove the "

@@ -4,11 +4,14 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple, Self
 
+from plmjax.data.surrogates import without_surrogates
 from plmjax.data.tokenizers.vocabulary import Vocabulary
 from plmjax.errors import UserError
 
@@ -33,22 +36,29 @@ class Tokenizer(ABC):
     """Text to ids and back.
 
     Attributes:
-        kind: "sentencepiece", "huggingface", "fairseq", "marian" or "words": the library that does the work, whose ids
-            they are, or a lexicon.
+        kind: "sentencepiece", "huggingface", "fairseq", "marian", "subword-nmt", "bytes" or "words": the library that
+            does the work, whose ids they are, or a lexicon.
         vocabulary: the ids and their kinds.
         special_names: the printed name of each special id, sentinels included.
+        markers: names of special tokens that stand for these tokens in every text ("[E1]"), see `with_markers`.
+        added_words: words with ids behind the model's own, which every text is cut at, by name.
     """
 
     kind: ClassVar[str]
     vocabulary: Vocabulary
     special_names: dict[int, str]
+    markers: tuple[str, ...] = ()
+    added_words: Mapping[str, int] = MappingProxyType({})
 
-    @abstractmethod
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
-        """The ids of each text, without added special tokens; names of special tokens in a text are plain text.
+        """The ids of each text, without added special tokens.
+
+        Names of special tokens in a text are plain text, but for those of `markers`. Half of a surrogate pair, which
+        no encoding of Unicode has, is read as U+FFFD.
 
         `threads`: at most so many threads where the library lets us choose; None leaves it to the library.
         """
+        return self._encode_parts(list(map(without_surrogates, texts)), threads)
 
     def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
         """Encodes as `encode_batch` does and gives each token's characters, also where normalisation changes them.
@@ -56,6 +66,14 @@ class Tokenizer(ABC):
         Raises:
             UserError: the tokenizer has no offsets.
         """
+        return [self._encode_parts_with_offsets(without_surrogates(text)) for text in texts]
+
+    @abstractmethod
+    def _encode(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+        """The ids of each text as the model cuts it."""
+
+    def _encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        """The ids of each text as the model cuts it, with their offsets."""
         raise UserError(
             f"A tokenizer of kind {self.kind!r} has no offsets of its tokens in a text: use another tokenizer."
         )
@@ -111,6 +129,24 @@ class Tokenizer(ABC):
         missing = [token for token in tokens if token not in self.vocabulary.named]
         return self._with_appended(missing) if missing else self
 
+    def with_markers(self, names: Sequence[str]) -> Self:
+        """A tokenizer to which these special tokens, and no others, are tokens wherever a text has their names.
+
+        Checkpoints that were fine-tuned with marks around entities ("[E1]", "[/E1]") come with them as markers: see
+        `load_tokenizer`. A name among them in a text gets its id, in `encode_batch` too.
+
+        Raises:
+            UserError: the tokenizer has no such special token.
+        """
+        for name in names:
+            if name not in self._special_ids:
+                raise UserError(f"markers has {name!r}, which is no special token of this tokenizer: add it first.")
+        other = copy(self)
+        for cached in ("fingerprint", "_in_text"):
+            other.__dict__.pop(cached, None)
+        other.markers = tuple(names)
+        return other
+
     def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
         """Encodes texts that are to be written, which Marian splits with another model, as `encode_batch` does."""
         return self.encode_batch(texts)
@@ -119,8 +155,12 @@ class Tokenizer(ABC):
         """The text of ids. Special ids are left out, or with skip_special=False printed by name; no id raises."""
         runs: list[list[int]] = [[]]
         names: list[str] = []
+        words = {token: word for word, token in self.added_words.items()}
         for token in map(int, ids):
-            if 0 <= token < self.vocabulary.size and not self.vocabulary.is_special[token]:
+            if token in words:
+                names.append(words[token])
+                runs.append([])
+            elif 0 <= token < self.vocabulary.size and not self.vocabulary.is_special[token]:
                 runs[-1].append(token)
             elif not skip_special:
                 names.append(self.special_names.get(token, f"<id_{token}>"))
@@ -141,7 +181,7 @@ class Tokenizer(ABC):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the tokenizer's files and metadata: equal exactly when two tokenizers are the same."""
-        digest = hashlib.sha256(json.dumps([self.kind, self._metadata()], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([self.kind, self._all_metadata()], sort_keys=True).encode())
         for name, content in sorted(self._files().items()):
             digest.update(f"\n{name} {len(content)}\n".encode())
             digest.update(content)
@@ -163,8 +203,56 @@ class Tokenizer(ABC):
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in self._files().items():
             (directory / name).write_bytes(content)
-        metadata = {"kind": self.kind, "fingerprint": self.fingerprint, **self._metadata()}
+        metadata = {"kind": self.kind, "fingerprint": self.fingerprint, **self._all_metadata()}
         (directory / METADATA_FILE).write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n")
+
+    def _all_metadata(self) -> dict[str, object]:
+        """The metadata with the markers; without any, that of before there were markers, so that fingerprints stay."""
+        return self._metadata() | ({"markers": list(self.markers)} if self.markers else {})
+
+    def _encode_parts(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+        """The ids of each text, cut at the names that are tokens in every text."""
+        if self._in_text is None:
+            return self._encode(texts, threads)
+        parts = [self._in_text.split(text) for text in texts]  # text, name, text, name, ..., text
+        plain = iter(self._encode([part for cut in parts for part in cut[::2] if part.strip()], threads))
+        rows: list[list[int]] = []
+        for cut in parts:
+            row: list[int] = []
+            for number, part in enumerate(cut):
+                if number % 2:
+                    row.append(self._token_in_text(part))
+                elif part.strip():
+                    row.extend(next(plain))
+            rows.append(row)
+        return rows
+
+    def _encode_parts_with_offsets(self, text: str) -> Encoding:
+        """The ids and offsets of a text, cut at the names that are tokens in every text."""
+        if self._in_text is None:
+            return self._encode_with_offsets([text])[0]
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        at = 0
+        for number, part in enumerate(self._in_text.split(text)):
+            if number % 2:
+                ids.append(self._token_in_text(part))
+                offsets.append((at, at + len(part)))
+            elif part.strip():
+                encoding = self._encode_with_offsets([part])[0]
+                ids.extend(encoding.ids)
+                offsets.extend((at + start, at + end) for start, end in encoding.offset_mapping)
+            at += len(part)
+        return Encoding(ids, offsets)
+
+    def _token_in_text(self, name: str) -> int:
+        return self.added_words[name] if name in self.added_words else self._special_ids[name]
+
+    @cached_property
+    def _in_text(self) -> re.Pattern[str] | None:
+        """What a text is cut at before the model sees it; None where it is nothing."""
+        names = sorted({*self.markers, *self.added_words}, key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, names))})") if names else None
 
     @cached_property
     def _special_ids(self) -> dict[str, int]:

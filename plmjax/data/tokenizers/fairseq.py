@@ -3,15 +3,16 @@
 fairseq puts <s>, <pad>, </s> and <unk> first, then the model's pieces, then a token for each language, then <mask>.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as protos
 
 from plmjax.data.tokenizers.base import Encoding, Tokenizer, extra_metadata
+from plmjax.data.tokenizers.folder import Folder, tokens_behind
 from plmjax.data.tokenizers.sentencepiece import encoding_of_proto
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
@@ -35,7 +36,6 @@ ML50 = (
     "xh_ZA", "gl_ES", "sl_SI",
 )  # fmt: skip
 LANGUAGES_OF = {"XLMRobertaTokenizer": (), "MBartTokenizer": CC25, "MBart50Tokenizer": ML50}
-CLASS_OF_MODEL = {"xlm-roberta": "XLMRobertaTokenizer", "mbart": "MBartTokenizer"}
 
 
 class FairseqTokenizer(Tokenizer):
@@ -45,12 +45,19 @@ class FairseqTokenizer(Tokenizer):
         model: the model's file.
         languages: the tokens behind the last piece, before <mask>.
         extra_tokens: names of special tokens behind <mask>.
+        added_words: those of these names that every text is cut at, with their ids.
     """
 
     kind = "fairseq"
 
-    def __init__(self, model: bytes, languages: Sequence[str] = (), extra_tokens: Sequence[str] = ()):
-        self._model = model
+    def __init__(
+        self,
+        model: bytes,
+        languages: Sequence[str] = (),
+        extra_tokens: Sequence[str] = (),
+        added_words: Mapping[str, int] = MappingProxyType({}),
+    ):
+        self._model, self.added_words = model, dict(added_words)
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.languages, self._extra_tokens = tuple(languages), tuple(extra_tokens)
         own = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
@@ -58,16 +65,17 @@ class FairseqTokenizer(Tokenizer):
         size = len(self._pieces)
         mask = size - 1 - len(self._extra_tokens)
         roles = {"bos": 0, "pad": 1, "eos": 2, "unk": 3, "mask": mask}
-        appended = range(mask - len(self.languages), size)
+        words = set(self.added_words.values())
+        appended = [token for token in range(mask - len(self.languages), size) if token not in words]
         starts = [piece.startswith("▁") for piece in self._pieces]
         self.vocabulary = make_vocabulary(size, roles, (), appended, starts, pieces=self._pieces)
         self.special_names = {i: self._pieces[i] for i in {*roles.values(), *appended}}
 
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         rows = self._processor.encode(list(texts), num_threads=-1 if threads is None else threads)
         return [_shifted(row) for row in rows]
 
-    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+    def _encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
         encodings = [encoding_of_proto(self._processor.encode(text, return_type="proto"), text) for text in texts]
         return [encoding._replace(ids=_shifted(encoding.ids)) for encoding in encodings]
 
@@ -75,7 +83,16 @@ class FairseqTokenizer(Tokenizer):
         return self._pieces[token]
 
     def _with_appended(self, tokens: Sequence[str]) -> "FairseqTokenizer":
-        return FairseqTokenizer(self._model, self.languages, (*self._extra_tokens, *tokens))
+        extra_tokens = (*self._extra_tokens, *tokens)
+        more = FairseqTokenizer(self._model, self.languages, extra_tokens, self.added_words)
+        return more.with_markers(self.markers)
+
+    def with_tokens_of(self, folder: Folder) -> "FairseqTokenizer":
+        """The tokenizer with the tokens that a model's files add behind <mask>; languages in a text are no markers."""
+        extra_tokens, words = tokens_behind(folder, self._pieces)
+        more = FairseqTokenizer(self._model, self.languages, extra_tokens, words)
+        names = folder.markers(more.special_names.values())
+        return more.with_markers([name for name in names if name not in self.languages])
 
     def shifted_model(self) -> bytes:
         """A model of the same pieces whose own ids are fairseq's, for libraries that count from the first piece."""
@@ -97,7 +114,8 @@ class FairseqTokenizer(Tokenizer):
         return {MODEL_FILE: self._model}
 
     def _metadata(self) -> dict[str, object]:
-        return {"languages": list(self.languages), **extra_metadata(self._extra_tokens)}
+        words = {"added_words": self.added_words} if self.added_words else {}
+        return {"languages": list(self.languages), **extra_metadata(self._extra_tokens), **words}
 
 
 def _shifted(ids: Sequence[int]) -> list[int]:
@@ -105,13 +123,19 @@ def _shifted(ids: Sequence[int]) -> list[int]:
     return [token + 1 if token else FIRST.index("<unk>") for token in ids]
 
 
-def load(file: Path) -> FairseqTokenizer:
+def load(file: Path, folder: Folder) -> FairseqTokenizer:
     """Loads a published model; its languages are those of the class that the files beside it name.
 
     Raises:
         UserError: it is not such a model, or no file beside it says which of the three it is.
     """
-    return _read(file, LANGUAGES_OF[_class_beside(file)])
+    if folder.class_name not in LANGUAGES_OF:
+        raise UserError(
+            f"{file} has fairseq's ids, and no file beside it names the model: put the model's tokenizer_config.json "
+            f"there (tokenizer_class {', '.join(LANGUAGES_OF)}), or its tokenizer.json."
+        )
+    plain = _read(file, LANGUAGES_OF[folder.class_name])
+    return plain.with_tokens_of(folder)
 
 
 def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FairseqTokenizer:
@@ -119,10 +143,15 @@ def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FairseqTokenizer
     file = directory / MODEL_FILE
     if not file.is_file():
         raise UserError(f"The tokenizer in {directory} is damaged: {MODEL_FILE} is missing.")
-    return _read(file, metadata["languages"], metadata.get("extra_tokens", ()))
+    return _read(file, metadata["languages"], metadata.get("extra_tokens", ()), metadata.get("added_words", {}))
 
 
-def _read(file: Path, languages: Sequence[str], extra_tokens: Sequence[str] = ()) -> FairseqTokenizer:
+def _read(
+    file: Path,
+    languages: Sequence[str],
+    extra_tokens: Sequence[str] = (),
+    added_words: Mapping[str, int] = MappingProxyType({}),
+) -> FairseqTokenizer:
     model = file.read_bytes()
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
@@ -134,21 +163,4 @@ def _read(file: Path, languages: Sequence[str], extra_tokens: Sequence[str] = ()
             f"{file} begins with the pieces {', '.join(first)}, where fairseq's models have {', '.join(OWN_FIRST)}: "
             "name it spiece.model if its ids are its own."
         )
-    return FairseqTokenizer(model, languages, extra_tokens)
-
-
-def _class_beside(file: Path) -> str:
-    for name in ("tokenizer_config.json", "config.json"):
-        beside = file.parent / name
-        if not beside.is_file():
-            continue
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        stated = (
-            content.get("tokenizer_class") or CLASS_OF_MODEL.get(content.get("model_type", "")) or ""
-        ).removesuffix("Fast")
-        if stated in LANGUAGES_OF:
-            return stated
-    raise UserError(
-        f"{file} has fairseq's ids, and no file beside it names the model: put the model's tokenizer_config.json there "
-        f"(tokenizer_class {', '.join(LANGUAGES_OF)}), or its tokenizer.json."
-    )
+    return FairseqTokenizer(model, languages, extra_tokens, added_words)

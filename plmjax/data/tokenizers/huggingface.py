@@ -1,33 +1,29 @@
-"""WordPiece, byte-level BPE, GPT-1's BPE and any tokenizer.json, through Hugging Face's `tokenizers` library."""
+"""Tokenizers of Hugging Face's `tokenizers` library, and the tokenizer.json that holds one."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken
 
 from plmjax.data.tokenizers.base import Encoding, Tokenizer
-from plmjax.data.tokenizers.vocabulary import SPECIAL_NAMES, make_vocabulary
+from plmjax.data.tokenizers.folder import SENTINEL, UNUSED, Folder, UnreadTokenizerError
+from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
 
 JSON_FILE = "tokenizer.json"
 
-# The usual names of each role, the first that exists wins.
-ROLE_TOKENS = {
-    "pad": ("[PAD]", "<pad>"),
-    "bos": ("<s>", "[BOS]", "<|startoftext|>"),
-    "eos": ("</s>", "[EOS]", "<|endoftext|>"),
-    "cls": ("[CLS]", "<cls>"),
-    "sep": ("[SEP]", "<sep>"),
-    "mask": ("[MASK]", "<mask>"),
-    "unk": ("[UNK]", "<unk>"),
-}
-SENTINEL = re.compile(r"<extra_id_(\d+)>")
-UNUSED = re.compile(r"\[unused\d+\]|<unused\d+>")
 BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
+GAP = re.compile(r"\[gap \d+\]")  # in the place of an id that no piece has, which the library can't leave out
+# Classes whose fast form sets BERT's normalizer as tokenizer_config.json says, whatever tokenizer.json has.
+WORDPIECE_CLASSES = (
+    "BertTokenizer", "ConvBertTokenizer", "DistilBertTokenizer", "DPRContextEncoderTokenizer",
+    "DPRQuestionEncoderTokenizer", "DPRReaderTokenizer", "ElectraTokenizer", "LayoutLMTokenizer", "LxmertTokenizer",
+    "MobileBertTokenizer", "SqueezeBertTokenizer",
+)  # fmt: skip
 
 
 class FastTokenizer(Tokenizer):
@@ -38,16 +34,13 @@ class FastTokenizer(Tokenizer):
     def __init__(self, backend: tokenizers.Tokenizer, roles: Mapping[str, str]):
         backend.no_padding()
         backend.no_truncation()
-        backend.encode_special_tokens = (
-            True  # "[MASK]" in a corpus is text; `encode(special=True)` is the way to the id
-        )
-        self._backend = backend
         self._json = backend.to_str()
+        self._backend = _backend(self._json)
         vocabulary = backend.get_vocab(with_added_tokens=True)
         size = max(vocabulary.values()) + 1
         self._pieces = [""] * size
         for piece, token in vocabulary.items():
-            self._pieces[token] = piece
+            self._pieces[token] = "" if GAP.fullmatch(piece) else piece
         self._roles = {name: token for name, token in roles.items() if token in vocabulary}
         self._build_vocabulary(vocabulary)
 
@@ -68,12 +61,21 @@ class FastTokenizer(Tokenizer):
         special_ids = {*specials.values(), *sentinel_ids, *added, *others}
         self.special_names = {token: self._pieces[token] or f"<id_{token}>" for token in special_ids}
 
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+    def with_markers(self, names: Sequence[str]) -> Self:
+        other = super().with_markers(names)
+        other._backend = _backend(self._json, names)
+        return other
+
+    @property
+    def _in_text(self) -> None:
+        """The library itself cuts a text at the names that are tokens."""
+
+    def _encode(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         # The library takes its number of threads from the environment (TOKENIZERS_PARALLELISM, RAYON_NUM_THREADS).
         encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+    def _encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
         encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
         return [Encoding(encoding.ids, encoding.offsets) for encoding in encodings]
 
@@ -83,7 +85,7 @@ class FastTokenizer(Tokenizer):
     def _with_appended(self, tokens: Sequence[str]) -> "FastTokenizer":
         backend = tokenizers.Tokenizer.from_str(self._json)
         backend.add_special_tokens([tokenizers.AddedToken(token, normalized=False, special=True) for token in tokens])
-        return FastTokenizer(backend, self._roles)
+        return FastTokenizer(backend, self._roles).with_markers(self.markers)
 
     def _decode_non_special(self, ids: list[int]) -> str:
         return self._backend.decode(ids, skip_special_tokens=False)
@@ -95,13 +97,69 @@ class FastTokenizer(Tokenizer):
         return {"roles": dict(sorted(self._roles.items()))}
 
 
-def load_json(file: Path) -> FastTokenizer:
-    """Loads a tokenizer.json."""
+def from_folder(backend: tokenizers.Tokenizer, folder: Folder, roles: Mapping[str, str]) -> FastTokenizer:
+    """The tokenizer of a model's files with the tokens that the files beside them add.
+
+    Added tokens have the ids that the files say. A special token that a file names without an id gets the next free
+    one, as in `transformers`. `roles`: as for FastTokenizer, of the tokens that are there without these.
+
+    Raises:
+        UnreadTokenizerError: a file gives a token another id than the model's files.
+    """
+    for number, token in sorted(folder.added.items()):
+        there = backend.token_to_id(token.content)
+        while there is None and (size := backend.get_vocab_size(with_added_tokens=True)) < number:
+            backend.add_special_tokens([f"[gap {size}]"])
+        backend.add_tokens([token])
+        if backend.token_to_id(token.content) != number:
+            raise UnreadTokenizerError(
+                f"The files in {folder.directory} give the token {token.content!r} the id {number}, where the "
+                f"vocabulary has it as {backend.token_to_id(token.content)}: correct its added tokens."
+            )
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    backend.add_special_tokens(
+        [AddedToken(name, normalized=False, special=True) for name in folder.unplaced(vocabulary)]
+    )
+    roles = dict(roles) | folder.roles(backend.get_vocab(with_added_tokens=True))
+    tokenizer = FastTokenizer(backend, roles)
+    return tokenizer.with_markers(folder.markers(tokenizer.special_names.values()))
+
+
+def filled(vocabulary: Mapping[str, int], size: int) -> dict[str, int]:
+    """The vocabulary with a piece that no text has for each id below `size` that no piece has (a line that occurs twice
+    has the later number)."""
+    taken = set(vocabulary.values())
+    return dict(vocabulary) | {f"[gap {number}]": number for number in range(size) if number not in taken}
+
+
+def load_json(file: Path, folder: Folder) -> FastTokenizer:
+    """Loads a tokenizer.json, with what the files beside it change as the class that they name does."""
     try:
-        backend = tokenizers.Tokenizer.from_file(str(file))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        backend = tokenizers.Tokenizer.from_str(json.dumps(_as_class(content, folder)))
     except Exception as error:  # the binding raises bare Exception
         raise UserError(f"{file} is not a tokenizer.json that the tokenizers library reads ({error}).") from error
-    return FastTokenizer(backend, _roles(file.parent, backend.get_vocab(with_added_tokens=True)))
+    return from_folder(backend, folder, folder.roles(backend.get_vocab(with_added_tokens=True)))
+
+
+def _as_class(content: dict[str, Any], folder: Folder) -> dict[str, Any]:
+    """A tokenizer.json with the settings of tokenizer_config.json, which count for more.
+
+    transformers 4.57: `BertTokenizerFast.__init__` sets the normalizer's, `PreTrainedTokenizerFast.__init__` the blank
+    before a text of bytes; what the file leaves out has the class's default.
+    """
+    settings, normalizer, cut = folder.settings, content.get("normalizer"), content.get("pre_tokenizer")
+    if not folder.has_config:
+        return content
+    if folder.class_name in WORDPIECE_CLASSES and normalizer and normalizer["type"] == "BertNormalizer":
+        normalizer |= {
+            "lowercase": settings.get("do_lower_case", True),
+            "strip_accents": settings.get("strip_accents"),
+            "handle_chinese_chars": settings.get("tokenize_chinese_chars", True),
+        }
+    if folder.class_name and cut and "add_prefix_space" in cut:
+        cut["add_prefix_space"] = settings.get("add_prefix_space", False)
+    return content
 
 
 def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FastTokenizer:
@@ -116,102 +174,14 @@ def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FastTokenizer:
     return FastTokenizer(backend, metadata["roles"])
 
 
-def load_wordpiece(file: Path) -> FastTokenizer:
-    """Loads BERT's vocab.txt. Lower-cases as tokenizer_config.json says, else when no piece has a capital letter."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file} is not UTF-8 at byte {error.start}: give BERT's vocab.txt, one piece a line."
-        ) from error
-    vocabulary = {line.rstrip("\r\n"): token for token, line in enumerate(lines)}
-    roles = _roles(file.parent, vocabulary)
-    if "unk" not in roles:
-        raise UserError(f"{file} is not a WordPiece vocabulary: it has no [UNK] line.")
-    config = _json_beside(file.parent, "tokenizer_config.json")
-    names = set(roles.values())
-    cased = any(piece != piece.lower() for piece in vocabulary if piece not in names and not UNUSED.fullmatch(piece))
-    lowercase = bool(config.get("do_lower_case", not cased))
-    backend = tokenizers.Tokenizer(
-        models.WordPiece(
-            vocabulary, unk_token=roles["unk"], continuing_subword_prefix="##", max_input_chars_per_word=100
-        )
-    )
-    backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-        strip_accents=config.get("strip_accents"),
-        lowercase=lowercase,
-    )
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-    backend.add_special_tokens(sorted(names, key=vocabulary.__getitem__))
-    return FastTokenizer(backend, roles)
-
-
-def load_gpt2(file: Path) -> FastTokenizer:
-    """Loads GPT-2's or RoBERTa's vocab.json and merges.txt (byte-level BPE)."""
-    model = _bpe(file.parent, "vocab.json", "merges.txt")
-    backend = tokenizers.Tokenizer(model)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    vocabulary = backend.get_vocab()
-    roles = _roles(file.parent, vocabulary)
-    backend.add_special_tokens(sorted(set(roles.values()), key=vocabulary.__getitem__))
-    return FastTokenizer(backend, roles)
-
-
-def load_gpt1(file: Path) -> FastTokenizer:
-    """Loads GPT-1's encoder_bpe_40000.json and vocab_40000.bpe (lower-cased, words end in "</w>")."""
-    model = _bpe(file.parent, "encoder_bpe_40000.json", "vocab_40000.bpe", unk_token="<unk>", end_of_word_suffix="</w>")
-    backend = tokenizers.Tokenizer(model)
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.BPEDecoder(suffix="</w>")
-    backend.add_special_tokens(["<unk>"])
-    return FastTokenizer(backend, {"unk": "<unk>"})
-
-
-def _bpe(directory: Path, vocabulary_file: str, merges_file: str, **options) -> models.BPE:
-    for name in (vocabulary_file, merges_file):
-        if not (directory / name).is_file():
-            raise UserError(
-                f"The tokenizer in {directory} lacks {name}, which belongs with {vocabulary_file} and {merges_file}."
-            )
-    vocabulary = _json_beside(directory, vocabulary_file)
-    lines = (directory / merges_file).read_text(encoding="utf-8").split("\n")
-    merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-    try:
-        return models.BPE(vocab=vocabulary, merges=[pair for pair in merges if len(pair) == 2], **options)
-    except Exception as error:  # the binding raises bare Exception
-        raise UserError(
-            f"{vocabulary_file} and {merges_file} in {directory} do not fit each other ({error})."
-        ) from error
-
-
-def _json_beside(directory: Path, name: str) -> dict:
-    file = directory / name
-    if not file.is_file():
-        return {}
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not JSON ({error}).") from error
-
-
-def _roles(directory: Path, vocabulary: Mapping[str, int]) -> dict[str, str]:
-    """The token of each role: as the files beside the tokenizer name it, else the first usual name that exists."""
-    named = _json_beside(directory, "tokenizer_config.json") | _json_beside(directory, "special_tokens_map.json")
-    roles = {}
-    for name in SPECIAL_NAMES:
-        token = named.get(f"{name}_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        candidates = (
-            [token] if token else ROLE_TOKENS[name] if not any(f"{n}_token" in named for n in SPECIAL_NAMES) else []
-        )
-        if found := [candidate for candidate in candidates if candidate in vocabulary]:
-            roles[name] = found[0]
-    return roles
+def _backend(content: str, markers: Sequence[str] = ()) -> tokenizers.Tokenizer:
+    """The library's tokenizer, to which names of special tokens in a text are text, but for those of `markers`."""
+    whole = json.loads(content)
+    for token in whole["added_tokens"]:
+        token["special"] = token["special"] and token["content"] not in markers
+    backend = tokenizers.Tokenizer.from_str(json.dumps(whole) if markers else content)
+    backend.encode_special_tokens = True  # "[MASK]" in a corpus is text; `encode(special=True)` is the way to the id
+    return backend
 
 
 def _word_starts(backend_json: str, pieces: Sequence[str]) -> list[bool] | None:

@@ -1,27 +1,63 @@
 """Opens tokenizers.
 
-`load_tokenizer` reads what the field publishes (SentencePiece models, BERT's vocab.txt, GPT-2's vocab.json with
-merges.txt, GPT-1's encoder_bpe_40000.json with vocab_40000.bpe, tokenizer.json) and what `Tokenizer.save` wrote;
-`train_sentencepiece` trains a new one.
+`load_tokenizer` reads what the field publishes, as the class that the files beside it name does, and what
+`Tokenizer.save` wrote; `train_sentencepiece` trains a new one.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from plmjax.data.tokenizers import fairseq, huggingface, marian, sentencepiece, words
+from plmjax.data.tokenizers import (
+    bpe,
+    byt5,
+    fairseq,
+    huggingface,
+    marian,
+    sentencepiece,
+    subword_nmt,
+    wordpiece,
+    words,
+)
 from plmjax.data.tokenizers.base import METADATA_FILE, Tokenizer
+from plmjax.data.tokenizers.folder import Folder, UnreadTokenizerError, read_folder, read_lines
 from plmjax.errors import UserError
+
+Reader = Callable[..., Tokenizer]  # (file, folder)
+# What reads the files of a class of `transformers` beside tokenizer.json: a pattern of their names, and the reader.
+_WORDPIECE: tuple[str, Reader] = (r"vocab\.txt", wordpiece.load)
+_BYTES: tuple[str, Reader] = (r"(vocab\.json|merges\.txt)", bpe.load_bytes)
+_SENTENCEPIECE: tuple[str, Reader] = (r"(?!sentencepiece\.bpe\.).*\.model", sentencepiece.load)
+_FAIRSEQ: tuple[str, Reader] = (r"sentencepiece\.bpe\.model", fairseq.load)
+_FAIRSEQ_BPE: tuple[str, Reader] = (r"(vocab\.txt|bpe\.codes)", subword_nmt.load_fairseq)
+CLASSES: Mapping[str, tuple[str, Reader]] = {
+    **dict.fromkeys(huggingface.WORDPIECE_CLASSES, _WORDPIECE),
+    **dict.fromkeys(
+        ("BartTokenizer", "BlenderbotTokenizer", "DebertaTokenizer", "GPT2Tokenizer", "LEDTokenizer",
+         "LongformerTokenizer", "MvpTokenizer", "RobertaTokenizer"), _BYTES),
+    **dict.fromkeys(
+        ("AlbertTokenizer", "BertGenerationTokenizer", "DebertaV2Tokenizer", "MT5Tokenizer", "T5Tokenizer",
+         "XLNetTokenizer"), _SENTENCEPIECE),
+    **dict.fromkeys(fairseq.LANGUAGES_OF, _FAIRSEQ),
+    **dict.fromkeys(subword_nmt.FAIRSEQ_CLASSES, _FAIRSEQ_BPE),
+    "CTRLTokenizer": (r"(vocab\.json|merges\.txt)", subword_nmt.load_ctrl),
+    "MarianTokenizer": (r"(source|target)\.spm", marian.load),
+    "OpenAIGPTTokenizer": (
+        r"(vocab\.json|merges\.txt|encoder_bpe_40000\.json|vocab_40000\.bpe)", bpe.load_gpt1),
+}  # fmt: skip
+TOKENIZER_JSON = r"tokenizer\.json"
 
 
 def load_tokenizer(path: str | Path, sentinels: int | None = None) -> Tokenizer:
     """Loads a tokenizer from a directory or from one of its files.
 
-    Read, in this order, from a directory: plmjax's own tokenizer; tokenizer.json; Marian's source.spm with target.spm
-    and vocab.json; fairseq's sentencepiece.bpe.model (XLM-RoBERTa, mBART); a SentencePiece model (*.model);
-    vocab.json with merges.txt; encoder_bpe_40000.json with vocab_40000.bpe; vocab.txt. Names of special tokens come
-    from special_tokens_map.json and tokenizer_config.json beside it, else from the usual names.
+    plmjax's own is read first, then tokenizer.json, then the files of the class that tokenizer_config.json or
+    config.json names (see folder.py), whose settings, special and added tokens count. Where no file tells the class, a
+    tokenizer is known by its files: Marian's source.spm with target.spm and vocab.json; a SentencePiece model
+    (*.model); vocab.json with merges.txt, of bytes, or by their pieces GPT-1's or CTRL's; encoder_bpe_40000.json with
+    vocab_40000.bpe; vocab.txt. Special tokens that the files list without a role are markers, see
+    `Tokenizer.with_markers`.
 
     Args:
         path: the directory or file.
@@ -30,17 +66,28 @@ def load_tokenizer(path: str | Path, sentinels: int | None = None) -> Tokenizer:
 
     Raises:
         UserError: the path does not exist, holds no tokenizer, or holds a damaged one.
+        UnreadTokenizerError: the tokenizer's class, or a setting of it, is none that plmjax has.
     """
     path = Path(path)
     if not path.exists():
         raise UserError(f"No tokenizer at {path}: give a directory or a file that exists.")
-    if (path if path.is_dir() else path.parent).joinpath(METADATA_FILE).is_file():
-        return _load_saved(path if path.is_dir() else path.parent)
+    directory = path if path.is_dir() else path.parent
+    if directory.joinpath(METADATA_FILE).is_file():
+        return _load_saved(directory)
     candidates = sorted(path.iterdir()) if path.is_dir() else [path]
-    for pattern, loader in _readers(sentinels):
+    folder = read_folder(directory)
+    if folder.class_name == "ByT5Tokenizer":
+        return byt5.load(directory, folder)
+    for pattern, reader in _readers(folder, path):
         for file in candidates:
             if re.fullmatch(pattern, file.name):
-                return loader(file)
+                return reader(file, folder) if reader is not sentencepiece.load else reader(file, folder, sentinels)
+    if folder.is_stated:
+        files = CLASSES[folder.class_name][0] if folder.class_name in CLASSES else TOKENIZER_JSON
+        raise UnreadTokenizerError(
+            f"{path} has no file of the tokenizer that its files name, {folder.class_name}: put "
+            f"{files.replace(chr(92), '')} there."
+        )
     raise UserError(
         f"No tokenizer in {path}: it needs tokenizer.json, a SentencePiece .model, vocab.txt, vocab.json with "
         "merges.txt, or encoder_bpe_40000.json with vocab_40000.bpe."
@@ -54,17 +101,47 @@ def train_sentencepiece(texts: Iterable[str], directory: str | Path, **options) 
     return tokenizer
 
 
-def _readers(sentinels: int | None) -> list[tuple[str, Callable[[Path], Tokenizer]]]:
-    return [
-        (r"tokenizer\.json", huggingface.load_json),
+def _readers(folder: Folder, path: Path) -> list[tuple[str, Reader]]:
+    """Patterns of files' names and what reads them, in the order in which they count."""
+    name = folder.class_name
+    known = [(TOKENIZER_JSON, huggingface.load_json)]
+    if folder.is_stated or name in UNREAD:
+        pattern, reader = CLASSES.get(name or "", (r".*(vocab|merges|\.model|\.spm|\.codes).*", _refuse))
+        return [*known, (pattern if path.is_dir() else ".*", reader)]
+    of_class = [CLASSES[name]] if name in CLASSES else []
+    bare: list[tuple[str, Reader]] = [
         (r"(source|target)\.spm", marian.load),
-        (r"sentencepiece\.bpe\.model", fairseq.load),
-        (r".*\.model", lambda file: sentencepiece.load(file, sentinels)),
-        (r"(vocab\.json|merges\.txt)", huggingface.load_gpt2),
-        (r"(encoder_bpe_40000\.json|vocab_40000\.bpe)", huggingface.load_gpt1),
-        (r"(.*vocab.*|.*)\.txt", huggingface.load_wordpiece),
+        _FAIRSEQ,
+        (r".*\.model", sentencepiece.load),
+        (r"(vocab\.json|merges\.txt)", _load_bpe),
+        (r"(encoder_bpe_40000\.json|vocab_40000\.bpe)", bpe.load_gpt1),
+        (r"bpe\.codes", _refuse),
+        _WORDPIECE,
+        (r".*\.txt", wordpiece.load),
         (r".*\.json", huggingface.load_json),
     ]
+    return [*known, *of_class, *bare]
+
+
+UNREAD = ("TransfoXLTokenizer", "XLMTokenizer")  # classes of model types whose files have others' names
+
+
+def _refuse(file: Path, folder: Folder) -> Tokenizer:
+    kind = f"the class {folder.class_name}" if folder.class_name else f"a class that no file names, with {file.name}"
+    raise UnreadTokenizerError(
+        f"{file.parent} has a tokenizer of {kind}, which plmjax does not read: give its tokenizer.json, or another "
+        "tokenizer."
+    )
+
+
+def _load_bpe(file: Path, folder: Folder) -> Tokenizer:
+    """Loads vocab.json and merges.txt of no stated class: the pieces tell whose they are."""
+    merges = file.parent / bpe.MERGES
+    lines = read_lines(merges, "a list of merges, a pair a line") if merges.is_file() else []
+    if not any(line.endswith(bpe.END_OF_WORD) for line in lines):
+        return bpe.load_bytes(file, folder)
+    pieces = (file.parent / bpe.VOCABULARY).read_text(encoding="utf-8", errors="replace")
+    return (subword_nmt.load_ctrl if f'{subword_nmt.GOES_ON}"' in pieces else bpe.load_gpt1)(file, folder)
 
 
 def _load_saved(directory: Path) -> Tokenizer:
@@ -76,10 +153,12 @@ def _load_saved(directory: Path) -> Tokenizer:
             "words": words,
             "fairseq": fairseq,
             "marian": marian,
+            "subword-nmt": subword_nmt,
+            "bytes": byt5,
         }[metadata["kind"]]
     except (json.JSONDecodeError, KeyError) as error:
         raise UserError(f"The tokenizer in {directory} is damaged: {METADATA_FILE} can't be read ({error}).") from error
-    tokenizer = saved.load_saved(directory, metadata)
+    tokenizer = saved.load_saved(directory, metadata).with_markers(metadata.get("markers", ()))
     if tokenizer.fingerprint != metadata["fingerprint"]:
         raise UserError(
             f"The tokenizer in {directory} is damaged: its files do not match the fingerprint in {METADATA_FILE}."

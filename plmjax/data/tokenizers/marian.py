@@ -7,7 +7,9 @@ from typing import Any
 
 import sentencepiece
 
+from plmjax.data.surrogates import without_surrogates
 from plmjax.data.tokenizers.base import Encoding, Tokenizer, extra_metadata
+from plmjax.data.tokenizers.folder import Folder, UnreadTokenizerError, tokens_behind
 from plmjax.data.tokenizers.sentencepiece import encoding_of_proto
 from plmjax.data.tokenizers.vocabulary import make_vocabulary
 from plmjax.errors import UserError
@@ -50,14 +52,14 @@ class MarianTokenizer(Tokenizer):
         )
         self.special_names = {i: self._pieces[i] or f"<id_{i}>" for i in {*roles.values(), *codes, *gaps}}
 
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
-        return [self._encode(self._source, text) for text in texts]
+    def _encode(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+        return [self._cut(self._source, text) for text in texts]
 
-    def encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
-        return [self._encode_with_offsets(text) for text in texts]
+    def _encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        return [self._one_with_offsets(text) for text in texts]
 
     def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self._encode(self._target, text) for text in texts]
+        return [self._cut(self._target, without_surrogates(text)) for text in texts]
 
     def piece(self, token: int) -> str:
         return self._pieces[token]
@@ -66,11 +68,11 @@ class MarianTokenizer(Tokenizer):
         models = self._models
         return MarianTokenizer(models[SOURCE], models[TARGET], self._ids, (*self._extra_tokens, *tokens))
 
-    def _encode(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
+    def _cut(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
         codes, rest = _split_code(text)
         return self._known([*codes, *processor.encode(rest, out_type=str)])
 
-    def _encode_with_offsets(self, text: str) -> Encoding:
+    def _one_with_offsets(self, text: str) -> Encoding:
         codes, rest = _split_code(text)
         proto = self._source.encode(rest, return_type="proto")
         before = len(text) - len(rest)
@@ -99,12 +101,21 @@ def _split_code(text: str) -> tuple[list[str], str]:
     return ([code + mark], after) if text.startswith(">>") and mark else ([], text)
 
 
-def load(file: Path) -> MarianTokenizer:
-    """Loads source.spm with target.spm and vocab.json beside it.
+def load(file: Path, folder: Folder) -> MarianTokenizer:
+    """Loads source.spm with target.spm and vocab.json beside it, and the tokens that the files beside them add.
 
     Raises:
         UserError: one of them is missing or damaged, or the two sides have vocabularies of their own.
+        UnreadTokenizerError: there are added words.
     """
+    plain = _read(file)
+    extra_tokens, words = tokens_behind(folder, plain.vocabulary.pieces or ())
+    if words:
+        raise UnreadTokenizerError(f"{folder.directory} adds words to a Marian tokenizer, which plmjax does not read.")
+    return plain._with_appended(extra_tokens) if extra_tokens else plain
+
+
+def _read(file: Path) -> MarianTokenizer:
     directory = file.parent
     for name in (SOURCE, TARGET, VOCABULARY):
         if not (directory / name).is_file():
@@ -125,4 +136,4 @@ def load(file: Path) -> MarianTokenizer:
 
 def load_saved(directory: Path, metadata: Mapping[str, Any]) -> Tokenizer:
     """Loads what `MarianTokenizer.save` wrote."""
-    return load(directory / SOURCE).with_extra_tokens(metadata.get("extra_tokens", ()))
+    return _read(directory / SOURCE).with_extra_tokens(metadata.get("extra_tokens", ()))

@@ -43,7 +43,7 @@ class TaskWords(Tokenizer):
         self.vocabulary: Vocabulary = make_vocabulary(4, {"pad": PADDING, "bos": BEGIN, "eos": END, "unk": UNKNOWN})
         self.special_names = {BEGIN: "<S>", END: "</S>", UNKNOWN: "<UNK>"}
 
-    def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         return [[self.number(word) for word in self._splitter.words(text)] for text in texts]
 
     def number(self, word: str) -> int:
