@@ -52,6 +52,8 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, form: TokenizerFormat,
     if tokenizer.kind in WITHOUT_JSON:
         name = tokenizer.class_name if isinstance(tokenizer, SubwordNmtTokenizer) else WITHOUT_JSON[tokenizer.kind]
         config = {"tokenizer_class": name, "model_max_length": longest or ENDLESS, **names}
+        if tokenizer.kind == "bytes":
+            config["extra_ids"] = len(tokenizer.vocabulary.sentinels)
         _write(directory / TOKENIZER_CONFIG, config)
         _write(directory / SPECIAL_MAP, names)
         return

@@ -112,7 +112,7 @@ class Tokenizer(ABC):
         for part in self._special_pattern.split(text):
             if part in self._special_ids:
                 ids.append(self._special_ids[part])
-            elif part.strip():
+            elif self._has_text(part):
                 ids.extend(self.encode_batch([part])[0])
         return ids
 
@@ -215,14 +215,14 @@ class Tokenizer(ABC):
         if self._in_text is None:
             return self._encode(texts, threads)
         parts = [self._in_text.split(text) for text in texts]  # text, name, text, name, ..., text
-        plain = iter(self._encode([part for cut in parts for part in cut[::2] if part.strip()], threads))
+        plain = iter(self._encode([part for cut in parts for part in cut[::2] if self._has_text(part)], threads))
         rows: list[list[int]] = []
         for cut in parts:
             row: list[int] = []
             for number, part in enumerate(cut):
                 if number % 2:
                     row.append(self._token_in_text(part))
-                elif part.strip():
+                elif self._has_text(part):
                     row.extend(next(plain))
             rows.append(row)
         return rows
@@ -238,12 +238,16 @@ class Tokenizer(ABC):
             if number % 2:
                 ids.append(self._token_in_text(part))
                 offsets.append((at, at + len(part)))
-            elif part.strip():
+            elif self._has_text(part):
                 encoding = self._encode_with_offsets([part])[0]
                 ids.extend(encoding.ids)
                 offsets.extend((at + start, at + end) for start, end in encoding.offset_mapping)
             at += len(part)
         return Encoding(ids, offsets)
+
+    def _has_text(self, part: str) -> bool:
+        """Whether what stands between two names is more than blanks, which belong to the names."""
+        return bool(part.strip())
 
     def _token_in_text(self, name: str) -> int:
         return self.added_words[name] if name in self.added_words else self._special_ids[name]

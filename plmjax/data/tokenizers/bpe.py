@@ -12,15 +12,14 @@ from plmjax.errors import UserError
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 GPT1_FILES = ("encoder_bpe_40000.json", "vocab_40000.bpe")
 END_OF_WORD = "</w>"
-PREFIX_SPACE = {"BlenderbotTokenizer": True}  # the classes' own add_prefix_space, where it is not False
 
 
 def load_bytes(file: Path, folder: Folder) -> FastTokenizer:
     """Loads GPT-2's or RoBERTa's vocab.json and merges.txt (byte-level BPE)."""
     model = _model(file.parent, VOCABULARY, MERGES)
     backend = tokenizers.Tokenizer(model)
-    prefix = folder.settings.get("add_prefix_space", PREFIX_SPACE.get(folder.class_name or "", False))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(prefix))
+    prefix = bool(folder.settings.get("add_prefix_space", False))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     backend.decoder = decoders.ByteLevel()
     vocabulary = backend.get_vocab()
     roles = folder.roles(vocabulary)

@@ -1,6 +1,8 @@
 """ByT5's ids: the bytes of UTF-8 behind three special tokens, then the sentinels (Xue et al. 2022)."""
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,13 @@ class ByT5Tokenizer(Tokenizer):
     def _encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
         spans = [[(at, at + 1) for at, letter in enumerate(text) for _ in letter.encode()] for text in texts]
         return [Encoding(ids, span) for ids, span in zip(self._encode(texts), spans, strict=True)]
+
+    def _has_text(self, part: str) -> bool:
+        return bool(part)  # blanks are bytes like others
+
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str]:
+        return re.compile(f"({'|'.join(map(re.escape, sorted(self._special_ids, key=len, reverse=True)))})")
 
     def piece(self, token: int) -> str:
         return self._pieces[token]

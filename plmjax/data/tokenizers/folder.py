@@ -98,9 +98,11 @@ class Folder:
     @cached_property
     def additional(self) -> tuple[str, ...]:
         """The special tokens without a role that the files list."""
-        extra = self.settings.get("extra_special_tokens") or {}
-        listed = [*(self.settings.get("additional_special_tokens") or ()), *dict(extra).values()]
-        return tuple(dict.fromkeys(name for name in map(content_of, listed) if name))
+        given = [self.settings.get(key) for key in ("additional_special_tokens", "extra_special_tokens")]
+        listed = [list(one.values()) if isinstance(one, dict) else one for one in given if one]
+        if not all(isinstance(one, list) for one in listed):
+            raise UserError(f"The special tokens that {self.directory} adds are no list: correct its {CONFIG}.")
+        return tuple(dict.fromkeys(name for one in listed for name in map(content_of, one) if name))
 
     def roles(self, vocabulary: Collection[str]) -> dict[str, str]:
         """The token of each role: as the files name it, else the first usual name that the vocabulary has.
@@ -164,7 +166,7 @@ def _added(directory: Path, settings: Mapping[str, Any]) -> dict[int, AddedToken
             int(number): AddedToken(name, normalized=name not in special, special=name in special)
             for name, number in ids.items()
         }
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise UserError(
             f"The added tokens in {directory} can't be read ({error}): correct {CONFIG} or {ADDED}."
         ) from error

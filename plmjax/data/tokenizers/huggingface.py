@@ -34,8 +34,9 @@ class FastTokenizer(Tokenizer):
     def __init__(self, backend: tokenizers.Tokenizer, roles: Mapping[str, str]):
         backend.no_padding()
         backend.no_truncation()
+        backend.encode_special_tokens = True  # "[MASK]" in a corpus is text; `encode(special=True)` gives the id
         self._json = backend.to_str()
-        self._backend = _backend(self._json)
+        self._backend = backend
         vocabulary = backend.get_vocab(with_added_tokens=True)
         size = max(vocabulary.values()) + 1
         self._pieces = [""] * size
@@ -63,7 +64,8 @@ class FastTokenizer(Tokenizer):
 
     def with_markers(self, names: Sequence[str]) -> Self:
         other = super().with_markers(names)
-        other._backend = _backend(self._json, names)
+        if other.markers != self.markers:
+            other._backend = _with_markers(self._json, names)
         return other
 
     @property
@@ -116,10 +118,10 @@ def from_folder(backend: tokenizers.Tokenizer, folder: Folder, roles: Mapping[st
                 f"The files in {folder.directory} give the token {token.content!r} the id {number}, where the "
                 f"vocabulary has it as {backend.token_to_id(token.content)}: correct its added tokens."
             )
-    vocabulary = backend.get_vocab(with_added_tokens=True)
-    backend.add_special_tokens(
-        [AddedToken(name, normalized=False, special=True) for name in folder.unplaced(vocabulary)]
-    )
+    marked = {token.content for token in backend.get_added_tokens_decoder().values()}
+    names = [*folder.unplaced(backend.get_vocab(with_added_tokens=True)), *folder.additional]
+    new = [name for name in dict.fromkeys(names) if name not in marked]
+    backend.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in new])
     roles = dict(roles) | folder.roles(backend.get_vocab(with_added_tokens=True))
     tokenizer = FastTokenizer(backend, roles)
     return tokenizer.with_markers(folder.markers(tokenizer.special_names.values()))
@@ -174,13 +176,13 @@ def load_saved(directory: Path, metadata: Mapping[str, Any]) -> FastTokenizer:
     return FastTokenizer(backend, metadata["roles"])
 
 
-def _backend(content: str, markers: Sequence[str] = ()) -> tokenizers.Tokenizer:
+def _with_markers(content: str, markers: Sequence[str]) -> tokenizers.Tokenizer:
     """The library's tokenizer, to which names of special tokens in a text are text, but for those of `markers`."""
     whole = json.loads(content)
     for token in whole["added_tokens"]:
         token["special"] = token["special"] and token["content"] not in markers
-    backend = tokenizers.Tokenizer.from_str(json.dumps(whole) if markers else content)
-    backend.encode_special_tokens = True  # "[MASK]" in a corpus is text; `encode(special=True)` is the way to the id
+    backend = tokenizers.Tokenizer.from_str(json.dumps(whole))
+    backend.encode_special_tokens = True
     return backend
 
 

@@ -34,8 +34,7 @@ _FAIRSEQ_BPE: tuple[str, Reader] = (r"(vocab\.txt|bpe\.codes)", subword_nmt.load
 CLASSES: Mapping[str, tuple[str, Reader]] = {
     **dict.fromkeys(huggingface.WORDPIECE_CLASSES, _WORDPIECE),
     **dict.fromkeys(
-        ("BartTokenizer", "BlenderbotTokenizer", "DebertaTokenizer", "GPT2Tokenizer", "LEDTokenizer",
-         "LongformerTokenizer", "MvpTokenizer", "RobertaTokenizer"), _BYTES),
+        ("BartTokenizer", "DebertaTokenizer", "GPT2Tokenizer", "LongformerTokenizer", "RobertaTokenizer"), _BYTES),
     **dict.fromkeys(
         ("AlbertTokenizer", "BertGenerationTokenizer", "DebertaV2Tokenizer", "MT5Tokenizer", "T5Tokenizer",
          "XLNetTokenizer"), _SENTENCEPIECE),

@@ -284,7 +284,14 @@ def load(file: Path, folder: Folder, sentinels: int | None = None) -> SentencePi
         _named_roles(folder, plain, pieces),
         rules_of(folder.class_name, folder.settings),
     )
-    return tokenizer.with_markers(folder.markers(tokenizer.special_names.values()))
+    markers = folder.markers(tokenizer.special_names.values())
+    if folder.settings.get("legacy") is False and (words or markers):
+        raise UnreadTokenizerError(
+            f"{folder.directory} has legacy = false in its tokenizer_config.json, and tokens that a text names "
+            f"({', '.join([*words, *markers][:3])}), behind which plmjax does not join as the class does: give its "
+            "tokenizer.json."
+        )
+    return tokenizer.with_markers(markers)
 
 
 def _named_roles(folder: Folder, plain: SentencePieceTokenizer, pieces: Sequence[str]) -> dict[str, str]:
