@@ -58,6 +58,13 @@ def add_shared_flags() -> None:
         )  # fmt: skip
 
 
+def run_folder(workdir: str, name: str) -> Path:
+    """The folder that --workdir names, else runs/NAME; UserError for a name that leads out of runs."""
+    if not workdir and (Path(name).name != name or name in ("", "..")):
+        raise UserError(f"The name {name!r} is no name of a folder: give one without slashes, or a --workdir.")
+    return Path(workdir).expanduser() if workdir else Path("runs") / name
+
+
 def expand_names(name: str, file: Path) -> None:
     """--NAME=WORD on the command line is short for --NAME=FILE:WORD; to be called before `define_config`."""
     for index, argument in enumerate(sys.argv[1:], start=1):

@@ -55,7 +55,7 @@ def main() -> None:
         if FROM.value or VS_TRANSFORMERS.value:
             raise UserError("--from and --vs_transformers belong to --generate: add it, or leave them out.")
         config = CONFIG.value
-        workdir = Path(WORKDIR.value or f"runs/{config.name or 'unnamed'}")
+        workdir = _main.run_folder(WORKDIR.value, config.name or "unnamed")
         report = measure_training(config, workdir, steps=STEPS.value, warmup=WARMUP.value, peak=peak)
     print(json.dumps(report))
 

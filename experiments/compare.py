@@ -25,6 +25,7 @@ LOSSES = flags.DEFINE_list(
 )
 PICTURE = flags.DEFINE_string("picture", "", "Draw the curves into this PNG file; empty: no picture.")
 
+NO_LOSS = ("split", "step", "epoch", "seconds", "unigram_entropy")  # of a validation's record
 MARGIN = 0.05  # nats under the unigram entropy at which a run counts as below it
 
 
@@ -39,6 +40,7 @@ class Run:
         curve: (tokens, validation loss in nats) at each validation.
         entropy: unigram entropy of the validation targets, in nats.
         accuracy: of the last validation; None where what is compared has none.
+        names: the losses and metrics that it has.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Run:
     curve: list[tuple[int, float]]
     entropy: float
     accuracy: float | None
+    names: tuple[str, ...] = ()
 
     def tokens_to_fall_below(self) -> int | None:
         """Tokens after which the validation loss was first MARGIN under the unigram entropy."""
@@ -73,6 +76,7 @@ def read_run(workdir: Path, losses: list[str] | None = None) -> Run:
         curve=[(record["step"] * per_step, record[loss]) for record in validations],
         entropy=validations[-1]["unigram_entropy"],
         accuracy=validations[-1].get(f"{loss}_accuracy"),
+        names=tuple(name for name, value in validations[-1].items() if name not in NO_LOSS and value is not None),
     )
 
 
@@ -107,6 +111,10 @@ def draw(runs: list[Run], path: Path) -> None:
 
 def main() -> None:
     runs = [read_run(Path(name), LOSSES.value) for name in RUNS.value]
+    for name in LOSSES.value:
+        if not any(name in run.names for run in runs):
+            known = ", ".join(sorted(set().union(*(run.names for run in runs))))
+            raise UserError(f"--losses names {name!r}, which none of the runs has: choose from {known}.")
     print(table(runs))
     if PICTURE.value:
         draw(runs, Path(PICTURE.value))

@@ -38,7 +38,7 @@ def main() -> None:
     if PRINT_CONFIG.value:
         print(config_as_text(grid))
         return
-    workdir = Path(WORKDIR.value or f"runs/{grid.name}").absolute()
+    workdir = _main.run_folder(WORKDIR.value, grid.name).absolute()
     cells = make_cells(grid)
 
     def renew() -> str:

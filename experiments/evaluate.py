@@ -65,7 +65,7 @@ def main() -> None:
     if not FROM.value:
         raise UserError("--from names no checkpoint: give a working folder or a Hugging Face directory.")
     source = Path(FROM.value).expanduser()
-    workdir = Path(WORKDIR.value or f"runs/{source.absolute().name}_{config.name}")
+    workdir = _main.run_folder(WORKDIR.value, f"{source.absolute().name}_{config.name}")
     asked = {"from": str(source), "part": PART.value, "length": LENGTH.value} | {
         "code": CODE.value, "language": LANGUAGE.value, "evaluation": to_json(config)
     }  # fmt: skip

@@ -70,7 +70,8 @@ def main() -> None:
         use_deterministic_kernels()
     source = Path(FROM.value).expanduser()
     name = _main.variant_of("task") or task.kind
-    workdir = Path(WORKDIR.value or f"runs/{source.absolute().name}_{name}{'_random' if FROM_RANDOM.value else ''}")
+    end = "_random" if FROM_RANDOM.value else ""
+    workdir = _main.run_folder(WORKDIR.value, f"{source.absolute().name}_{name}{end}")
     pretrained = load_for_task(source, PART.value)
 
     def run(task: Any, recipe: FineTune, folder: Path) -> Results:

@@ -57,7 +57,7 @@ def main() -> None:
     recipe = CONFIG.value
     if EPOCHS.value:
         recipe.train.epochs = EPOCHS.value
-    workdir = Path(WORKDIR.value or f"runs/{source.name}_vs_transformers")
+    workdir = _main.run_folder(WORKDIR.value, f"{source.name}_vs_transformers")
     plan = make_plan(source, TASK.value, recipe, SEEDS.value, take_cpus(THREADS.value))
     make_writable(workdir)
     require_own(workdir, COMPARISON)

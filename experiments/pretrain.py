@@ -23,6 +23,7 @@ from absl import flags
 from experiments import _main
 from experiments._config_text import config_as_text
 from experiments._summary import describe_result
+from plmjax.errors import UserError
 from plmjax.interop.initial import load_source
 from plmjax.train import distributed
 from plmjax.train.backend import use_deterministic_kernels
@@ -57,12 +58,14 @@ PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Several hosts: the number o
 
 def main() -> None:
     config = CONFIG.value
-    workdir = Path(WORKDIR.value or f"runs/{config.name or 'unnamed'}")
+    workdir = _main.run_folder(WORKDIR.value, config.name or "unnamed")
     if PRINT_CONFIG.value:
         print(config_as_text(config))
         return
     if DETERMINISTIC.value:
         use_deterministic_kernels()
+    if PROCESSES.value == 1 and (COORDINATOR.value or PROCESS_ID.value >= 0):
+        raise UserError("--coordinator and --process_id are of several processes: give their number with --processes.")
     if PROCESSES.value != 1:
         distributed.start(COORDINATOR.value, PROCESSES.value, PROCESS_ID.value)
     if DUMP_EXAMPLES.value:

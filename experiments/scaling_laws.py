@@ -43,7 +43,7 @@ PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every field with 
 
 def main() -> None:
     family = CONFIG.value
-    workdir = Path(WORKDIR.value or f"runs/{family.name or 'scaling'}").absolute()
+    workdir = _main.run_folder(WORKDIR.value, family.name or "scaling").absolute()
     if PRINT_CONFIG.value:
         print(config_as_text(family))
         return

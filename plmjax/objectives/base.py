@@ -198,6 +198,12 @@ def check_share(name: str, value: float, low: float = 0.0, high: float = 1.0) ->
         raise UserError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
 
 
+def check_rate(name: str, value: float) -> None:
+    """UserError where a share is not above 0, as with it nothing would be learned, or is above 1."""
+    if not 0 < value <= 1:
+        raise UserError(f"{name} is {value}; it must be above 0 and at most 1, else nothing is predicted.")
+
+
 def binary_metrics(name: str, correct: jax.Array, labels: jax.Array, weights: jax.Array) -> dict[str, Weighted]:
     """The accuracy of a yes-no loss, and the share of yes: always saying the commoner of the two is chance."""
     positives = Weighted.of(labels.astype(jnp.float32), weights)

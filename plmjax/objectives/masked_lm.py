@@ -25,6 +25,7 @@ from plmjax.objectives.base import (
     Example,
     Losses,
     LossTerm,
+    check_rate,
     check_share,
     group_metrics,
     token_metrics,
@@ -63,7 +64,7 @@ class Masking:
         return self.strategies.named(self.strategy).max_predictions(length, self.rate)
 
     def check(self, vocabulary: Vocabulary) -> None:
-        check_share("objective.masking.rate", self.rate)
+        check_rate("objective.masking.rate", self.rate)
         check_share("objective.masking.mask_share", self.mask_share)
         check_share("objective.masking.random_share", self.random_share, high=1 - self.mask_share)
         if self.random_tokens not in RANDOM_TOKENS:

@@ -17,7 +17,7 @@ from plmjax.errors import UserError
 from plmjax.modules.facts import max_positions_of
 from plmjax.noise.fragments import fragments_mask, max_hidden
 from plmjax.noise.masking import mask_tokens, token_span_ids
-from plmjax.objectives.base import Example, Losses, check_fit, check_share
+from plmjax.objectives.base import Example, Losses, check_fit, check_rate, check_share
 from plmjax.objectives.sequence_noise import scalars, text_of, wrap
 from plmjax.objectives.sequences import sequence_loss
 
@@ -78,7 +78,7 @@ class Mass:
                 f"MASS tells the decoder where in the text a token stands, but {type(network_config).__name__} knows "
                 "distances alone: choose a network with positions, such as BartConfig."
             )
-        check_share("objective.share", self.share)
+        check_rate("objective.share", self.share)
         check_share("objective.mask_share", self.mask_share)
         check_share("objective.random_share", self.random_share, high=1 - self.mask_share)
         for name, values in CHOICES.items():

@@ -22,7 +22,7 @@ from plmjax.data.windows import DocumentChunks
 from plmjax.errors import UserError
 from plmjax.noise.spans import iid_mask
 from plmjax.noise.tokens import keep_tokens, replace_tokens, shuffle_tokens
-from plmjax.objectives.base import Example, check_share
+from plmjax.objectives.base import Example, check_rate, check_share
 from plmjax.objectives.sequence_noise import SequenceLengths, SequenceNoise, SequenceObjective, SequencePair
 from plmjax.objectives.span_corruption import whole_chunks
 
@@ -50,7 +50,7 @@ class SentinelNoise(TokenNoise):
 
     def check_noise(self, vocabulary: Vocabulary, length: int, where: str = "objective") -> None:
         TokenNoise.check_noise(self, vocabulary, length, where)
-        check_share(f"{where}.density", self.density)
+        check_rate(f"{where}.density", self.density)
         check_share(f"{where}.random_share", self.random_share)
         vocabulary.require("sentinels")
 
@@ -87,7 +87,7 @@ class DropNoise(TokenNoise):
 
     def check_noise(self, vocabulary: Vocabulary, length: int, where: str = "objective") -> None:
         TokenNoise.check_noise(self, vocabulary, length, where)
-        check_share(f"{where}.density", self.density)
+        check_rate(f"{where}.density", self.density)
         if self.targets_length is not None and self.targets_length < 2:
             raise UserError(f"{where}.targets_length is {self.targets_length}; give room for a token and EOS, 2.")
 

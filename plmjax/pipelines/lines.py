@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plmjax.decode.fill import Candidate, blanks
+from plmjax.errors import UserError
 from plmjax.pipelines.generate import template_of
 from plmjax.pipelines.model import Model
 
@@ -36,6 +37,8 @@ def blocks(
         UserError: as the methods of Model.
     """
     if model.module.kind == "encoder":
+        if unused := sorted(settings.keys() - {"top_k"}):
+            raise UserError(f"{model.architecture} fills masks, for which {unused[0]} means nothing: leave it out.")
         for text in texts:
             masks = model.fill_mask(text, settings.get("top_k") or CANDIDATES)
             yield f"> {text}\n{_mask_lines(masks)}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -27,7 +28,7 @@ from plmjax.train.distributed import first_process_first
 from plmjax.train.evaluation import Evaluator
 from plmjax.train.flops import forward_flops, peak_flops
 from plmjax.train.initialize import Loader, adapt_params, load_init_optimizer, load_init_params, load_native
-from plmjax.train.manifest import check_same_run, run_manifest
+from plmjax.train.manifest import check_same_run, check_same_start, run_manifest, start_of
 from plmjax.train.metrics import MetricAccumulator
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.reporting import Reporter, si
@@ -92,7 +93,8 @@ def train(
         store: the tokens.
         workdir: folder of checkpoints/, metrics.jsonl, tensorboard/ and loss.png. Made if need be; several hosts share
             it.
-        init_from: the checkpoint whose parameters a new run starts from. A run that resumes has no use for it.
+        init_from: the checkpoint whose parameters a new run starts from. A run that resumes has no use for it, and
+            refuses another than it has started from.
         load: reads `init_from` and a distillation's teacher; by default plmjax's own checkpoints alone, while
             `plmjax.interop.initial.load_source` reads all kinds.
         devices: to train on, None: all.
@@ -155,9 +157,11 @@ class PretrainTrainer(Trainer):
             found = self.checkpointer.latest()
             if found is not None:
                 check_same_run(found.manifest, self.manifest, self.workdir)
+                check_same_start(found.manifest, init_from, self.workdir)
                 if found.step >= self.config.train.steps:
                     return Result("complete", found.step, self.workdir, Path(found.path))
             start = found.step if found else 0
+            self.manifest["init_from"] = found.manifest.get("init_from", "") if found else start_of(init_from)
             if jax.process_index() == 0:
                 self.store.tokenizer.save(self.workdir / "tokenizer")  # a checkpoint is read without the store
             groups, is_first = groups_of(self.config.objective), jax.process_index() == 0
@@ -228,7 +232,8 @@ class PretrainTrainer(Trainer):
         size = self.batch_size(start)
         shapes = abstract_batch(self.batches.batch(start), size)
         program = self.programs(shapes)
-        _, report = jax.tree.unflatten(program.out_tree, range(program.out_tree.num_leaves))
+        tree: Any = program.out_tree
+        _, report = jax.tree.unflatten(tree, range(tree.num_leaves))
         self.reporter.losses = tuple(report["losses"])
         run = partial(forward, **self.parts)
         flops = 3.0 * forward_flops(run, self.abstract.params, shapes, self.abstract.memory)

@@ -52,3 +52,23 @@ def check_same_run(saved: dict[str, Any], current: dict[str, Any], workdir: Path
             f"The run in {workdir} has {path} = {old!r}, but the configuration now has {new!r}: restore the "
             "value, or start a new run in another --workdir."
         )
+
+
+def start_of(init_from: str) -> str:
+    """What a manifest calls the checkpoint that a run starts from: its absolute path, empty where there is none."""
+    return str(Path(init_from).expanduser().absolute()) if init_from else ""
+
+
+def check_same_start(saved: dict[str, Any], init_from: str, workdir: Path) -> None:
+    """Refuses another --init_from than the run has started from; a run that resumes need not name it again.
+
+    Raises:
+        UserError: names both.
+    """
+    started = saved.get("init_from")  # which manifests of older versions lack
+    if init_from and started is not None and started != start_of(init_from):
+        before = f"started from {started}" if started else "started from random parameters"
+        raise UserError(
+            f"The run in {workdir} {before}, and --init_from names {init_from}: leave it out to go on, or start a new "
+            "run in another --workdir."
+        )

@@ -173,3 +173,19 @@ def test_tfds_without_tensorflow(tfds_builder):
 def test_bad_tfds_names(tfds_builder, spec, message):
     with pytest.raises(UserError, match=message):
         read(spec, tfds_data_dir=str(tfds_builder))
+
+
+def test_a_file_that_links_reach_many_times_is_read_once(tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("one")
+    (tmp_path / "texts" / "b.txt").symlink_to(tmp_path / "texts" / "a.txt")
+    (tmp_path / "texts" / "again").symlink_to(tmp_path / "texts")  # which a glob follows 40 times
+    assert [path.name for path in matching_files(f"{tmp_path}/**/*.txt")] == ["a.txt"]
+
+
+@pytest.mark.parametrize("second", ["a.txt", "*.txt", "./a.txt", "link.txt"])
+def test_a_file_that_is_named_twice_is_refused(second, tmp_path):
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    with pytest.raises(UserError, match=r"The sources name .*\.txt twice: name each file once"):
+        open_sources([f"{tmp_path}/a.txt", f"{tmp_path}/{second}"])

@@ -36,3 +36,11 @@ def test_table_and_picture(run, tmp_path):
 def test_folder_without_a_run(tmp_path):
     with pytest.raises(UserError, match="has no validated run"):
         compare.read_run(tmp_path)
+
+
+def test_a_loss_that_no_run_has_is_refused(run, monkeypatch):
+    monkeypatch.setattr(compare, "RUNS", type("Flag", (), {"value": [str(run)]}))
+    monkeypatch.setattr(compare, "LOSSES", type("Flag", (), {"value": ["masked_lm", "foo"]}))
+    known = "loss, masked_lm, masked_lm_accuracy, next_sentence"
+    with pytest.raises(UserError, match=f"--losses names 'foo', which none of the runs has: choose from {known}"):
+        compare.main()

@@ -104,3 +104,11 @@ def test_a_program_may_run_several_scripts(monkeypatch, no_other_flags):
         _main.run(lambda ran=ran: ran.append(flags.FLAGS.import_modules))
         assert ran == [[]]
         delattr(flags.FLAGS, "import_modules")
+
+
+def test_the_folder_of_a_name_is_within_runs(tmp_path):
+    assert str(_main.run_folder("", "bert_tiny")) == "runs/bert_tiny"
+    assert _main.run_folder(f"{tmp_path}/a/b", "../x") == tmp_path / "a" / "b"
+    for name in ("../x", "/x", "a/b", "..", ""):
+        with pytest.raises(UserError, match="is no name of a folder"):
+            _main.run_folder("", name)

@@ -34,6 +34,11 @@ def test_an_encoder_shows_candidates(bert: Bound, words: WordTokenizer) -> None:
     assert "%" in shown[2]
 
 
+def test_an_encoder_has_no_use_for_other_settings(bert: Bound, words: WordTokenizer) -> None:  # noqa: F811
+    with pytest.raises(UserError, match="BertForMaskedLM fills masks, for which num_beams means nothing: leave it out"):
+        list(lines.blocks(model(bert, words), ["w10 [MASK]"], {"num_beams": 4, "top_k": 2}))
+
+
 def test_a_decoder_continues_a_text_as_often_as_asked(gpt2: Bound, words: WordTokenizer) -> None:  # noqa: F811
     [block] = lines.blocks(model(gpt2, words), TEXTS[:1], SAMPLES | {"num_return_sequences": 3})
     first, *outputs = block.split("\n")

@@ -92,6 +92,11 @@ def test_a_run_starts_from_another(tiny_store: Path, tmp_path: Path, capsys: pyt
     assert "fresh: none; unused: none" in capsys.readouterr().out
     early, later = (next(read_records(tmp_path / name / "metrics.jsonl"))["loss"] for name in ("first", "second"))
     assert later < early - 0.3
+    pretrain(config, tmp_path / "second", devices=one)  # which need not name it again
+    with pytest.raises(UserError, match=r"second started from .*/first, and --init_from names .*/second: leave it out"):
+        pretrain(config, tmp_path / "second", init_from=str(tmp_path / "second"), devices=one)
+    with pytest.raises(UserError, match=r"first started from random parameters, and --init_from names"):
+        pretrain(config, tmp_path / "first", init_from=str(tmp_path / "second"), devices=one)
     with pytest.raises(UserError, match="has another tokenizer"):
         load_init_params(str(tmp_path / "first"), "another")
 

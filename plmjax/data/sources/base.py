@@ -74,7 +74,7 @@ class Source(ABC):
 
 
 def matching_files(pattern: str) -> list[Path]:
-    """The files that a glob matches, sorted; {a,b} alternatives are understood.
+    """The files that a glob matches, sorted; {a,b} alternatives are understood. What links lead to is there once.
 
     Raises:
         UserError: none matches.
@@ -88,7 +88,7 @@ def matching_files(pattern: str) -> list[Path]:
     if not found:
         hint = f"; {pattern} is a folder, so add /**/*.txt" if Path(pattern).is_dir() else ""
         raise UserError(f"No files match {pattern!r}{hint}: give a path or a quoted glob that exists.")
-    return sorted(found)
+    return sorted({path.resolve(): path for path in sorted(found, reverse=True)}.values())
 
 
 def alternatives(pattern: str) -> list[str]:

@@ -10,6 +10,7 @@ A source is named by one string:
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from plmjax.data import languages
 from plmjax.data.sources import builtin, files, tfds, translations
@@ -31,6 +32,7 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
     if not names:
         raise UserError("No source is named: give files, tfds:NAME or builtin.")
     sources: list[Source] = []
+    seen: set[Path] = set()
     for full_name in names:
         spoken, name = languages.parse(full_name)
         opened: list[Source]
@@ -41,7 +43,11 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
         elif name.startswith("tfds:"):
             opened = [tfds.TfdsSource(name, options)]
         else:
-            opened = [files.open_file(path, options) for path in matching_files(name)]
+            paths = matching_files(name)
+            if again := [path for path in paths if path.resolve() in seen]:
+                raise UserError(f"The sources name {again[0]} twice: name each file once.")
+            seen |= {path.resolve() for path in paths}
+            opened = [files.open_file(path, options) for path in paths]
         for source in opened:
             source.languages = spoken
             for field in ("phrases_field", "code_field"):
