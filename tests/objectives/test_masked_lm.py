@@ -164,8 +164,13 @@ def test_bad_settings_are_refused_in_a_sentence(vocabulary):
     with pytest.raises(UserError, match="can't tell where a word starts"):
         whole = MaskedLM(masking=Masking(strategy="whole_words"))
         whole.check(config, "encoder", dataclasses.replace(vocabulary, word_start=None), 64)
-    for masking in (Masking(rate=1.5), Masking(mask_share=-0.1), Masking(mask_share=0.8, random_share=0.3)):
-        with pytest.raises(UserError, match="must lie between"):
+    for masking, message in (
+        (Masking(rate=1.5), "rate is 1.5; it must be above 0 and at most 1"),
+        (Masking(rate=0.0), "rate is 0.0; it must be above 0 and at most 1, else nothing is predicted"),
+        (Masking(mask_share=-0.1), "mask_share is -0.1; it must lie between"),
+        (Masking(mask_share=0.8, random_share=0.3), "random_share is 0.3; it must lie between"),
+    ):
+        with pytest.raises(UserError, match=message):
             MaskedLM(masking=masking).check(config, "encoder", vocabulary, 64)
     for value, message in (("unigram", "needs the counts"), ("often", "one of uniform, unigram")):
         with pytest.raises(UserError, match=message):

@@ -23,7 +23,12 @@ OLD_CHOICES = {
     "spans": {"type": f"{CHOICES}:Spans", "stop": 0.3, "longest": 5},
     "phrases": {"type": f"{CHOICES}:Phrases", "share": 0.4},
 }
-STRATEGIES = MaskingStrategies(AnyTokenMasking(0.5), NGramMasking(2, False), SpanMasking(0.3, 5), PhraseMasking(0.4))
+STRATEGIES = MaskingStrategies(
+    any_tokens=AnyTokenMasking(0.5),
+    ngrams=NGramMasking(2, False),
+    spans=SpanMasking(0.3, 5),
+    phrases=PhraseMasking(0.4),
+)
 
 
 @pytest.mark.parametrize(
