@@ -15,9 +15,9 @@ The first phase, at a constant rate, has the rotary base 10,000 in all layers; t
 and a lower rate), and ends with a decay. The paper's optimizer is StableAdamW, which clips each tensor's update; here
 it is AdamW with the gradient's norm clipped at 1. base follows the code (AnswerDotAI/ModernBERT, branch
 pretraining_documentation, yamls/modernbert/modernbert-base-pretrain.yaml), whose batch grows from 96 texts over the
-first 50 billion tokens (here --config.train.ramp_batch_size=96 --config.train.ramp_tokens=50000000000); no file of the
-large model was found: its batch of 4,928 is from memory, its rates and tokens from the paper's text. ModernBERT's own
-tokenizer is a byte-level BPE with BERT's special tokens.
+first 50 billion tokens (src/sequence_packer.py:20-61: text by text, here by 96); no file of the large model was found:
+its batch of 4,928 is from memory, its rates and tokens from the paper's text. ModernBERT's own tokenizer is a
+byte-level BPE with BERT's special tokens.
 """
 
 from dataclasses import replace
@@ -26,7 +26,9 @@ from experiments.configs.common import ENGLISH, builtin, pick
 from plmjax.modules.modernbert import VARIANTS
 from plmjax.objectives.masked_lm import MaskedLM
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
+from plmjax.train.ramp import make_ramp
 
+RAMP = 50_000_000_000  # tokens in which the batch grows
 ADAM = OptimizerConfig(name="adamw", schedule="constant", b2=0.98, eps=1e-6, weight_decay=1e-5, clip_norm=1.0)
 
 
@@ -36,20 +38,24 @@ def objective() -> MaskedLM:
     return made
 
 
-def paper(name: str, tokens: float, batch_size: int, learning_rate: float, warmup: float) -> Config:
-    """Steps of `batch_size` texts of 1,024 tokens; `tokens` and `warmup` count tokens."""
+def paper(name: str, tokens: float, batch_size: int, learning_rate: float, warmup: float, first: int = 0) -> Config:
+    """Steps of `batch_size` texts of 1,024 tokens, at first of `first`; `tokens` and `warmup` count tokens."""
     length, size = 1024, name.split("_")[0]
+    train = TrainConfig(
+        batch_size=batch_size,
+        length=length,
+        ramp_batch_size=first,
+        ramp_tokens=RAMP if first else 0,
+        log_every=100,
+        eval_every=5_000,
+    )
+    last = make_ramp(train).stages[-1]
+    train.steps = last.first_step + round(tokens / length - last.first_example) // batch_size
     return Config(
         name=f"modernbert_{name}",
         model=replace(VARIANTS[size], dtype="bfloat16", global_rope_theta=10_000.0),
         objective=objective(),
-        train=TrainConfig(
-            steps=round(tokens / (batch_size * length)),
-            batch_size=batch_size,
-            length=length,
-            log_every=100,
-            eval_every=5_000,
-        ),
+        train=train,
         optimizer=replace(ADAM, learning_rate=learning_rate, warmup_steps=round(warmup / (batch_size * length))),
     )
 
@@ -91,7 +97,7 @@ def get_config(variant: str = "mini") -> Config:
     variants = {
         "tiny": tiny,
         "mini": mini,
-        "base": lambda: paper("base", 1.719e12, 4_608, 8e-4, 3e9),
+        "base": lambda: paper("base", 1.719e12, 4_608, 8e-4, 3e9, first=96),
         "large": lambda: paper("large", 9e11, 4_928, 5e-4, 2e9),
         "large_2": lambda: paper("large_2", 8e11, 4_928, 5e-5, 0.0),
     }

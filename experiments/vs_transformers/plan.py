@@ -75,6 +75,8 @@ def _check(task: Any, recipe: FineTune) -> None:
         "optimizer.schedule": (optimizer.schedule, "linear"),
         "optimizer.final_scale": (optimizer.final_scale, 0.0),
         "optimizer.bias_correction": (optimizer.bias_correction, True),
+        "optimizer.warmup_init_lr": (optimizer.warmup_init_lr, 0.0),
+        "optimizer.exclude_from_weight_decay": (optimizer.exclude_from_weight_decay, "biases_and_norms"),
         "train.microbatches": (train.microbatches, 1),
         "dtype": (recipe.dtype, ""),
     }

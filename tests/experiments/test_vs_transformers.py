@@ -1,6 +1,7 @@
 """plmjax beside `transformers`: the same updates, the same plan for both, and what the table says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,12 @@ def test_what_pytorch_would_not_do_alike_is_refused(folder: Path) -> None:
     task = make_task(folder)
     with pytest.raises(UserError, match="optimizer.bias_correction is False, and the loop with PyTorch has True"):
         make_plan(folder, task, get_config("base"), 1, 1)
+    decaying = get_config("corrected")
+    decaying.optimizer = replace(decaying.optimizer, exclude_from_weight_decay="nothing")
+    with pytest.raises(
+        UserError, match="exclude_from_weight_decay is 'nothing', and the loop with PyTorch has 'biases"
+    ):
+        make_plan(folder, task, decaying, 1, 1)
     make_plan(folder, task, get_config("corrected"), 1, 1)
     task.metric = ("matthews",)
     with pytest.raises(UserError, match="measured by accuracy"):
