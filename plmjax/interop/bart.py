@@ -67,6 +67,9 @@ SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_sta
 MBART_SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 MARIAN_SPECIAL = {"pad_token_id": 58100, "eos_token_id": 0, "decoder_start_token_id": 58100}
 CONDITIONAL, TRANSLATION, ALONE = "ForConditionalGeneration", "MTModel", "ForCausalLM"
+# fairseq's number of a layout, which BART's published files have and no class reads (transformers,
+# modeling_bart.py, `_keys_to_ignore_on_load_unexpected`).
+VERSIONS = r"((en|de)coder\.)?version"
 ALONE_CONFIGS: dict[type[BartConfig], type[BartConfig]] = {
     BartConfig: BartDecoderConfig,
     MBartConfig: MBartDecoderConfig,
@@ -240,7 +243,7 @@ def _family(
         base_model=base_model,
         forward=forward | {name + ALONE: causal_lm},
         inputs=inputs_of,
-        ignored=r"((en|de)coder\.)?embed_positions\.weight" if config is MarianConfig else r"(?!)",
+        ignored=VERSIONS + (r"|((en|de)coder\.)?embed_positions\.weight" if config is MarianConfig else ""),
         read_config=partial(read_config, config=config, defaults=defaults),
         write_config=write_config,
         table=table,

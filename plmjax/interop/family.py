@@ -87,6 +87,7 @@ class Family:
             its decoder learns to write; None: as T5's.
         pair_template: (checkpoint, language) -> what is around one text or two under an encoder-decoder's heads,
             and the first token that its decoder reads; None: as T5's.
+        null_fields: fields of config.json where null is a value of its own; elsewhere it is the class's default.
         scoring_format: what stands in an encoder-decoder's input for a text to score: "sentinel", "mask" or
             "", nothing; None: its texts can't be scored.
     """
@@ -113,6 +114,7 @@ class Family:
     source_template: Callable[[TemplateSource, str | None, str | None], Seq2SeqTemplate] | None = None
     target_template: Callable[[TemplateSource, Seq2SeqTemplate], tuple[int | None, tuple[int, ...]]] | None = None
     pair_template: Callable[[TemplateSource, str], tuple[Template, int]] | None = None
+    null_fields: tuple[str, ...] = ()
     scoring_format: str | None = ""
 
     def special_of(self, tokenizer: Tokenizer | None) -> Mapping[str, int]:

@@ -48,7 +48,8 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     family = family_named(given.get("model_type"), directory)
     tensors = {_trunk_name(name, family): value for name, value in read_tensors(directory).items()}
     architecture = _architecture(given, family, set(tensors), directory)
-    config = family.read_config(given | {"architectures": [architecture]}, set(tensors))
+    stated = {name: value for name, value in given.items() if value is not None or name in family.null_fields}
+    config = family.read_config(stated | {"architectures": [architecture]}, set(tensors))
     special = dict(family.special) | {name: given[name] for name in SPECIAL_IDS if isinstance(given.get(name), int)}
     special = {name: token for name, token in special.items() if token < config.vocab_size}
     table = [_without_prefix(entry, family) for entry in family.table(config, architecture, special)]

@@ -197,6 +197,7 @@ MODERNBERT = Family(
     forward={"ModernBertModel": base_model, "ModernBertForMaskedLM": masked_lm, **FINE_TUNED},
     inputs=lambda architecture: INPUTS,
     ignored=r".*rotary_emb\.inv_freq",
+    null_fields=("local_rope_theta",),
     read_config=read_config,
     write_config=write_config,
     table=table,

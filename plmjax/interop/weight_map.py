@@ -127,8 +127,8 @@ def import_params(
         where: the directory, for messages.
 
     Raises:
-        UserError: names the tensors that are missing or unknown, one of another shape, or two that should be tied and
-            differ.
+        UserError: names the tensors that are missing or unknown, one of another shape or with numbers that are not
+            finite, or two that should be tied and differ.
     """
     used: set[str] = set()
     flat: dict[str, np.ndarray] = {}
@@ -141,6 +141,7 @@ def import_params(
             if not found:
                 missing.append(names[0])
                 continue
+            _check_finite(found, tensors, where)
             _check_tied(found, tensors, where)
             layers.append(_converted(entry, found[0], tensors[found[0]], shapes, where))
         if not missing:
@@ -212,6 +213,16 @@ def _converted(entry: Entry, name: str, tensor: np.ndarray, shapes: dict[str, tu
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"the tensor{'s' * (len(names) > 1)} {', '.join(names[:3])}{more}"
+
+
+def _check_finite(names: list[str], tensors: dict[str, np.ndarray], where: str) -> None:
+    for name in names:
+        tensor = tensors[name]
+        if not np.isfinite(np.sum(tensor, dtype=np.float64)) and (count := int(np.sum(~np.isfinite(tensor)))):
+            raise UserError(
+                f"The tensor {name} in {where} holds NaN or infinite numbers ({count} of {tensor.size}), from which "
+                "nothing can be computed: take another checkpoint."
+            )
 
 
 def _check_tied(names: list[str], tensors: dict[str, np.ndarray], where: str) -> None:

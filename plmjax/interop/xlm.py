@@ -221,7 +221,7 @@ XLM = Family(
     inputs=lambda architecture: (
         (*INPUTS, "p_mask", "cls_index") if architecture == "XLMForQuestionAnswering" else INPUTS
     ),
-    ignored=r"position_embeddings\.weight",  # where it is fixed; a learned one is in the table
+    ignored=r"position_ids|position_embeddings\.weight",  # where it is fixed; a learned one is in the table
     read_config=read_config,
     write_config=write_config,
     table=table,

@@ -217,6 +217,7 @@ XLNET = Family(
         (*INPUTS, "p_mask", "cls_index") if architecture == "XLNetForQuestionAnswering" else INPUTS
     ),
     ignored=r"(?!)",  # nothing
+    null_fields=("mem_len", "reuse_len", "summary_activation"),
     read_config=read_config,
     write_config=write_config,
     table=table,
