@@ -10,16 +10,17 @@
 | large   | the released large | TPU v3-1024; not measured | not measured |
 
 The learning rates and warm-ups of base and large are those of the released models (paper, Table 9), whose decay is of
-every parameter, biases and norms too, as in fairseq's code (trainer.py:304-310, optim/adam.py). To compare window
-formats as the paper's Table 2 does, set `objective.window` to DocSentences, SentencePair or SegmentPair in a copy of
-this file.
+every parameter, biases and norms too, as in fairseq's code (trainer.py:304-310, optim/adam.py). Their masks fall on any
+token, <s> and </s> too, as in fairseq's code (data/mask_tokens_dataset.py:141-148); those of the others are BERT's, as
+in the paper. To compare window formats as the paper's Table 2 does, set `objective.window` to DocSentences,
+SentencePair or SegmentPair in a copy of this file.
 """
 
 from dataclasses import replace
 
 from experiments.configs.common import ENGLISH, builtin, pick
 from plmjax.modules.bert import VARIANTS
-from plmjax.objectives.masked_lm import MaskedLM
+from plmjax.objectives.masked_lm import MaskedLM, Masking
 from plmjax.train.config import Config, OptimizerConfig, TrainConfig
 
 ADAM = OptimizerConfig(name="adamw", schedule="linear", b2=0.98, eps=1e-6, weight_decay=0.01)
@@ -29,7 +30,7 @@ def paper(size: str, learning_rate: float, warmup_steps: int) -> Config:
     return Config(
         name=f"roberta_{size}",
         model=replace(VARIANTS[f"roberta_{size}"], dtype="bfloat16"),
-        objective=MaskedLM(),
+        objective=MaskedLM(masking=Masking(strategy="every_token")),
         train=TrainConfig(steps=500_000, batch_size=8192, length=512, log_every=100, eval_every=5_000),
         optimizer=replace(
             ADAM, learning_rate=learning_rate, warmup_steps=warmup_steps, exclude_from_weight_decay="nothing"

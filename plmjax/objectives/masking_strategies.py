@@ -5,6 +5,7 @@ A strategy gives span ids: the tokens of one span share one draw of what becomes
 Legend: L length.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -63,7 +64,7 @@ class MaskingStrategy(Protocol):
         """UserError for settings that are wrong or that the vocabulary can't serve."""
 
     def budget(self, text: MaskableText, rate: float) -> jax.Array:
-        """int32: how many tokens to choose."""
+        """How many tokens to choose, as `span_ids` takes it."""
 
     def max_predictions(self, length: int, rate: float) -> int:
         """The largest budget of a text of `length` tokens."""
@@ -118,6 +119,26 @@ class AnyTokenMasking(TokenMasking):
         weights_L = jnp.asarray(weights / weights.max(), jnp.float32)[text.tokens_L]
         candidates_L &= weights_L > 0
         return masking.token_span_ids(masking.choose_weighted(key, candidates_L, weights_L, budget))
+
+
+@dataclass(slots=True)
+class EveryTokenMasking(TokenMasking):
+    """Fairseq's masking, RoBERTa's: any token, <s> and </s> too; a fraction of a token is one more with that chance.
+
+    Source: facebookresearch/fairseq, fairseq/data/mask_tokens_dataset.py:141-148.
+    """
+
+    def budget(self, text: MaskableText, rate: float) -> jax.Array:
+        """float32: how many tokens to choose on average."""
+        return rate * jnp.sum(text.is_real_L).astype(jnp.float32)
+
+    def max_predictions(self, length: int, rate: float) -> int:
+        return min(length, math.floor(rate * length) + 1)
+
+    def span_ids(self, key: jax.Array, text: MaskableText, budget: jax.Array) -> jax.Array:
+        choice_key, count_key = jax.random.split(key)
+        count = jnp.floor(budget + jax.random.uniform(count_key)).astype(jnp.int32)
+        return masking.token_span_ids(masking.choose_tokens(choice_key, text.is_real_L, count))
 
 
 @dataclass(slots=True)
@@ -250,6 +271,7 @@ class MaskingStrategies:
         found: dict[str, MaskingStrategy] = {
             "tokens": TokenMasking(),
             "any_tokens": self.any_tokens,
+            "every_token": EveryTokenMasking(),
             "whole_words": WholeWordMasking(),
             "ngrams": self.ngrams,
             "ngram_windows": self.ngram_windows,

@@ -1,8 +1,12 @@
-"""RoBERTa's windows in plain Python, from facebookresearch/fairseq @ fairseq/data/token_block_utils_fast.pyx.
+"""RoBERTa's data in plain NumPy, from facebookresearch/fairseq @ fairseq/data.
 
-Whole sentences are packed by `complete` and `complete_doc` (lines 65-97); fairseq/tasks/masked_lm.py puts <s> before
-each.
+Whole sentences are packed by `complete` and `complete_doc` of token_block_utils_fast.pyx, lines 65-97, and
+tasks/masked_lm.py puts <s> before each. Masks: MaskTokensDataset of mask_tokens_dataset.py, 139-226.
 """
+
+import numpy as np
+
+from tests.oracles.kit import MASK
 
 
 def blocks(documents, room, crossing):
@@ -31,3 +35,14 @@ def blocks(documents, room, crossing):
                 size += cost
     close()
     return found
+
+
+def masked(tokens, rate, words, numbers: np.random.RandomState):
+    """(tokens, whether each is a target): any token may be one; a fraction is one more with that chance."""
+    size, tokens = len(tokens), np.array(tokens)
+    mask = np.zeros(size, bool)
+    mask[numbers.choice(size, int(rate * size + numbers.random_sample()), replace=False)] = True
+    other = mask & (numbers.random_sample(size) < 0.2)  # a tenth is kept, a tenth random
+    kept = other & (numbers.random_sample(size) < 0.5)
+    output = np.where(mask & ~kept, MASK, tokens)
+    return np.where(other & ~kept, numbers.choice(words, size), output), mask
