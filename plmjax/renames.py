@@ -144,13 +144,20 @@ def _generation(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "seq2seq": parts["seq2seq"], "generation": generation}
 
 
+_MOST = "biases_and_norms"
+
+
 def _optimizer(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of an optimizer that was written before LAMB could leave out its trust ratio or bias correction.
 
-    It gave every tensor the ratio and always corrected; and every schedule was given a step to decay by.
+    It gave every tensor the ratio and always corrected; and every schedule was given a step to decay by. The other
+    settings that came with these meant what their defaults mean; results are compared with their recipe as JSON, so
+    that they are filled in here.
     """
     if "exclude_from_layer_adaptation" in fields:
         return fields
+    came = {"warmup_init_lr": 0.0, "exclude_from_weight_decay": _MOST, "exclude_from_layer_adaptation": _MOST}
+    fields = came | fields
     if fields.get("schedule") in ("rsqrt", "constant"):
         fields = fields | {"decay_steps": 0}
     if fields.get("name") == "lamb":

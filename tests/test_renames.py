@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from experiments._main import _reason, define_config
-from plmjax.checkpoints.serialize import from_json
+from plmjax.checkpoints.serialize import from_json, to_json
 from plmjax.decode.config import GenerationConfig
 from plmjax.finetune.config import FineTune, FineTuneTrainConfig
 from plmjax.finetune.seq2seq_config import Seq2SeqConfig
-from plmjax.finetune.update_strategies import HeadsOnly
-from plmjax.renames import CLASSES, FIELDS, MODULES, MOVED, VALUES, new_value
+from plmjax.finetune.update_strategies import HeadsOnly, LayerDecay
+from plmjax.renames import CLASSES, FIELDS, MODULES, MOVED, VALUES, new_value, upgraded
 from plmjax.tasks.answers import Answers
+from plmjax.train.config import OptimizerConfig
 
 ROOT = Path(__file__).parents[1]
+ADDED = ("warmup_init_lr", "exclude_from_weight_decay", "exclude_from_layer_adaptation")  # to the optimizer's settings
 
 
 def find(name: str) -> Any:
@@ -36,6 +38,17 @@ def test_classes_are_there(name: str) -> None:
     fields = set(find(name).__dataclass_fields__)
     assert set(FIELDS.get(name, {}).values()) <= fields
     assert not set(FIELDS.get(name, {})) & fields
+
+
+def test_a_result_written_before_settings_were_added_is_of_the_same_recipe() -> None:
+    """Where its rule is unchanged: LayerDecay's exponents are others now, so that its results are another recipe's."""
+    now = to_json(FineTune(optimizer=OptimizerConfig(weight_decay=0.01)))
+    before = {**now, "optimizer": {key: value for key, value in now["optimizer"].items() if key not in ADDED}}
+    assert len(before["optimizer"]) == len(now["optimizer"]) - len(ADDED)
+    assert upgraded(before) == now
+    layered = to_json(FineTune(update_strategy=LayerDecay(0.8)))
+    old = {**layered, "update_strategy": {"type": layered["update_strategy"]["type"], "rate": 0.8}}
+    assert upgraded(old) != layered
 
 
 def test_a_recipe_written_under_old_names_is_read() -> None:
