@@ -47,9 +47,9 @@ class RecurrentLM(CausalLM):
                 f"The objective RecurrentLM carries a memory, for which {type(network_config).__name__} has no room; "
                 "choose TransformerXLConfig, or the objective CausalLM."
             )
-        if "continues" not in self.window.gives:
+        if "continues" not in self.window.gives or "token_types" in self.window.gives:  # PairStreams' B breaks the text
             raise UserError(
-                "The objective RecurrentLM reads on from batch to batch, which windows of "
+                "The objective RecurrentLM reads one text on from batch to batch, which windows of "
                 f"{type(self.window).__name__} do not; choose Streams."
             )
         if self.loss not in ("full", "half"):

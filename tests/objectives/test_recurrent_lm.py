@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plmjax.data.loader import Loader
-from plmjax.data.windows import Chunks
+from plmjax.data.windows import Chunks, PairStreams
 from plmjax.errors import UserError
 from plmjax.modules.gpt import GPTConfig
 from plmjax.modules.transformer_xl import TransformerXLConfig
@@ -108,6 +108,7 @@ def test_what_does_not_fit(vocabulary):
     for objective, config, message in (
         (LM, gpt, "GPTConfig has no room"),
         (RecurrentLM(window=Chunks(overlap=1)), CONFIG, "windows of Chunks do not; choose Streams"),
+        (RecurrentLM(window=PairStreams(reuse_length=2)), CONFIG, "windows of PairStreams do not; choose Streams"),
         (RecurrentLM(loss="most"), CONFIG, "objective.loss is 'most'"),
         (RecurrentLM(evaluation=Reading(clamp=-1)), CONFIG, "evaluation.clamp is -1"),
         (RecurrentLM(evaluation=Reading(same_length=True)), replace(CONFIG, memory_length=0), "no token would see any"),
