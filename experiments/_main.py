@@ -14,12 +14,14 @@ from ml_collections import config_flags
 
 from plmjax.errors import UserError
 from plmjax.renames import new_field
+from plmjax.working_folder import reason_of
 
 # The configurations that are installed with the scripts, so that a command works from any folder.
 CONFIGS = Path(__file__).parent / "configs"
 # What absl and ml_collections raise for a flag or a configuration that can't be read.
-MISTAKES = (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError)
-_CONFIGURATIONS: list[str] = []  # names of the flags that `define_config` has made
+MISTAKES = (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError, SyntaxError)
+INTERRUPTED = 128 + 2  # the exit status of a program that SIGINT ends
+_CONFIGURATIONS: dict[str, tuple[type, ...]] = {}  # the flags that `define_config` has made, and their classes
 
 
 def run(main: Callable[[], None]) -> None:
@@ -36,13 +38,19 @@ def run(main: Callable[[], None]) -> None:
             if len(argv) > 1:
                 raise UserError(f"Unexpected argument {argv[1]!r}: every option is a flag, see --help.")
             _import(flags.FLAGS.import_modules)
+            _check_kinds()
             main()
         except UserError as error:
             _end(str(error))
-        except OSError as error:  # ml_collections says so only when a missing configuration is first read
-            if "Configuration is not available" not in str(error):
+        except OSError as error:
+            if "Configuration is not available" in str(error):  # ml_collections says so when it is first read
+                _end(_reason(error))
+            if error.filename is None:
                 raise
-            _end(_reason(error))
+            _end(f"The file {error.filename} can't be read or written: {reason_of(error)}; correct its path or rights.")
+        except KeyboardInterrupt:
+            print("\nstopped by SIGINT: the same command goes on from what is saved", file=sys.stderr)
+            sys.exit(INTERRUPTED)
 
     add_shared_flags()
     app.run(guarded, flags_parser=_parse)
@@ -78,16 +86,17 @@ def variant_of(name: str) -> str:
     return given[-1].rpartition(":")[2] if given and ":" in given[-1] else ""
 
 
-def define_config(default: str, description: str, name: str = "config") -> flags.FlagHolder:
+def define_config(default: str, description: str, name: str = "config", *, kinds: tuple[type, ...]) -> flags.FlagHolder:
     """The flag --config=FILE.py:VARIANT, with --config.SECTION.FIELD=VALUE for its fields; or one of another name.
 
     FILE.py is a path, or the name of a file that is installed under experiments/configs: bert.py, finetune/bert.py.
-    ml_collections applies the fields given on the command line to the default while the flag is being defined.
+    ml_collections applies the fields given on the command line to the default while the flag is being defined. Its
+    value is an instance of one of `kinds`: the file of another script's configuration is refused.
     """
     for index, argument in enumerate(sys.argv[1:], start=1):
         if found := re.fullmatch(rf"(--?{name}=)(.+)", argument):
             sys.argv[index] = found[1] + installed(found[2])
-    _CONFIGURATIONS.append(name)
+    _CONFIGURATIONS[name] = kinds
     try:
         return config_flags.DEFINE_config_file(name, default, description)
     except MISTAKES as error:
@@ -102,6 +111,23 @@ def installed(path: str) -> str:
     if Path(file).is_file() or not candidate.is_file():
         return path
     return f"{candidate}:{variant}" if colon else str(candidate)
+
+
+def _check_kinds() -> None:
+    for name, kinds in _CONFIGURATIONS.items():
+        if name not in flags.FLAGS:  # of a script that the program ran before
+            continue
+        value = flags.FLAGS[name].value
+        if type(value).__name__ == "_ErrorConfig":  # of a file that could not be read
+            _ = value.name  # which says why
+        # By name: a class that the file itself defines is another object each time that the file is read.
+        if not {kind.__name__ for kind in kinds} & {one.__name__ for one in type(value).__mro__}:
+            given = config_flags.get_config_filename(flags.FLAGS[name])
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise UserError(
+                f"--{name}={given} gives an object of type {type(value).__name__}, and this script needs {wanted}: "
+                "give another file."
+            )
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -151,6 +177,8 @@ def _reason(error: BaseException) -> str:
     if mistakes:
         return str(mistakes[-1])  # the first that was raised; ml_collections wraps it in its traceback
     text = str(error)
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno} is not Python ({error.msg}): --config takes a Python file."
     if missing := re.search(r"No such file or directory: '(.*?)'", text):
         example = "experiments/configs/bert.py:base"
         return f"There is no configuration file {missing[1]!r}: give the path of one, such as {example}."

@@ -27,11 +27,14 @@ from plmjax.interop import load
 from plmjax.interop.pretrained import Pretrained
 from plmjax.modules import build
 from plmjax.modules.gpt import VARIANTS
+from plmjax.train.config import Config
 
 DEFAULT = Path(__file__).parent / "configs" / "gpt2.py"
 
 CONFIG = _main.define_config(
-    f"{DEFAULT}:builtin", "Of the training step: FILE.py or FILE.py:VARIANT; --config.train.batch_size=8 and so on."
+    f"{DEFAULT}:builtin",
+    "Of the training step: FILE.py or FILE.py:VARIANT; --config.train.batch_size=8 and so on.",
+    kinds=(Config,),
 )
 WORKDIR = flags.DEFINE_string("workdir", "", "The run's folder, for its token store; by default runs/NAME.")
 STEPS = flags.DEFINE_integer("steps", 20, "Training steps that are timed.", lower_bound=1)

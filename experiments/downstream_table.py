@@ -21,12 +21,14 @@ from experiments import _main
 from experiments._config_text import config_as_text
 from experiments.cells.run import run_cells
 from experiments.cells.status import status_table
-from experiments.downstream.grid import make_cells, read_entries
+from experiments.downstream.grid import Grid, make_cells, read_entries
 from experiments.downstream.table import draw, table
 
 DEFAULT = Path(__file__).parent / "configs" / "downstream.py"
 
-CONFIG = _main.define_config(f"{DEFAULT}:minis", "FILE.py or FILE.py:VARIANT; --config.checkpoints and so on set it.")
+CONFIG = _main.define_config(
+    f"{DEFAULT}:minis", "FILE.py or FILE.py:VARIANT; --config.checkpoints and so on set it.", kinds=(Grid,)
+)
 WORKDIR = flags.DEFINE_string("workdir", "", "The grid's folder; by default runs/NAME, NAME being the grid's.")
 REPORT = flags.DEFINE_bool("report", False, "Train nothing: show the cells that are finished.")
 STATUS = flags.DEFINE_bool("status", False, "Train nothing: show where each cell stands.")

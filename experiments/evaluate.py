@@ -22,6 +22,7 @@ from absl import flags
 
 from experiments import _main
 from experiments._config_text import config_as_text
+from experiments.configs.evaluate import Evaluation
 from plmjax.checkpoints.checkpointer import find
 from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import to_json
@@ -37,7 +38,9 @@ from plmjax.working_folder import EVALUATION, working_folder
 DEFAULT = Path(__file__).parent / "configs" / "evaluate.py"
 
 CONFIG = _main.define_config(
-    f"{DEFAULT}:blimp", "FILE.py or FILE.py:VARIANT; --config.task.limit=100 and so on set its fields."
+    f"{DEFAULT}:blimp",
+    "FILE.py or FILE.py:VARIANT; --config.task.limit=100 and so on set its fields.",
+    kinds=(Evaluation,),
 )
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.")
 PART = flags.DEFINE_string("part", None, "Of a checkpoint with several networks, the one to evaluate: generator.")

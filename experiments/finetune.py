@@ -33,7 +33,9 @@ from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
 from plmjax.interop.native import load_for_task
+from plmjax.tasks.mixture import TaskMixture
 from plmjax.tasks.report import as_table
+from plmjax.tasks.supervised import SupervisedTask
 from plmjax.train.backend import use_deterministic_kernels
 
 CONFIGS = Path(__file__).parent / "configs" / "finetune"
@@ -43,9 +45,12 @@ TASK = _main.define_config(
     f"{CONFIGS / 'tasks.py'}:classification",
     "NAME or FILE.py:NAME; --task.train=FILE and so on set its fields.",
     "task",
+    kinds=(SupervisedTask, TaskMixture),
 )
 CONFIG = _main.define_config(
-    f"{CONFIGS / 'bert.py'}:base", "FILE.py or FILE.py:VARIANT; --config.train.epochs=5 and so on set its fields."
+    f"{CONFIGS / 'bert.py'}:base",
+    "FILE.py or FILE.py:VARIANT; --config.train.epochs=5 and so on set its fields.",
+    kinds=(FineTune,),
 )
 FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
 PART = flags.DEFINE_string("part", None, "Of a checkpoint with several networks, the one to fine-tune.")

@@ -23,7 +23,10 @@ from experiments.vs_transformers.plan import PLAN, make_plan, store_plan
 from experiments.vs_transformers.report import make_report
 from experiments.vs_transformers.sides import SIDES, read_side
 from plmjax.errors import UserError
+from plmjax.finetune.config import FineTune
+from plmjax.tasks.mixture import TaskMixture
 from plmjax.tasks.report import as_table, write
+from plmjax.tasks.supervised import SupervisedTask
 from plmjax.working_folder import COMPARISON, make_writable, require_own
 
 CONFIGS = Path(__file__).parent / "configs" / "finetune"
@@ -34,10 +37,15 @@ MODULES = {
 
 _main.expand_names("task", CONFIGS / "tasks.py")
 TASK = _main.define_config(
-    f"{CONFIGS / 'tasks.py'}:sst2_files", "NAME or FILE.py:NAME; --task.train=FILE and so on set its fields.", "task"
+    f"{CONFIGS / 'tasks.py'}:sst2_files",
+    "NAME or FILE.py:NAME; --task.train=FILE and so on set its fields.",
+    "task",
+    kinds=(SupervisedTask, TaskMixture),
 )
 CONFIG = _main.define_config(
-    f"{CONFIGS / 'bert.py'}:corrected", "FILE.py or FILE.py:VARIANT; --config.optimizer.learning_rate=2e-5 and so on."
+    f"{CONFIGS / 'bert.py'}:corrected",
+    "FILE.py or FILE.py:VARIANT; --config.optimizer.learning_rate=2e-5 and so on.",
+    kinds=(FineTune,),
 )
 FROM = flags.DEFINE_string("from", None, "Hugging Face directory.", required=True)
 WORKDIR = flags.DEFINE_string("workdir", "", "Where results go; by default runs/FROM_vs_transformers.")

@@ -27,6 +27,7 @@ from plmjax.errors import UserError
 from plmjax.interop.initial import load_source
 from plmjax.train import distributed
 from plmjax.train.backend import use_deterministic_kernels
+from plmjax.train.config import Config
 from plmjax.train.examples import dump_examples
 from plmjax.train.loop import pretrain
 from plmjax.train.trainer import EXIT_STOPPED
@@ -34,7 +35,9 @@ from plmjax.train.trainer import EXIT_STOPPED
 DEFAULT = Path(__file__).parent / "configs" / "gpt2.py"
 
 CONFIG = _main.define_config(
-    f"{DEFAULT}:builtin", "FILE.py or FILE.py:VARIANT; --config.train.steps=100 and so on set its fields."
+    f"{DEFAULT}:builtin",
+    "FILE.py or FILE.py:VARIANT; --config.train.steps=100 and so on set its fields.",
+    kinds=(Config,),
 )
 WORKDIR = flags.DEFINE_string("workdir", "", "The run's folder; by default runs/NAME, NAME being the configuration's.")
 INIT_FROM = flags.DEFINE_string(

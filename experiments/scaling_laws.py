@@ -26,13 +26,16 @@ from absl import flags
 from experiments import _main
 from experiments._config_text import config_as_text
 from experiments.cells.status import status_table
+from experiments.scaling.family import Family
 from experiments.scaling.runs import make_cells, report, train_family
 from plmjax.errors import UserError
 
 DEFAULT = Path(__file__).parent / "configs" / "scaling.py"
 
 CONFIG = _main.define_config(
-    f"{DEFAULT}:english", "FILE.py or FILE.py:VARIANT; --config.tokens='(250000,500000)' and so on set its fields."
+    f"{DEFAULT}:english",
+    "FILE.py or FILE.py:VARIANT; --config.tokens='(250000,500000)' and so on set its fields.",
+    kinds=(Family,),
 )
 WORKDIR = flags.DEFINE_string("workdir", "", "The family's folder; by default runs/NAME, NAME being the family's.")
 REPORT = flags.DEFINE_bool("report", False, "Train nothing: fit and draw the budgets that all sizes have finished.")

@@ -110,7 +110,7 @@ def test_an_old_field_is_refused_by_its_new_name(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["finetune", flag])
     with pytest.raises(SystemExit):
-        define_config(str(ROOT / "experiments/configs/finetune/mini.py"), "A recipe.", "old")
+        define_config(str(ROOT / "experiments/configs/finetune/mini.py"), "A recipe.", "old", kinds=(object,))
     assert told in capsys.readouterr().err
 
 

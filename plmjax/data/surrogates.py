@@ -15,7 +15,10 @@ def without_surrogates(text: str) -> str:
 
 def loads(text: str) -> Any:
     """Reads JSON, with U+FFFD for each half of a surrogate pair in its strings; raises as json.loads does."""
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("Nested too deeply", text, 0) from None
     return _replaced(value) if "\\u" in text or not text.isascii() else value
 
 

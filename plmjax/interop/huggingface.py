@@ -168,9 +168,12 @@ def _read_json(path: Path) -> JSON:
     if not path.is_file():
         raise UserError(f"{path.parent} has no {path.name}: give a directory that transformers wrote.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON ({error}).") from error
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON ({error}): fetch it again.") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is a JSON {type(found).__name__}, not an object: fetch it again.")
+    return found
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -58,7 +58,10 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
 
 
 def _shards(index: Path) -> list[Path]:
-    files = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    try:
+        files = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{index} is no index of weights ({type(error).__name__}): fetch it again.") from error
     for name in files:
         if Path(name).name != name or not (index.parent / name).is_file():
             raise UserError(f"{index} names the shard {name!r}, which is not beside it: fetch it.")

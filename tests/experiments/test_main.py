@@ -8,6 +8,7 @@ from ml_collections import config_flags
 
 from experiments import _early, _main
 from plmjax.errors import UserError
+from plmjax.train.config import Config
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_path_that_names_nothing_stays_as_it_was_given(given, tmp_path, monkey
 def test_the_flag_loads_an_installed_configuration(tmp_path, monkeypatch, no_other_flags):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["script", "--trial=bert.py:tiny", "--trial.train.steps=7"])
-    flag = _main.define_config("unused.py", "Tried here.", name="trial")
+    flag = _main.define_config("unused.py", "Tried here.", name="trial", kinds=(Config,))
     flags.FLAGS(sys.argv)
     assert (flag.value.name, flag.value.train.steps) == ("bert_tiny", 7)
 
@@ -112,3 +113,51 @@ def test_the_folder_of_a_name_is_within_runs(tmp_path):
     for name in ("../x", "/x", "a/b", "..", ""):
         with pytest.raises(UserError, match="is no name of a folder"):
             _main.run_folder("", name)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("def get_config(variant=''):\n    return 3\n", "gives an object of type int, and this script needs Config"),
+        ("def get_config(:\n", "mine.py:1 is not Python (invalid syntax): --config takes a Python file."),
+        ("x = 1\n", "has no attribute 'get_config'"),
+        (None, "There is no configuration file"),
+    ],
+)
+def test_a_configuration_that_is_none(content, sentence, tmp_path, monkeypatch, no_other_flags, capsys):
+    monkeypatch.delitem(sys.modules, "trial_config", raising=False)
+    if content is not None:
+        (tmp_path / "mine.py").write_text(content)
+    monkeypatch.setattr("sys.argv", ["script", f"--trial={tmp_path / 'mine.py'}"])
+    monkeypatch.setattr(_main, "_CONFIGURATIONS", {})
+    monkeypatch.setattr(_main.app, "run", lambda guarded, flags_parser: guarded(flags_parser(sys.argv)))
+    with pytest.raises(SystemExit) as end:
+        _main.define_config("gpt2.py", "Tried here.", name="trial", kinds=(Config,))
+        _main.run(lambda: pytest.fail("nothing runs"))
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and sentence in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "code"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/a/b"),
+            "error: The file /a/b can't be read or written: there is no",
+            2,
+        ),
+        (OSError(28, "No space left", "/a/b"), "error: The file /a/b can't be read or written: the disk is full", 2),
+        (KeyboardInterrupt(), "stopped by SIGINT: the same command goes on from what is saved", 130),
+    ],
+)
+def test_what_the_system_says_is_one_sentence(error, said, code, monkeypatch, no_other_flags, capsys):
+    def main():
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["script"])
+    monkeypatch.setattr(_main, "_CONFIGURATIONS", {})
+    monkeypatch.setattr(_main.app, "run", lambda guarded, flags_parser: guarded(flags_parser(sys.argv)))
+    with pytest.raises(SystemExit) as end:
+        _main.run(main)
+    written = capsys.readouterr().err
+    assert end.value.code == code and written.strip().startswith(said) and "Traceback" not in written
