@@ -43,9 +43,9 @@ VALIDATION_FRACTION = flags.DEFINE_float(
 TEXT_FIELD = flags.DEFINE_string(
     "text_field", DEFAULT.text_field, "The field or column of .jsonl and .parquet files that holds the text."
 )
-BLANK_LINES = flags.DEFINE_enum(
-    "blank_lines", DEFAULT.blank_lines, ["paragraphs", "documents"],
-    "What blank lines in a .txt file part: paragraphs (a file is one document) or documents.",
+DOCUMENTS = flags.DEFINE_enum(
+    "documents", DEFAULT.documents, ["files", "blank_lines", "lines"],
+    "What is a document of .txt files: each file, each block between blank lines, or each line.",
 )  # fmt: skip
 TFDS_DATA_DIR = flags.DEFINE_string(
     "tfds_data_dir", DEFAULT.tfds_data_dir, "Where TFDS keeps its data; by default where TFDS chooses."
@@ -132,7 +132,7 @@ def options() -> PrepareOptions:
         text_field=TEXT_FIELD.value,
         phrases_field=PHRASES_FIELD.value,
         code_field=CODE_FIELD.value,
-        blank_lines=BLANK_LINES.value,
+        documents=DOCUMENTS.value,
         tfds_data_dir=TFDS_DATA_DIR.value,
         pair_columns=PAIR_COLUMNS.value,
         language=LANGUAGE.value,

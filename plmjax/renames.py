@@ -85,6 +85,7 @@ _WITH_HEADS = (
 _GPTS = ("gpt:GPTConfig", "gpt3:GPT3Config", "gpt3:GPTNeoConfig", "ctrl:CTRLConfig", "bart_lm:BartLMConfig")
 # "new module:new class" -> {old field: new field}.
 FIELDS: dict[str, dict[str, str]] = {
+    "plmjax.data.store.prepare:PrepareOptions": {"blank_lines": "documents"},
     **{f"plmjax.modules.{name}": {"classes": "num_labels"} for name in _GPTS},
     **{
         f"plmjax.objectives.{name}": {"choice": "strategy", "choices": "strategies"}
@@ -104,6 +105,7 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 # "new module:new class" -> {new field: {old value: new value}}; of a list of values, each.
 VALUES: dict[str, dict[str, dict[str, str]]] = {
+    "plmjax.data.store.prepare:PrepareOptions": {"documents": {"paragraphs": "files", "documents": "blank_lines"}},
     **{f"plmjax.modules.{name}": {"heads": _HEADS} for name in _WITH_HEADS},
     "plmjax.finetune.config:FineTune": {
         "task_model": {"spans_by_beam": "beam_question_answering", "chained_tags": "crf_token_classification"},
@@ -193,6 +195,7 @@ MOVED: dict[str, dict[str, str]] = {
 FLAGS: dict[str, dict[str, str]] = {
     "benchmark": {"beside_transformers": "vs_transformers"},
     "generate": {"num_samples": "num_return_sequences", "no_repeat_ngram": "no_repeat_ngram_size"},
+    "prepare": {"blank_lines": "documents"},
 }
 # "new module:new class" -> what gives today's fields where a new name alone does not.
 REWRITES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

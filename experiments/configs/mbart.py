@@ -14,7 +14,7 @@ Adam with eps 1e-6 and betas .9 and .98, the rate falling in a line to 0; its pe
 decays, as in fairseq's code (trainer.py:304-310). Dropout .1 for the first 250,000 steps, .05 up to 400,000 and 0 after
 that: restart with --config.model.dropout and --config.model.attention_dropout. The store of `mini` is made by
 
-    python -m experiments.prepare --blank_lines=documents --vocab_size=8000 --language_tokens --workdir=runs/en_de_fr \
+    python -m experiments.prepare --documents=blank_lines --vocab_size=8000 --language_tokens --workdir=runs/en_de_fr \
       --input=en=ENGLISH.jsonl.gz --input=de=GERMAN.txt --input=fr=FRENCH.txt --validation_input=en=...
 
 "300 steps": with --config.train.steps=300, the unigram entropy of the targets in brackets.

@@ -122,7 +122,7 @@ def test_a_store_with_extra_tokens(given, plain, tmp_path):
     plain["huggingface"].save(tmp_path / "tokenizer")
     options = PrepareOptions(
         sources=(str(tmp_path / "text.txt"),),
-        blank_lines="documents",
+        documents="blank_lines",
         validation_fraction=0.5,
         tokenizer=given if given != "PATH" else str(tmp_path / "tokenizer"),
         vocab_size=100,

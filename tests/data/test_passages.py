@@ -135,7 +135,7 @@ def test_a_store_gives_its_languages_tokens(documents, tmp_path):
     for language in ("en", "ne"):
         lines = "\n\n".join(" ".join(document) for document in documents)
         (tmp_path / f"{language}.txt").write_text(lines, encoding="utf-8")
-    given = {"blank_lines": "documents", "vocab_size": 380, "sentinels": 0, "workers": 1}
+    given = {"documents": "blank_lines", "vocab_size": 380, "sentinels": 0, "workers": 1}
     options = PrepareOptions(
         sources=tuple(f"{language}={tmp_path}/{language}.txt" for language in ("en", "ne")),
         language_tokens=True,

@@ -243,7 +243,7 @@ def test_large_vocabularies_take_four_bytes(tokenizer):
         ({"sources": ("nowhere/*.txt",)}, "No files match 'nowhere"),
         ({"text_field": "body"}, "has no field 'body' but text"),
         ({"tokenizer": "nowhere"}, "No tokenizer at nowhere"),
-        ({"blank_lines": "lines"}, "blank_lines is 'lines'"),
+        ({"documents": "words"}, "documents is 'words': give one of files, blank_lines, lines"),
     ],
 )
 def test_bad_options_are_named(options, changes, message, tmp_path):
@@ -284,7 +284,7 @@ def test_script_prints_what_it_made(input_file, tmp_path):
         sys.executable,
         "-m",
         "experiments.prepare",
-        f"--input={input_file},{input_file.parent}/*.json{{l,l.gz}}",
+        f"--input={input_file.parent}/*.json{{l,l.gz}}",
     ]
     command += [f"--output={tmp_path}/store", "--vocab_size=400", "--model_type=bpe", "--validation_fraction=0.2"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
@@ -306,3 +306,28 @@ def test_shard_belongs_to_its_text(tokenizer, tmp_path):
     assert shards.finished(unit, recipe) == counts
     assert shards.finished(unit._replace(documents=[Document("a", ["The river."])]), recipe) is None
     assert shards.finished(unit._replace(split="validation"), recipe) is None
+
+
+def test_one_text_file_is_told_of_its_lines_before_anything_is_made(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("\n".join(f"This is the text of line {number}." for number in range(400)))
+    options = PrepareOptions(sources=(str(tmp_path / "a.txt"),), vocab_size=300, workers=1, sentinels=0)
+    with pytest.raises(UserError, match=r"validation split is empty: .* none of the 1 documents; .* documents=lines"):
+        prepare(options, tmp_path / "store", progress=False)
+    assert not (tmp_path / "store" / "tokenizer").exists()
+    store = prepare(dataclasses.replace(options, documents="lines"), tmp_path / "store", progress=False)
+    assert len(store.split("train").document_starts) > 300
+
+
+def test_a_store_of_the_option_s_old_name_is_read(tmp_path):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"This is the text of line {number}." for number in range(400)))
+    options = PrepareOptions(
+        sources=(str(tmp_path / "a.txt"),), vocab_size=300, workers=1, sentinels=0, documents="blank_lines"
+    )
+    prepare(options, tmp_path / "store", progress=False)
+    file = tmp_path / "store" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["options"]["blank_lines"] = {"blank_lines": "documents"}[manifest["options"].pop("documents")]
+    file.write_text(json.dumps(manifest))
+    prepare(options, tmp_path / "store", progress=False)
+    with pytest.raises(UserError, match="was made with documents='blank_lines' and not 'lines'"):
+        prepare(dataclasses.replace(options, documents="lines"), tmp_path / "store", progress=False)

@@ -4,6 +4,8 @@ import gzip
 import json
 import zipfile
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from plmjax.data.examples.rows import Row, read_rows
@@ -163,3 +165,17 @@ def test_a_field_may_be_as_long_as_a_document(tmp_path, suffix):
     file = tmp_path / f"long{suffix}"
     file.write_text(content.replace("\t", "," if suffix == ".csv" else "\t"))
     assert [len(row["text"]) for row in read_rows(str(file))] == [len(text)]
+
+
+def test_parquet_gives_its_columns(tmp_path):
+    table = pyarrow.table({"text": ["one", "two"], "label": [0, None], "tags": [["O"], ["B-X", "O"]]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    rows = read_rows(str(tmp_path / "a.parquet"))
+    assert [row.fields for row in rows] == [
+        {"text": "one", "label": 0, "tags": ["O"]},
+        {"text": "two", "label": None, "tags": ["B-X", "O"]},
+    ]
+    assert rows[1].place == f"{tmp_path}/a.parquet: row 2"
+    (tmp_path / "b.parquet").write_text("none")
+    with pytest.raises(UserError, match="b.parquet is not a Parquet file"):
+        read_rows(str(tmp_path / "b.parquet"))

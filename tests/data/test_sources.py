@@ -36,7 +36,7 @@ def test_text_file_is_one_document(tmp_path):
 
 def test_blank_lines_may_part_documents(tmp_path):
     (tmp_path / "a.txt").write_text("one\ntwo\n\n\nthree\n")
-    documents = read(tmp_path / "a.txt", blank_lines="documents")
+    documents = read(tmp_path / "a.txt", documents="blank_lines")
     assert [document.paragraphs for document in documents] == [["one\ntwo"], ["three"]]
     assert [document.id for document in documents] == ["a.txt:1", "a.txt:5"]
 
@@ -189,3 +189,18 @@ def test_a_file_that_is_named_twice_is_refused(second, tmp_path):
     (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
     with pytest.raises(UserError, match=r"The sources name .*\.txt twice: name each file once"):
         open_sources([f"{tmp_path}/a.txt", f"{tmp_path}/{second}"])
+
+
+def test_each_line_may_be_a_document(tmp_path):
+    (tmp_path / "a.txt").write_text("one two\n\nthree\r\n \nfour")
+    documents = read(tmp_path / "a.txt", documents="lines")
+    assert [(document.id, document.paragraphs) for document in documents] == [
+        ("a.txt:1", ["one two"]), ("a.txt:3", ["three"]), ("a.txt:5", ["four"])
+    ]  # fmt: skip
+
+
+def test_a_null_text_is_no_document_in_any_format(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": null}\n')
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["one", None]}), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        assert [document.paragraphs for document in read(tmp_path / name)] == [["one"]]

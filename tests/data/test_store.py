@@ -17,7 +17,7 @@ def made(corpus_file, tokenizer, tmp_path_factory):
     tokenizer.save(directory / "given")
     options = PrepareOptions(
         sources=(str(corpus_file),),
-        blank_lines="documents",
+        documents="blank_lines",
         language="newline",
         tokenizer=str(directory / "given"),
         validation_fraction=0.2,

@@ -1,6 +1,6 @@
 """Labelled examples: rows of named fields, from local files or TFDS.
 
-- a path or glob: .tsv, .csv, .jsonl, .jsonl.gz; .json, SQuAD's or JSON lines; a .zip of .jsonl files
+- a path or glob: .tsv, .csv, .jsonl, .jsonl.gz, .parquet; .json, SQuAD's or JSON lines; a .zip of .jsonl files
 - `FILE,FILE`: texts whose lines belong together; train.en.gz,train.de.gz gives the fields en and de
 - `tfds:NAME[/CONFIG][:SPLIT]`: a TensorFlow data set, read without TensorFlow; split train by default
 """
@@ -76,8 +76,10 @@ def _read_file(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         return _json(path)
     if path.suffix == ".zip":
         return _zipped(path)
+    if path.suffix == ".parquet":
+        return _parquet(path)
     raise UserError(
-        f"{path} has an unknown suffix: examples are in .tsv, .csv, .jsonl, .jsonl.gz, .json or .zip files."
+        f"{path} has an unknown suffix: examples are in .tsv, .csv, .jsonl, .jsonl.gz, .json, .parquet or .zip files."
     )
 
 
@@ -159,6 +161,19 @@ def _zipped(path: Path) -> Iterator[Row]:
                     yield from _json_lines(place, enumerate((_decoded(place, line) for line in raw), start=1))
     except (zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is not a complete zip file ({error}): download it again.") from error
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow  # here, as it takes half a second, and few read Parquet
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
+            for number, row in enumerate(rows, start=1):
+                yield Row(row, f"{path}: row {number}")
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is not a Parquet file ({error}): convert it or leave it out.") from error
 
 
 def _decoded(place: str, line: bytes) -> str:

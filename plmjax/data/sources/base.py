@@ -28,13 +28,17 @@ class Document(NamedTuple):
     code: str = ""
 
 
+DOCUMENTS = ("files", "blank_lines", "lines")
+
+
 @dataclass(slots=True)
 class ReadOptions:
     """Options for reading sources.
 
     Attributes:
         text_field: the field of JSON lines and Parquet columns that holds the text.
-        blank_lines: what a blank line in a .txt file separates: "paragraphs" (a file is a document) or "documents".
+        documents: what is a document of .txt files: "files" (whose blank lines part paragraphs), "blank_lines" (each
+            block between them) or "lines".
         tfds_data_dir: where TFDS keeps its data; None is TFDS's own choice.
         pair_columns: the two columns, from 1, of translations in one tab-separated file.
         phrases_field: the field of JSON lines that holds a tagger's phrases, [[start, end], ...] in characters of the
@@ -43,7 +47,7 @@ class ReadOptions:
     """
 
     text_field: str = "text"
-    blank_lines: str = "paragraphs"
+    documents: str = "files"
     tfds_data_dir: str | None = None
     pair_columns: str = "1,2"
     phrases_field: str = ""

@@ -96,11 +96,14 @@ class FileSource(Source):
 
 
 class TextFile(FileSource):
-    """A .txt file: one document of paragraphs, or a document for each block between blank lines."""
+    """A .txt file: one document of paragraphs, or a document for each block between blank lines, or for each line."""
 
     def _texts(self) -> Iterator[RawDocument]:
-        if self.options.blank_lines == "paragraphs":
+        if self.options.documents == "files":
             yield RawDocument(1, "".join(line.text for line in self._lines()))
+            return
+        if self.options.documents == "lines":
+            yield from (RawDocument(line.number, line.text) for line in self._lines())
             return
         block: list[str] = []
         first = 1
@@ -162,6 +165,8 @@ class JsonLinesFile(FileSource):
             raise UserError(
                 f"{self.path}:{line.number} has no field {field!r} but {has}: name the field with --text_field."
             )
+        if record[field] is None:  # no document, as in Parquet
+            return record | {field: ""}
         if not isinstance(record[field], str):
             raise UserError(
                 f"{self.path}:{line.number}: the field {field!r} is {record[field]!r:.40}, not text: "

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from plmjax.data import languages
 from plmjax.data.sources import builtin, files, tfds, translations
-from plmjax.data.sources.base import Document, ReadOptions, Source, matching_files
+from plmjax.data.sources.base import DOCUMENTS, Document, ReadOptions, Source, matching_files
 from plmjax.errors import UserError
 
 
@@ -25,10 +25,8 @@ def open_sources(names: Sequence[str], options: ReadOptions | None = None) -> li
         UserError: nothing is named, no file matches, or a file's suffix is unknown.
     """
     options = options or ReadOptions()
-    if options.blank_lines not in ("paragraphs", "documents"):
-        raise UserError(
-            f"blank_lines is {options.blank_lines!r}: give paragraphs or documents, which blank lines separate."
-        )
+    if options.documents not in DOCUMENTS:
+        raise UserError(f"documents is {options.documents!r}: give one of {', '.join(DOCUMENTS)}.")
     if not names:
         raise UserError("No source is named: give files, tfds:NAME or builtin.")
     sources: list[Source] = []

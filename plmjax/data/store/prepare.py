@@ -23,6 +23,7 @@ from plmjax.data.tokenizers import words
 from plmjax.data.tokenizers.base import Tokenizer, check_extra_tokens
 from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
 from plmjax.errors import UserError
+from plmjax.renames import upgraded
 from plmjax.working_folder import STORE, make_writable, require_own
 
 PARTIAL_DIRECTORY = ".partial"
@@ -39,7 +40,7 @@ class PrepareOptions:
         sources: files, globs, tfds:NAME or builtin, see `sources`.
         validation_sources: where the validation split comes from; empty: from `sources`, by a hash of each document.
         validation_fraction: the share of the documents that the hash puts aside.
-        text_field, blank_lines, tfds_data_dir: see `sources.ReadOptions`.
+        text_field, documents, tfds_data_dir: see `sources.ReadOptions`.
         pair_columns, phrases_field, code_field: see `sources.ReadOptions`.
         language: how sentences are split, see `sentences.splitter`; a language that a source names goes before it,
             unless this is "newline".
@@ -58,7 +59,7 @@ class PrepareOptions:
     validation_sources: tuple[str, ...] = ()
     validation_fraction: float = 0.05
     text_field: str = "text"
-    blank_lines: str = "paragraphs"
+    documents: str = "files"
     tfds_data_dir: str | None = None
     pair_columns: str = "1,2"
     phrases_field: str = ""
@@ -122,7 +123,9 @@ def prepare(options: PrepareOptions, directory: str | Path, progress: bool = Tru
 
 def _existing(options: PrepareOptions, directory: Path) -> Store:
     store = Store.open(directory)
-    made, asked = PrepareOptions().content() | store.manifest.get("options", {}), options.content()
+    kind = f"{PrepareOptions.__module__}:{PrepareOptions.__name__}"
+    written = upgraded({"type": kind, **store.manifest.get("options", {})})
+    made, asked = PrepareOptions().content() | written, options.content()
     for name in asked:
         if made.get(name) != asked[name]:
             raise UserError(
@@ -138,7 +141,7 @@ def _existing(options: PrepareOptions, directory: Path) -> Store:
 def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
     read = ReadOptions(
         options.text_field,
-        options.blank_lines,
+        options.documents,
         options.tfds_data_dir,
         options.pair_columns,
         options.phrases_field,
@@ -154,8 +157,10 @@ def _make(options: PrepareOptions, directory: Path, progress: bool) -> Store:
             "language_tokens is for a tokenizer that is trained on sources that name their languages: write en=PATH "
             "before each source, and tokenizer=train."
         )
-    tokenizer = _tokenizer(options, sources, validation, languages, directory, progress)
     fraction = 0.0 if validation else options.validation_fraction
+    if fraction:
+        _require_both_splits(sources, fraction)
+    tokenizer = _tokenizer(options, sources, validation, languages, directory, progress)
     recipe = shards.Recipe(
         options.language, fraction, partial, languages, bool(options.phrases_field), bool(options.code_field)
     )
@@ -256,6 +261,21 @@ def _paragraphs(
         if shards.is_validation(document, fraction) != training:
             yield from document.paragraphs
     line.close()
+
+
+def _require_both_splits(sources: Sequence[Source], fraction: float) -> None:
+    """Reads documents until both splits have one; UserError, before anything is made of them, where one has none."""
+    documents = {False: 0, True: 0}
+    for document in read_documents(sources):
+        documents[shards.is_validation(document, fraction)] += 1
+        if all(documents.values()):
+            return
+    missing, total = ("validation", "training")[documents[True] > 0], sum(documents.values())
+    raise UserError(
+        f"The {missing} split is empty: validation_fraction={fraction} leaves it none of the {total} documents; give "
+        "more documents (where a .txt file has one a line, documents=lines; between blank lines, "
+        "documents=blank_lines), another fraction, or validation sources."
+    )
 
 
 def _check_counts(counts: list[dict[str, dict[str, int]]], options: PrepareOptions) -> None:
