@@ -28,9 +28,9 @@ MAP = "albert.encoder.embedding_hidden_mapping_in"
 
 def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -> list[Entry]:
     """ALBERT's names."""
-    heads, groups = config.num_heads, _groups(config)
-    width = config.d_model // heads
-    native, hf = "encoder/layers", "albert.encoder.albert_layer_groups.{}.albert_layers.0"
+    heads, inner = config.num_heads, config.inner_group_num
+    width, groups = config.d_model // heads, _groups(config) * inner
+    native, hf = "encoder/layers", "albert.encoder.albert_layer_groups.{}.albert_layers.{}"
     entries = [Entry(("embeddings/tokens/embedding",), "albert.embeddings.word_embeddings.weight", SAME)]
     for name, table in (("positions", "position_embeddings"), ("token_types", "token_type_embeddings")):
         entries.append(Entry((f"embeddings/{name}/embedding",), f"albert.embeddings.{table}.weight", SAME))
@@ -47,6 +47,7 @@ def table(config: AlbertConfig, architecture: str, special: Mapping[str, int]) -
     for name in ("query", "key", "value"):
         kernel, bias = heads_out(heads, width), heads_bias(heads, width)
         entries += dense(f"{native}/attention/{name}", f"{hf}.attention.{name}", kernel, groups, bias)
+    entries = [entry._replace(inner=inner) if entry.layers else entry for entry in entries]
     if has_pooler(config):
         entries += dense("pooler", "albert.pooler", LINEAR)
     if "token" in config.heads:
@@ -74,11 +75,6 @@ def _groups(config: AlbertConfig) -> int:
 def read_config(given: JSON, names: set[str]) -> AlbertConfig:
     """The config of plmjax; its heads are those whose tensors are there."""
     given = DEFAULTS | given
-    if given["inner_group_num"] != 1:
-        raise UserError(
-            f"config.json has inner_group_num = {given['inner_group_num']}, several layers in a group, which plmjax's "
-            "ALBERT does not support: it must be 1."
-        )
     bert = read_bert_config(given, names, roberta=False)
     heads = list(bert.heads)
     if any(name.startswith(f"{SENTENCE_HEAD}.") for name in names):
@@ -86,7 +82,12 @@ def read_config(given: JSON, names: set[str]) -> AlbertConfig:
     if any(name.startswith(f"{TOKEN_HEAD}.") for name in names):
         heads.insert(0, "token")
     fields = {name: getattr(bert, name) for name in type(bert).__slots__}
-    sizes = {"embedding_width": given["embedding_size"], "groups": given["num_hidden_groups"], "sharing": "all"}
+    sizes = {
+        "embedding_width": given["embedding_size"],
+        "groups": given["num_hidden_groups"],
+        "inner_group_num": given["inner_group_num"],
+        "sharing": "all",
+    }
     return AlbertConfig(**(fields | sizes | {"heads": tuple(heads)}))
 
 
@@ -95,7 +96,7 @@ def write_config(config: AlbertConfig, special: Mapping[str, int]) -> JSON:
     return write_bert_config(config, special, roberta=False) | {
         "embedding_size": config.embedding_width or config.d_model,
         "num_hidden_groups": _groups(config),
-        "inner_group_num": 1,
+        "inner_group_num": config.inner_group_num,
         "classifier_dropout_prob": config.dropout,
     }
 

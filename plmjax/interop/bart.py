@@ -82,16 +82,17 @@ def stack(config: BartConfig, name: str) -> list[Entry]:
     """One stack and what comes before it."""
     is_decoder = name == "decoder"
     layers = config.num_decoder_layers if is_decoder else config.num_layers
+    heads = (is_decoder and config.num_decoder_heads) or config.num_heads
     native, hf = f"{name}/layers", f"model.{name}.layers.{{}}"
     entries = [
-        *_attention(config, f"{native}/attention", f"{hf}.self_attn", layers),
+        *_attention(config, heads, f"{native}/attention", f"{hf}.self_attn", layers),
         *layer_norm(f"{native}/attention_norm", f"{hf}.self_attn_layer_norm", layers),
         *dense(f"{native}/mlp/up", f"{hf}.fc1", LINEAR, layers),
         *dense(f"{native}/mlp/down", f"{hf}.fc2", LINEAR, layers),
         *layer_norm(f"{native}/mlp_norm", f"{hf}.final_layer_norm", layers),
     ]
     if is_decoder:
-        entries += _attention(config, f"{native}/cross_attention", f"{hf}.encoder_attn", layers)
+        entries += _attention(config, heads, f"{native}/cross_attention", f"{hf}.encoder_attn", layers)
         entries += layer_norm(f"{native}/cross_norm", f"{hf}.encoder_attn_layer_norm", layers)
     if not isinstance(config, MarianConfig):
         positions = f"{name}_embeddings/positions/embedding"
@@ -102,8 +103,7 @@ def stack(config: BartConfig, name: str) -> list[Entry]:
     return entries
 
 
-def _attention(config: BartConfig, path: str, name: str, layers: int) -> list[Entry]:
-    heads = config.num_heads
+def _attention(config: BartConfig, heads: int, path: str, name: str, layers: int) -> list[Entry]:
     width = config.d_model // heads
     out, bias = heads_out(heads, width), heads_bias(heads, width)
     split = (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"))
@@ -139,19 +139,23 @@ def read_config(given: JSON, names: set[str], *, config: type[BartConfig], defau
     c = defaults | given
     alone = given["architectures"][0].endswith(ALONE)
     refuse(given, "is_decoder", alone)
-    refuse(given, "decoder_attention_heads", c["encoder_attention_heads"])
-    refuse(given, "decoder_ffn_dim", c["encoder_ffn_dim"])
     refuse(given, "tie_word_embeddings", True)
     refuse(given, "share_encoder_decoder_embeddings", True)
     heads = ["token"] if alone or "final_logits_bias" in names else []
+    sides = ("decoder", "decoder") if alone else ("encoder", "decoder")
+    (num_heads, decoder_heads), (d_ff, decoder_d_ff) = (
+        [c[f"{side}_{name}"] for side in sides] for name in ("attention_heads", "ffn_dim")
+    )
     return (ALONE_CONFIGS[config] if alone else config)(
         vocab_size=c["vocab_size"],
         max_positions=c["max_position_embeddings"],
         num_layers=c["encoder_layers"],
         num_decoder_layers=c["decoder_layers"],
-        num_heads=c["encoder_attention_heads"],
+        num_heads=num_heads,
+        num_decoder_heads=None if decoder_heads == num_heads else decoder_heads,
         d_model=c["d_model"],
-        d_ff=c["encoder_ffn_dim"],
+        d_ff=d_ff,
+        decoder_d_ff=None if decoder_d_ff == d_ff else decoder_d_ff,
         activation=activation(c["activation_function"], "activation_function"),
         scale_embeddings=c["scale_embedding"],
         dropout=c["dropout"],
@@ -176,9 +180,9 @@ def write_config(config: BartConfig, special: Mapping[str, int]) -> JSON:
         "decoder_layers": config.num_decoder_layers,
         "num_hidden_layers": config.num_layers,
         "encoder_attention_heads": config.num_heads,
-        "decoder_attention_heads": config.num_heads,
+        "decoder_attention_heads": config.num_decoder_heads or config.num_heads,
         "encoder_ffn_dim": config.d_ff,
-        "decoder_ffn_dim": config.d_ff,
+        "decoder_ffn_dim": config.decoder_d_ff or config.d_ff,
         "d_model": config.d_model,
         "activation_function": hf_activation(config.activation),
         "scale_embedding": config.scale_embeddings,

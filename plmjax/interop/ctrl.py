@@ -60,7 +60,13 @@ def read_config(given: JSON, names: set[str]) -> CTRLConfig:
 
 def write_config(config: CTRLConfig, special: Mapping[str, int]) -> JSON:
     """The fields of config.json; UserError for what Hugging Face's class can't have."""
-    for name, only in (("activation", "relu"), ("norm", "pre"), ("attention_dropout", 0.0)):
+    only_these = {
+        "activation": "relu",
+        "norm": "pre",
+        "attention_dropout": 0.0,
+        "scale_attn_by_inverse_layer_idx": False,
+    }
+    for name, only in only_these.items():
         if getattr(config, name) != only:
             raise UserError(
                 f"Hugging Face's CTRL has only {name} {only!r}, but this network has {getattr(config, name)!r}: it "

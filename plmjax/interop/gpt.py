@@ -30,7 +30,7 @@ from plmjax.modules.gpt import GPTConfig
 GPT2_DEFAULTS: JSON = {
     "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None,
     "activation_function": "gelu_new", "resid_pdrop": 0.1, "attn_pdrop": 0.1, "layer_norm_epsilon": 1e-5,
-    "initializer_range": 0.02,
+    "initializer_range": 0.02, "scale_attn_by_inverse_layer_idx": False,
 }  # fmt: skip
 GPT1_DEFAULTS: JSON = GPT2_DEFAULTS | {"vocab_size": 40478, "n_positions": 512, "afn": "gelu"}
 # GPT-1's configurations say "gelu" for the tanh form.
@@ -116,15 +116,24 @@ def read_gpt2_config(given: JSON, names: set[str]) -> GPTConfig:
     """The config of plmjax."""
     refuse(given, "add_cross_attention", False)
     refuse(given, "scale_attn_weights", True)
-    refuse(given, "scale_attn_by_inverse_layer_idx", False)
     c = GPT2_DEFAULTS | given
-    act = activation(c["activation_function"], "activation_function")
-    return _read(c, names, d_ff=c["n_inner"] or 4 * c["n_embd"], activation=act, norm="pre")
+    return _read(
+        c,
+        names,
+        d_ff=c["n_inner"] or 4 * c["n_embd"],
+        activation=activation(c["activation_function"], "activation_function"),
+        norm="pre",
+        scale_attn_by_inverse_layer_idx=c["scale_attn_by_inverse_layer_idx"],
+    )
 
 
 def write_gpt2_config(config: GPTConfig, special: Mapping[str, int]) -> JSON:
     """The fields of config.json."""
-    return _write(config) | {"n_inner": config.d_ff, "activation_function": hf_activation(config.activation)}
+    return _write(config) | {
+        "n_inner": config.d_ff,
+        "activation_function": hf_activation(config.activation),
+        "scale_attn_by_inverse_layer_idx": config.scale_attn_by_inverse_layer_idx,
+    }
 
 
 def read_gpt1_config(given: JSON, names: set[str]) -> GPTConfig:
@@ -145,6 +154,8 @@ def write_gpt1_config(config: GPTConfig, special: Mapping[str, int]) -> JSON:
             f"{config.d_ff}: "
             "it can't be exported."
         )
+    if config.scale_attn_by_inverse_layer_idx:
+        raise UserError("Hugging Face's GPT-1 has no scale_attn_by_inverse_layer_idx: the network can't be exported.")
     names = {native: hf for hf, native in GPT1_ACTIVATIONS.items()}
     if config.activation not in names:
         raise UserError(f"Hugging Face's GPT-1 has no activation {config.activation!r}: the network can't be exported.")

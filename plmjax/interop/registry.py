@@ -41,6 +41,8 @@ ALL = (
     gpt_neo.GPT_NEO,
     modernbert.MODERNBERT,
     t5.T5,
+    t5.MT5,
+    t5.UMT5,
     transfo_xl.TRANSFO_XL,
     xlm.XLM,
     xlm_roberta.XLM_ROBERTA,

@@ -1,6 +1,7 @@
-"""T5 1.0 and 1.1. Legend: H heads, K head width, N layers."""
+"""T5 1.0 and 1.1, mT5 and UMT5. Legend: H heads, K head width, N layers."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from jax import Array
 
@@ -28,26 +29,35 @@ DEFAULTS: JSON = {
     "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1,
     "layer_norm_epsilon": 1e-6, "feed_forward_proj": "relu", "tie_word_embeddings": True,
 }  # fmt: skip
+# What the classes of mT5 and UMT5 have for defaults of their own.
+MT5_DEFAULTS = DEFAULTS | {
+    "vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6, "feed_forward_proj": "gated-gelu",
+    "tie_word_embeddings": False,
+}  # fmt: skip
+UMT5_DEFAULTS = MT5_DEFAULTS | {"tie_word_embeddings": True}
 PREFIX = "transformer."  # before the trunk's names in two of the classes
-ENCODER_ONLY = "T5EncoderModel"
-WRITER, CLASSIFIER, TAGGER = "T5ForConditionalGeneration", "T5" + CLASS, "T5" + TAG
-# The classes of the heads, the first whose head is there.
-CLASSES = {
-    "token": WRITER,
-    "sequence_classification": CLASSIFIER,
-    "token_classification": TAGGER,
-    "question_answering": "T5" + ANSWER,
-}
+WRITER, ENCODER_ONLY = "ForConditionalGeneration", "EncoderModel"  # behind the family's name
+
+
+def classes(name: str) -> dict[str, str]:
+    """The classes of the heads, the first whose head is there."""
+    return {
+        "token": name + WRITER,
+        "sequence_classification": name + CLASS,
+        "token_classification": name + TAG,
+        "question_answering": name + ANSWER,
+    }
 
 
 def stack(config: T5Config, name: str) -> list[Entry]:
-    """One stack; the relative biases are stored in its first block."""
+    """One stack; the relative biases are stored in its first block, or in each."""
     decoder = name == "decoder"
     layers = config.num_decoder_layers if decoder else config.num_layers
     native, hf = f"{name}/layers", f"{name}.block.{{}}.layer"
-    first = f"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    number, tables = ("{}", layers) if config.relative_bias_per_layer else ("0", 0)
+    bias = f"{name}.block.{number}.layer.0.SelfAttention.relative_attention_bias.weight"
     entries = [
-        Entry((f"{name}/relative_bias/embedding",), first, SAME),
+        Entry((f"{name}/relative_bias/embedding",), bias, SAME, tables),
         Entry((f"{name}/final_norm/scale",), f"{name}.final_layer_norm.weight", SAME),
         *_attention(config, f"{native}/attention", f"{hf}.0.SelfAttention", layers),
         Entry((f"{native}/attention_norm/scale",), f"{hf}.0.layer_norm.weight", SAME, layers),
@@ -85,9 +95,9 @@ def table(config: T5Config, architecture: str, special: Mapping[str, int]) -> li
         Entry(("embeddings/tokens/embedding",), "shared.weight", SAME, aliases=aliases),
         *stack(config, "encoder"),
     ]
-    if architecture not in (ENCODER_ONLY, TAGGER):
+    if not architecture.endswith((ENCODER_ONLY, TAG)):
         trunk += stack(config, "decoder")
-    if architecture in (CLASSIFIER, TAGGER):
+    if architecture.endswith((CLASS, TAG)):
         trunk = [under(PREFIX, entry) for entry in trunk]
     heads = head_entries(config.heads)
     if "token" in config.heads and not config.tied:
@@ -100,11 +110,11 @@ def under(prefix: str, entry: Entry) -> Entry:
     return entry._replace(name=prefix + entry.name, aliases=tuple(prefix + alias for alias in entry.aliases))
 
 
-def read_config(given: JSON, names: set[str]) -> T5Config:
+def read_config(given: JSON, names: set[str], *, defaults: JSON, per_layer: bool) -> T5Config:
     """The config of plmjax; the token head is there where its class is, for a tied one has no tensors of its own."""
     refuse(given, "is_decoder", False)
-    c = DEFAULTS | given
-    writes = given["architectures"][0] == WRITER or "lm_head.weight" in names
+    c = defaults | given
+    writes = given["architectures"][0].endswith(WRITER) or "lm_head.weight" in names
     projection = c["feed_forward_proj"]
     gated = projection.startswith("gated-")
     # Hugging Face's takes "gated-gelu" for the tanh form, as the 1.1 checkpoints were trained.
@@ -126,6 +136,7 @@ def read_config(given: JSON, names: set[str]) -> T5Config:
         tied=c["tie_word_embeddings"],
         relative_buckets=c["relative_attention_num_buckets"],
         relative_max_distance=c["relative_attention_max_distance"],
+        relative_bias_per_layer=per_layer,
         norm_eps=c["layer_norm_epsilon"],
         dropout=c["dropout_rate"],
         heads=(("token",) if writes else ()) + tuple(found_heads(names)),
@@ -173,43 +184,55 @@ def tag(network: Bound, inputs: dict[str, Array], special: Mapping[str, int]) ->
 
 def inputs_of(architecture: str) -> tuple[str, ...]:
     """The inputs that a class takes."""
-    if architecture in (ENCODER_ONLY, TAGGER):
+    if architecture.endswith((ENCODER_ONLY, TAG)):
         return ENCODER_INPUTS
-    return ENCODER_INPUTS + DECODER_INPUTS + (LABELS if architecture == WRITER else ())
+    return ENCODER_INPUTS + DECODER_INPUTS + (LABELS if architecture.endswith(WRITER) else ())
 
 
 def optional(architecture: str) -> tuple[str, ...]:
     """The class whose decoder may be given labels, and those that shift what the encoder reads."""
-    return DECODER_INPUTS if architecture in (CLASSIFIER, "T5" + ANSWER) else ()
+    return DECODER_INPUTS if architecture.endswith((CLASS, ANSWER)) else ()
 
 
-def choose(names: set[str], stated: str | None) -> str:
-    """The class that the tensors make up; a tied head leaves none, and is there unless T5Model is stated."""
+def choose(names: set[str], stated: str | None, *, name: str) -> str:
+    """The class that the tensors make up; a tied head leaves none, and is there unless the base model is stated."""
     if "lm_head.weight" in names:
-        return WRITER
-    has_decoder = any(name.startswith("decoder.block.") for name in names)
-    usual = stated or (WRITER if has_decoder else ENCODER_ONLY)
-    return class_of_heads(found_heads(names), CLASSES, usual)
+        return name + WRITER
+    has_decoder = any(tensor.startswith("decoder.block.") for tensor in names)
+    usual = stated or name + (WRITER if has_decoder else ENCODER_ONLY)
+    return class_of_heads(found_heads(names), classes(name), usual)
 
 
-T5 = Family(
-    model_type="t5",
-    prefix=PREFIX,
-    base_model="T5Model",
-    forward=forwards("T5Model", WRITER, "T5", shift_right) | {ENCODER_ONLY: encoder, TAGGER: tag},
-    inputs=inputs_of,
-    # Early checkpoints carry relative biases of the cross-attention, which nothing reads.
-    ignored=r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
-    read_config=read_config,
-    write_config=write_config,
-    table=table,
-    choose=choose,
-    special={"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0},
-    config_classes=(T5Config,),
-    architecture=lambda config: class_of_heads(config.heads, CLASSES, "T5Model"),
-    optional=optional,
-    check=check_ends,
-    tokenizer=TokenizerFormat(ended, sentencepiece="T5Tokenizer"),
-    special_roles=SPECIAL_ROLES | {"decoder_start_token_id": "padding"},
-    scoring_format="sentinel",
-)
+def _family(model_type: str, name: str, defaults: JSON, *, per_layer: bool = False) -> Family:
+    base_model = f"{name}Model"
+    forward = forwards(base_model, name + WRITER, name, shift_right)
+    return Family(
+        model_type=model_type,
+        prefix=PREFIX,
+        base_model=base_model,
+        forward=forward | {name + ENCODER_ONLY: encoder, name + TAG: tag},
+        inputs=inputs_of,
+        # Early checkpoints carry relative biases of the cross-attention, which nothing reads.
+        ignored=r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
+        read_config=partial(read_config, defaults=defaults, per_layer=per_layer),
+        write_config=write_config,
+        table=table,
+        choose=partial(choose, name=name),
+        special={"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0},
+        config_classes=(T5Config,),
+        architecture=lambda config: (
+            class_of_heads(config.heads, classes(name), base_model)
+            if config.relative_bias_per_layer == per_layer
+            else None
+        ),
+        optional=optional,
+        check=check_ends,
+        tokenizer=TokenizerFormat(ended, sentencepiece="T5Tokenizer"),
+        special_roles=SPECIAL_ROLES | {"decoder_start_token_id": "padding"},
+        scoring_format="sentinel",
+    )
+
+
+T5 = _family("t5", "T5", DEFAULTS)
+MT5 = _family("mt5", "MT5", MT5_DEFAULTS)
+UMT5 = _family("umt5", "UMT5", UMT5_DEFAULTS, per_layer=True)

@@ -31,6 +31,7 @@ class Entry(NamedTuple):
         layers: N where the name has a layer in it, else 0.
         aliases: further names under which the same numbers may be stored (tied tables).
         lacking: the first layers that have no such tensor, whose parameters are not read: ones.
+        inner: layers of a group where the name has two numbers, "{}.{}", the group's and the layer's in it; else 0.
     """
 
     paths: tuple[str, ...]
@@ -39,6 +40,7 @@ class Entry(NamedTuple):
     layers: int = 0
     aliases: tuple[str, ...] = ()
     lacking: int = 0
+    inner: int = 0
 
 
 SAME = Transform(lambda x: [x], lambda native: native[0])
@@ -196,7 +198,8 @@ def nest(flat: dict[str, Any]) -> dict[str, Any]:
 def _spelled(entry: Entry) -> Iterable[tuple[str, ...]]:
     """The name and its aliases, for each layer that has the tensor."""
     names = (entry.name, *entry.aliases)
-    return [tuple(name.format(i) for name in names) for i in range(entry.lacking, entry.layers or 1)]
+    numbers = [divmod(i, entry.inner) if entry.inner else (i,) for i in range(entry.lacking, entry.layers or 1)]
+    return [tuple(name.format(*number) for name in names) for number in numbers]
 
 
 def _converted(entry: Entry, name: str, tensor: np.ndarray, shapes: dict[str, tuple[int, ...]], where: str) -> Arrays:

@@ -17,6 +17,8 @@ class AlbertConfig(BertConfig):
     embedding_width: int = 128  # a linear map leads to d_model; 0: of d_model, without the map
     sharing: str = "all"  # "none", "attention", "feed_forward", "all"
     groups: int = 1  # runs of layers that share among themselves
+    # Blocks of a group, all of which each of its layers runs (google-research/albert, modeling.py, transformer_model).
+    inner_group_num: int = 1
 
 
 class Albert(Bert):
@@ -27,7 +29,9 @@ class Albert(Bert):
     def setup(self) -> None:
         c = self.config
         self.embeddings = BertEmbeddings(c, self.embedding_width, self.projects_embeddings)
-        self.encoder: Any = SharedStack(c.num_layers, c.groups, c.sharing, make_block(c), c.remat, c.unroll)
+        self.encoder: Any = SharedStack(
+            c.num_layers, c.groups, c.sharing, make_block(c), c.remat, c.unroll, c.inner_group_num
+        )
         self.setup_heads()
 
     @property

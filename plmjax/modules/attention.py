@@ -328,9 +328,12 @@ class Attention(nn.Module):
         mask: Mask,
         bias_HLT: Array | None = None,
         rotary: Rotary | None = None,
+        query_scale: Array | None = None,
     ) -> Array:
-        """x_BLD attends to `keys_values`: [B, L, D]. `rotary` is of the queries."""
+        """x_BLD attends to `keys_values`: [B, L, D]. `rotary` and `query_scale`, a scalar, are of the queries."""
         dropout = self.weights_dropout if self.weights_dropout.active() else None
         query_BLHK = self.query(x_BLD) if rotary is None else rotary.rotate(self.query(x_BLD))
+        if query_scale is not None:
+            query_BLHK = query_BLHK * query_scale.astype(query_BLHK.dtype)
         mixed_BLHK = attend(query_BLHK, *keys_values, mask, bias_HLT, self.scale, dropout)
         return self.state_dropout(self.out(mixed_BLHK))

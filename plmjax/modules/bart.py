@@ -57,6 +57,8 @@ class BartConfig:
     dtype: str = "float32"
     remat: bool = False
     unroll: bool | None = None
+    num_decoder_heads: int | None = None  # None: as many as the encoder's layers have
+    decoder_d_ff: int | None = None  # None: the encoder's
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -169,21 +171,23 @@ class Bart(EncoderDecoder):
     config: BartConfig
 
     @nn.nowrap
-    def block_parts(self) -> dict[str, Any]:
-        """The arguments of every layer."""
+    def block_parts(self, is_decoder: bool = False) -> dict[str, Any]:
+        """The arguments of every layer of the encoder, or of the decoder."""
         c = self.config
         dtype, init = jnp.dtype(c.dtype), normal(c.init_std)
-        width = width_of_head(c.d_model, c.num_heads)
+        heads = (is_decoder and c.num_decoder_heads) or c.num_heads
+        d_ff = (is_decoder and c.decoder_d_ff) or c.d_ff
+        width = width_of_head(c.d_model, heads)
         inits: dict[str, Any] = {"query_init": init, "kernel_init": init, "out_init": init}
         return {
             "wiring": self.wiring,
             "make_attention": partial(
-                Attention, c.num_heads, width, c.d_model, width**-0.5, c.attention_dropout, dtype=dtype, **inits
+                Attention, heads, width, c.d_model, width**-0.5, c.attention_dropout, dtype=dtype, **inits
             ),
             "make_mlp": partial(
                 MLP,
                 c.d_model,
-                c.d_ff,
+                d_ff,
                 c.activation,
                 c.activation_dropout,
                 up_init=init,
@@ -203,7 +207,8 @@ class Bart(EncoderDecoder):
         self.encoder_embeddings = self.make_positioned()
         self.decoder_embeddings = self.make_positioned()
         self.encoder = Stack(c.num_layers, partial(Block, **parts), final_norm, **depth)
-        self.decoder = CrossStack(c.num_decoder_layers, partial(self.decoder_block, **parts), final_norm, **depth)
+        decoder_block = partial(self.decoder_block, **self.block_parts(is_decoder=True))
+        self.decoder = CrossStack(c.num_decoder_layers, decoder_block, final_norm, **depth)
         self.setup_token_head()
         self.setup_heads(normal(c.init_std))
 
@@ -239,7 +244,8 @@ class Bart(EncoderDecoder):
     def cache_shape(self) -> tuple[int, int, int]:
         """The decoder's layers, heads, and width of a head."""
         c = self.config
-        return c.num_decoder_layers, c.num_heads, width_of_head(c.d_model, c.num_heads)
+        heads = c.num_decoder_heads or c.num_heads
+        return c.num_decoder_layers, heads, width_of_head(c.d_model, heads)
 
     def token_head(self, x: Array) -> TokenHead:
         """The parts of the scores of states [..., D]. The bias is zero in BART as published, and is not trained."""

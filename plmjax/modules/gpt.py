@@ -42,6 +42,9 @@ class GPTConfig:
     init_std: float = 0.02
     position_init_std: float = 0.01  # GPT-1: 0.02
     residual_init_scale: float = 0.0  # of what writes to the residual stream; 0: (2 * num_layers) ** -0.5; GPT-1: 1
+    # Whether layer i divides its attention's logits by i + 1, from 0 on (Mistral's GPT-2, Karamcheti et al. 2021;
+    # transformers, modeling_gpt2.py, `scale_attn_by_inverse_layer_idx`).
+    scale_attn_by_inverse_layer_idx: bool = False
     heads: tuple[str, ...] = ("token",)  # "token", which is always there, and "sequence_classification"
     num_labels: int = 2  # of the head "sequence_classification"
     adapter_width: int = 0  # of the adapters of fine-tuning after the feed-forward layers; 0: there are none
@@ -164,7 +167,8 @@ class GPT(nn.Module):
     ) -> nn.Module:
         """The layers."""
         c = self.config
-        return Stack(c.num_layers, make_block, make_final_norm, remat=c.remat, unroll=c.unroll)
+        inverse = getattr(c, "scale_attn_by_inverse_layer_idx", False)  # decoders of other families have no such field
+        return Stack(c.num_layers, make_block, make_final_norm, c.remat, c.unroll, inverse)
 
     def __call__(self) -> None:
         """Touches every parameter, so that `init(key)` needs no input."""

@@ -34,6 +34,8 @@ class GPT3(GPT):
     ) -> nn.Module:
         """The layers."""
         c = self.config
+        if c.scale_attn_by_inverse_layer_idx:
+            raise ValueError("scale_attn_by_inverse_layer_idx is GPT-2's: a GPT-3 or GPT-Neo can't have it")
         return CycledStack(c.num_layers, make_block, banded(c.bands), make_final_norm, remat=c.remat, unroll=c.unroll)
 
 

@@ -6,6 +6,7 @@ Legend: B batch, L queries, T keys, D model width, H heads, K head width.
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -181,12 +182,15 @@ class RelativeBias(nn.Module):
     bidirectional: bool
     embedding_init: Initializer
     dtype: Any = jnp.float32
+    layers: int = 0  # N where each layer has a table of its own, `embedding` [N, buckets, H]; 0: there is one
 
     @nn.compact
     def __call__(self, queries: int, keys: int, query_start: Array | int = 0) -> Array:
-        """[H, L, T] float32, the first query standing at key index `query_start`."""
-        shape = (self.buckets, self.num_heads)
+        """[H, L, T] float32, or of each layer [N, H, L, T], the first query standing at key index `query_start`."""
+        shape = (*([self.layers] if self.layers else []), self.buckets, self.num_heads)
         table = self.param("embedding", self.embedding_init, shape, jnp.float32)
         distances = jnp.arange(1 - queries, keys, dtype=jnp.int32) - query_start
         rows = relative_buckets(distances, self.buckets, self.max_distance, self.bidirectional)
+        if self.layers:
+            return jax.vmap(lambda one: along_diagonals(one[rows].T, queries, keys))(table)
         return along_diagonals(table[rows].T, queries, keys)

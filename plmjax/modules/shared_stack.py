@@ -1,9 +1,10 @@
 """A stack whose layers share parameters: all of them, their attention or their feed-forward half (ALBERT).
 
-Legend: B batch, L length, D model width, N layers, G groups of layers.
+Legend: B batch, L length, D model width, N layers, G groups of layers, I blocks of a layer.
 """
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -25,10 +26,12 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 
 class SharedStack(nn.Module):
-    """`num_layers` blocks under `layers/...`; shared parts have a leading axis of G, the others one of N.
+    """`num_layers` layers of `inner` blocks under `layers/...`.
 
-    Consecutive layers make a group. The layers of a group are one loop whose shared parameters are constants, so that
-    neither memory nor the program grows with the depth; `remat` and `unroll` as in transformer.run_layers.
+    Shared parts have a leading axis of G * I, the others one of N * I. Consecutive layers make a group: each of its
+    layers runs the I blocks of the group one after another. The layers of a group are one loop whose shared parameters
+    are constants, so that neither memory nor the program grows with the depth; `remat` and `unroll` as in
+    transformer.run_layers.
     """
 
     num_layers: int
@@ -37,6 +40,7 @@ class SharedStack(nn.Module):
     make_block: Callable[..., Block]
     remat: bool = False
     unroll: bool | None = None
+    inner: int = 1
 
     @nn.compact
     def __call__(self, x_BLD: Array, inputs: BlockInputs) -> tuple[Array, None]:
@@ -50,13 +54,19 @@ class SharedStack(nn.Module):
         stored = self.param("layers", self._init, block, x_BLD[:1, :1])
         shared = {name: tree for name, tree in stored.items() if name in PARTS[self.sharing]}
         own = {name: tree for name, tree in stored.items() if name not in shared}
-        own = jax.tree.map(lambda leaf: leaf.reshape(self.groups, depth, *leaf.shape[1:]), own)
-        numbers = jnp.arange(self.num_layers).reshape(self.groups, depth)
+        shared = jax.tree.map(lambda leaf: leaf.reshape(self.groups, self.inner, *leaf.shape[1:]), shared)
+        own = jax.tree.map(lambda leaf: leaf.reshape(self.groups, depth, self.inner, *leaf.shape[1:]), own)
+        numbers = jnp.arange(self.num_layers * self.inner).reshape(self.groups, depth, self.inner)
         dropout_key = self.make_rng("dropout") if self.has_rng("dropout") else None
 
-        def layer(x_BLD: Array, params: Any, number: Array) -> Array:
+        def run(x_BLD: Array, params: Any, number: Array) -> Array:
             rngs = None if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, number)}
             return block.apply({"params": params}, x_BLD, inputs, rngs=rngs)[0]
+
+        def layer(x_BLD: Array, params: Any, numbers_I: Array) -> Array:
+            for place in range(self.inner):
+                x_BLD = run(x_BLD, jax.tree.map(itemgetter(place), params), numbers_I[place])
+            return x_BLD
 
         unroll = backend() == "cpu" if self.unroll is None else self.unroll
         if self.remat:
@@ -74,9 +84,10 @@ class SharedStack(nn.Module):
 
     def _init(self, key: Array, block: Block, x_11D: Array) -> dict[str, Any]:
         layers = jax.vmap(lambda key: block.init(key, x_11D, BlockInputs(Mask()))["params"])(
-            jax.random.split(key, self.num_layers)
+            jax.random.split(key, self.num_layers * self.inner)
         )
+        stored = self.groups * self.inner
         return {
-            name: jax.tree.map(lambda leaf: leaf[: self.groups], tree) if name in PARTS[self.sharing] else tree
+            name: jax.tree.map(lambda leaf: leaf[:stored], tree) if name in PARTS[self.sharing] else tree
             for name, tree in layers.items()
         }

@@ -1,4 +1,7 @@
-"""T5 1.0 and 1.1 (Raffel et al. 2020; the facts of 1.1 from the released configurations).
+"""T5 1.0 and 1.1 (Raffel et al. 2020; the facts of 1.1 from the released configurations), mT5 and UMT5.
+
+mT5 (Xue et al. 2021) is 1.1; UMT5 (Chung et al. 2023) gives each layer its own relative biases (transformers,
+modeling_umt5.py, `UMT5Attention`).
 
 Legend: B batch, L length, S memory length, D model width, V vocabulary rows.
 """
@@ -45,6 +48,7 @@ class T5Config:
     tied: bool = True  # the head is the token table; 1.1: False
     relative_buckets: int = 32
     relative_max_distance: int = 128
+    relative_bias_per_layer: bool = False  # UMT5: each layer has a table of its own, else a stack has one
     norm_eps: float = 1e-6
     dropout: float = 0.1  # on embeddings, attention weights, hidden units and outputs; 1.1 pre-trains with 0
     heads: tuple[str, ...] = ("token",)  # see modules/encoder_decoder.py
@@ -105,6 +109,7 @@ class T5Stack(nn.Module):
             c.relative_max_distance,
             not self.causal,
             normal(c.d_model**-0.5),
+            layers=self.depth if self.bias_per_layer else 0,
         )
         self.final_norm = norm()
         self.dropout = Dropout(c.dropout, _LENGTH_AXIS)
@@ -116,14 +121,22 @@ class T5Stack(nn.Module):
         length = x_BLD.shape[1]
         keys = length if cache is None else cache.own.key.shape[-1]
         start = 0 if cache is None else inputs.mask.query_start
-        inputs = inputs._replace(bias=self.relative_bias(length, keys, start))
-        x_BLD, own = run_blocks(self.layers, self.dropout(x_BLD), inputs, cache, **self._sizes)
+        bias, of_layers = self.relative_bias(length, keys, start), None
+        if self.bias_per_layer:
+            bias, of_layers = None, {"bias": bias}
+        inputs = inputs._replace(bias=bias)
+        x_BLD, own = run_blocks(self.layers, self.dropout(x_BLD), inputs, cache, of_layers, **self._sizes)
         return self.dropout(self.final_norm(x_BLD)), own
 
     def memory_keys_values(self, memory_BSD: Array) -> KeysValues:
         """The keys and values of the memory for every layer's cross-attention, [N, B, S, H, K]."""
         read = lambda block, x, _: (x, block.memory_keys_values(memory_BSD))  # noqa: E731
         return run_layers(read, self.layers, memory_BSD, None, **self._sizes)[1]
+
+    @property
+    def bias_per_layer(self) -> bool:
+        """Whether each layer has relative biases of its own; a config of another family may not know the field."""
+        return getattr(self.config, "relative_bias_per_layer", False)
 
     @property
     def _sizes(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Legend: B batch, L length, T memory length, D model width, F feed-forward width, H heads, K head width, N layers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -104,6 +104,7 @@ class BlockInputs(NamedTuple):
         memory_mask: of the cross-attention.
         rotary: a positions.Rotary by which queries and keys are turned, or None. A stack whose layers differ may be
             given several, of which it gives each layer one.
+        query_scale: float32 scalar by which this layer's queries are multiplied besides, or None.
     """
 
     mask: Mask
@@ -111,6 +112,7 @@ class BlockInputs(NamedTuple):
     memory: Array | None = None
     memory_mask: Mask = Mask()
     rotary: Any = None
+    query_scale: Array | None = None
 
 
 class LayerCache(NamedTuple):
@@ -172,7 +174,8 @@ class Block(nn.Module):
         seen, own = self.attention.keys_values(y_BLD, inputs.rotary), None
         if cache is not None:
             own, seen = cache.append(seen, inputs.mask.query_start)
-        y_BLD = self.attention(y_BLD, seen, inputs.mask, inputs.bias, inputs.rotary)
+        scaled = {} if inputs.query_scale is None else {"query_scale": inputs.query_scale}
+        y_BLD = self.attention(y_BLD, seen, inputs.mask, inputs.bias, inputs.rotary, **scaled)
         x_BLD = self.wiring.post(self.attention_norm, x_BLD, self.residual_dropout(y_BLD))
         return x_BLD, own
 
@@ -290,44 +293,59 @@ def run_layers(
 
 
 def run_blocks(
-    block: nn.Module, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None, **sizes: Any
+    block: nn.Module,
+    x_BLD: Array,
+    inputs: BlockInputs,
+    cache: LayerCache | None,
+    of_layers: Mapping[str, Array] | None = None,
+    **sizes: Any,
 ) -> tuple[Array, KeysValues | None]:
     """`block(x, inputs, its part of the cache)` through the layers; the cache's `own` comes back written.
 
-    sizes: as run_layers'.
+    of_layers: fields of the inputs that each layer has for itself, [N, ...]; None: none. sizes: as run_layers'.
     """
+
+    def with_own(own: dict[str, Any] | None) -> BlockInputs:
+        return inputs if own is None else inputs._replace(**own)
+
     if cache is None:
-        return run_layers(lambda block, x, _: block(x, inputs), block, x_BLD, None, **sizes)
+        return run_layers(lambda block, x, own: block(x, with_own(own)), block, x_BLD, of_layers, **sizes)
 
     def step(block: Any, carry: Any, part: Any) -> tuple[Any, None]:
         x_BLD, own = carry
-        layer, memory = part
-        return block(x_BLD, inputs, LayerCache(own, memory, layer)), None
+        layer, memory, inputs_of_layer = part
+        return block(x_BLD, with_own(inputs_of_layer), LayerCache(own, memory, layer)), None
 
     layers = jnp.arange(sizes["num_layers"], dtype=jnp.int32)
-    carry, _ = run_layers(step, block, (x_BLD, cache.own), (layers, cache.memory), **sizes)
+    carry, _ = run_layers(step, block, (x_BLD, cache.own), (layers, cache.memory, of_layers), **sizes)
     return carry
 
 
 class Stack(nn.Module):
-    """`num_layers` blocks and a final norm if the wiring has one: `layers/...`, `final_norm/...`."""
+    """`num_layers` blocks and a final norm if the wiring has one: `layers/...`, `final_norm/...`.
+
+    `scale_by_inverse_layer`: whether the logits of layer i's self-attention, from 0 on, are divided by i + 1.
+    """
 
     num_layers: int
     make_block: Callable[..., Block]
     make_final_norm: Callable[..., nn.Module] | None = None
     remat: bool = False
     unroll: bool | None = None
+    scale_by_inverse_layer: bool = False
 
     @nn.compact
     def __call__(
         self, x_BLD: Array, inputs: BlockInputs, cache: LayerCache | None = None
     ) -> tuple[Array, KeysValues | None]:
         """[B, L, D], and when a cache is given, its `own` with these tokens written."""
+        scales_N = 1 / jnp.arange(1, self.num_layers + 1, dtype=jnp.float32)
         x_BLD, own = run_blocks(
             self.make_block(name="layers"),
             x_BLD,
             inputs,
             cache,
+            {"query_scale": scales_N} if self.scale_by_inverse_layer else None,
             num_layers=self.num_layers,
             remat=self.remat,
             unroll=self.unroll,

@@ -209,10 +209,10 @@ def test_settings_that_are_not_done_are_refused(copy: Path, fields: dict[str, An
         load_huggingface(copy)
 
 
-@pytest.mark.parametrize("field", ["add_cross_attention", "scale_attn_by_inverse_layer_idx"])
-def test_gpt2_settings_that_are_not_done_are_refused(field: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("field", "value"), [("add_cross_attention", True), ("scale_attn_weights", False)])
+def test_gpt2_settings_that_are_not_done_are_refused(field: str, value: bool, tmp_path: Path) -> None:
     save_huggingface(fresh(GPT, "GPT2LMHeadModel"), tmp_path)
-    change_config(tmp_path, **{field: True})
+    change_config(tmp_path, **{field: value})
     with pytest.raises(UserError, match=field):
         load_huggingface(tmp_path)
 

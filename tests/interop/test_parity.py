@@ -121,7 +121,8 @@ def test_round_trips(pair: Pair, tmp_path: Path) -> None:
     assert ours.keys() == theirs.keys()
     for path, value in ours.items():
         np.testing.assert_array_equal(value, theirs[path], err_msg=path, strict=True)
-    loaded, info = type(pair.model).from_pretrained(tmp_path, output_loading_info=True)
+    attention = pair.model.config._attn_implementation
+    loaded, info = type(pair.model).from_pretrained(tmp_path, output_loading_info=True, attn_implementation=attention)
     assert not any(info[problem] for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     inputs = reference.inputs_of(pair.case, "right")
     with torch.no_grad():
@@ -143,19 +144,29 @@ def test_every_parameter_is_mapped(pair: Pair) -> None:
     allowed = {
         "CTRLModel": ("token_head/",),
         "CTRLForSequenceClassification": ("token_head/",),
-        "T5EncoderModel": ("decoder/",),
+        **dict.fromkeys(("T5EncoderModel", "MT5EncoderModel", "UMT5EncoderModel"), ("decoder/",)),
         "T5ForTokenClassification": ("decoder/",),
     }.get(pair.case.architecture, ())
     assert all(path.startswith(allowed) if allowed else False for path in absent)
     assert given == {path: shape for path, shape in needed.items() if path in given}
 
 
-@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "T5ForConditionalGeneration-1.1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GPT2LMHeadModel",
+        "GPT2LMHeadModel-mistral",
+        "T5ForConditionalGeneration-1.1",
+        "UMT5ForConditionalGeneration",
+        "Bart-unlike-sides",
+    ],
+)
 def test_generation(name: str, tmp_path: Path) -> None:
     """Greedy continuations are those of transformers."""
     (case,) = [case for case in CASES if str(case) == name]
-    if case.architecture.startswith("T5"):  # the cache of transformers has as many layers as the encoder
-        case = dataclasses.replace(case, config=case.config | {"num_decoder_layers": 2})
+    # The cache of transformers has as many layers as the encoder.
+    layers = {"num_decoder_layers": 2} if "T5" in name else {"decoder_layers": 2} if "Bart" in name else {}
+    case = dataclasses.replace(case, config=case.config | layers)
     model = reference.random_model(case)
     model.save_pretrained(tmp_path)
     ours = load_huggingface(tmp_path)

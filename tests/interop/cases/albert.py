@@ -8,6 +8,12 @@ SOP = "sop_logits"
 CASES = [
     Case("AlbertModel", ALBERT, (STATE, "pooler_output"), pooled=("pooler_output",), extra=token_types),
     Case("AlbertForMaskedLM", ALBERT | {"num_hidden_groups": 2}, name="AlbertForMaskedLM-2", extra=token_types),
+    Case(
+        "AlbertForMaskedLM",
+        ALBERT | {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
+        name="AlbertForMaskedLM-inner",
+        extra=token_types,
+    ),
     Case("AlbertForMaskedLM", ALBERT | {"embedding_size": 36}, extra=token_types),
     Case(
         "AlbertForPreTraining",

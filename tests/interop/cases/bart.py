@@ -11,6 +11,7 @@ SIZES = {
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2,
 }  # fmt: skip
 SCALED = SIZES | {"scale_embedding": True}
+UNLIKE = SIZES | {"decoder_attention_heads": 2, "decoder_ffn_dim": 31}
 MARIAN = SCALED | {"activation_function": "swish"}
 STATES, SCORES = (STATE, MEMORY), ("logits", MEMORY)
 EOS = SIZES["eos_token_id"]
@@ -31,7 +32,10 @@ def alike(name: str, config: dict[str, Any]) -> list[Case]:
 CASES = [
     *alike("Bart", SIZES),
     Case("BartForConditionalGeneration", SCALED, SCORES, name="Bart-scaled", extra=decoder_inputs),
+    Case("BartForConditionalGeneration", UNLIKE, SCORES, name="Bart-unlike-sides", extra=decoder_inputs),
+    Case("BartForCausalLM", UNLIKE | ALONE, name="BartForCausalLM-unlike-sides", shifted=True, own_loss=False),
     *alike("MBart", SCALED),
+    Case("MBartForConditionalGeneration", SCALED | UNLIKE, SCORES, name="MBart-unlike-sides", extra=decoder_inputs),
     Case("MarianModel", MARIAN, STATES, extra=decoder_inputs),
     Case("MarianMTModel", MARIAN, SCORES, extra=decoder_inputs),
     Case("MarianForCausalLM", MARIAN | ALONE, shifted=True, own_loss=False),

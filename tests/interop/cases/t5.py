@@ -58,3 +58,11 @@ for sizes, version in ((T5, ""), (T5_1_1, "-1.1")):
             extra=decoder_inputs, own_loss=False,
         ),
     ]  # fmt: skip
+GATED = T5 | {"feed_forward_proj": "gated-gelu"}
+for name, sizes in (("MT5", T5_1_1), ("UMT5", GATED)):  # in transformers' class, UMT5's head is tied
+    CASES += [
+        Case(f"{name}Model", sizes, (STATE, MEMORY), extra=decoder_inputs),
+        Case(f"{name}EncoderModel", sizes, (STATE,)),
+        Case(f"{name}ForConditionalGeneration", sizes, ("logits", MEMORY), extra=decoder_inputs),
+        classifier(name, sizes, 1),
+    ]
