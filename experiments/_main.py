@@ -182,6 +182,8 @@ def _reason(error: BaseException) -> str:
     if missing := re.search(r"No such file or directory: '(.*?)'", text):
         example = "experiments/configs/bert.py:base"
         return f"There is no configuration file {missing[1]!r}: give the path of one, such as {example}."
+    if missing := re.search(r"Flag --(\w+) must have a value other than None", text):
+        return f"--{missing[1]} is missing, which this script needs: see --help."
     unknown = re.search(r"Field (?P<field>\w+) not found on dataclass <class '[\w.]*?(?P<kind>\w+)'>", text)
     unknown = unknown or re.search(r"<class '[\w.]*?(?P<kind>\w+)'>\.(?P<field>\w+) does not exist", text)
     if unknown:

@@ -100,7 +100,9 @@ class SupervisedTask:
             UserError: the settings do not fit, or an example is not as it should be.
         """
         if not self.train:
-            raise UserError("The task has no training examples: name their source with --task.train.")
+            raise UserError(
+                "The task has no training examples: name a task with --task=NAME, or their file with --task.train=FILE."
+            )
         self.prepare()
         train = self.examples(self.train)
         found: Split = {}

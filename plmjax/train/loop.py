@@ -28,7 +28,7 @@ from plmjax.train.distributed import first_process_first
 from plmjax.train.evaluation import Evaluator
 from plmjax.train.flops import forward_flops, peak_flops
 from plmjax.train.initialize import Loader, adapt_params, load_init_optimizer, load_init_params, load_native
-from plmjax.train.manifest import check_same_run, check_same_start, run_manifest, start_of
+from plmjax.train.manifest import changed_schedule, check_same_run, check_same_start, run_manifest, start_of
 from plmjax.train.metrics import MetricAccumulator
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.reporting import Reporter, si
@@ -196,6 +196,8 @@ class PretrainTrainer(Trainer):
     def _initial_state(self, found: Checkpoint | None, init_from: str) -> State:
         if found is not None:
             self.reporter.say(f"resuming from step {found.step:,} of {self.workdir}")
+            if said := changed_schedule(found.manifest, self.manifest):
+                self.reporter.say(said)
             return restore(found, self.abstract)
         state = create_state(self.module, self.optimizer, self.config.train.seed, self.abstract, self.empty_memory)
         fingerprint, vocabulary = self.store.tokenizer.fingerprint, self.store.vocabulary
@@ -246,6 +248,10 @@ class PretrainTrainer(Trainer):
         grows = f" (at first {ramp.stages[0].batch_size})" if len(ramp.stages) > 1 else ""
         epoch = ramp.examples(1) / self.batches.epoch(1) / train.batch_size  # in whole batches
         tokens, flops = train.batch_size * train.length, self.flops_per_example * train.batch_size
+        if train.steps <= config.optimizer.warmup_steps:
+            self.reporter.say(
+                f"the run ends after {train.steps:,} steps, within the {config.optimizer.warmup_steps:,} of the warm-up"
+            )
         for line in (
             f"{config.name or 'run'} in {self.workdir}",
             f"model: {type(config.model).__name__}, {parameter_count(self.abstract.params):,} parameters",

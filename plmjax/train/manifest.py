@@ -10,6 +10,7 @@ from plmjax.checkpoints.serialize import first_difference, to_json
 from plmjax.data.store.store import Store
 from plmjax.errors import UserError
 from plmjax.train.config import Config
+from plmjax.train.schedules import ENDING
 
 
 def run_manifest(config: Config, store: Store) -> dict[str, Any]:
@@ -72,3 +73,11 @@ def check_same_start(saved: dict[str, Any], init_from: str, workdir: Path) -> No
             f"The run in {workdir} {before}, and --init_from names {init_from}: leave it out to go on, or start a new "
             "run in another --workdir."
         )
+
+
+def changed_schedule(saved: dict[str, Any], current: dict[str, Any]) -> str:
+    """What to say of a rate that falls to another end than before, as where a run gets more steps; else nothing."""
+    before, now = (manifest["config"]["optimizer"].get("decay_steps", 0) for manifest in (saved, current))
+    if before == now or current["config"]["optimizer"]["schedule"] not in ENDING:
+        return ""
+    return f"the learning rate now falls until step {now:,}, and not until step {before:,}: it jumps here"

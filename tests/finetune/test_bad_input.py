@@ -146,7 +146,7 @@ def test_nothing_is_trained_before_all_is_read(encoder: Pretrained, tmp_path: Pa
 def test_settings(encoder: Pretrained, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No task is named 'sst3': choose one of classification"):
         named("sst3")
-    with pytest.raises(UserError, match="The task has no training examples"):
+    with pytest.raises(UserError, match="The task has no training examples: name a task with --task=NAME"):
         named("classification").splits()
     with pytest.raises(UserError, match=r"task.metric has 'f2': choose from accuracy"):
         two_columns(tmp_path / "a.tsv", [("it", "good")], metric=("f2",)).splits()
