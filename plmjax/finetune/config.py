@@ -54,6 +54,9 @@ class FineTune:
     seq2seq: Seq2SeqConfig = field(default_factory=Seq2SeqConfig)  # of tasks whose answer is a text
     # How evaluation generates that text; max_new_tokens None: as many as the targets have places.
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    # Special tokens that stand for themselves wherever a text has their names ("[E1]", "[unused1]"); None: those of
+    # the checkpoint's tokenizer, (): none, each is text.
+    markers: tuple[str, ...] | None = None
     language: int = 0  # number of the texts' language in a network that has several (XLM)
     dtype: str = ""  # of the network, "bfloat16" for one; empty: as the checkpoint says
     keep_seeds: bool = False  # keep every seed's checkpoint, not the best seed's alone

@@ -61,6 +61,8 @@ class FineTuneSetup:
         self, pretrained: Pretrained, task: SupervisedTask, recipe: FineTune, mesh: Mesh, from_random: bool
     ) -> None:
         task = with_prompts(task) if recipe.task_model == TEXT_TO_TEXT else task
+        if recipe.markers is not None:
+            pretrained = replace(pretrained, tokenizer=tokenizer_of(pretrained).with_markers(recipe.markers))
         pretrained = with_new_encoder(pretrained, task, recipe)
         backbone = backbone_of(pretrained, task, recipe)
         self.pretrained, self.tokenizer, self.task, self.mesh = pretrained, tokenizer_of(pretrained), task, mesh
