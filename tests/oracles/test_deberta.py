@@ -13,10 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.configs import deberta, deberta_v3
 from plmjax.noise.ngrams import choose_ngrams_by_window, ngram_shares
-from plmjax.objectives.masked_lm import Masking
-from plmjax.objectives.masking_strategies import MaskingStrategies, NGramWindowMasking
-from plmjax.objectives.replaced_tokens import GeneratorMasking
 from tests.oracles import deberta_data
 from tests.oracles.kit import BOUND, CLS, DRAWS, MASK, SEP, UNK, a_vocabulary, corruptions, joined, p_value, window
 
@@ -81,14 +79,10 @@ def batches(masking, text):
 
 @pytest.mark.parametrize("system", ["mlm", "rtd"])
 def test_masks_are_equal_in_distribution(system):
-    """Tokens and labels of 10,000 masks of one text, as whole rows; version 3 masks all that it chooses."""
+    """Tokens and labels of 10,000 masks by the paper-sized configurations, as whole rows; version 3 masks all."""
     text = [CLS, 8, 9, 8, UNK, 9, 8, 8, 9, 8, 8, SEP]
-    if system == "mlm":
-        masking, given = Masking(strategy="ngram_windows"), {"longest": 3}
-    else:
-        strategies = MaskingStrategies(ngram_windows=NGramWindowMasking(longest=1))
-        masking = GeneratorMasking(strategy="ngram_windows", strategies=strategies, mask_share=1.0)
-        given = {"longest": 1, "mask": 1.0, "keep": 0.0}
+    masking = {"mlm": deberta, "rtd": deberta_v3}[system].get_config("base").objective.masking
+    given = {"longest": 3} if system == "mlm" else {"longest": 1, "mask": 1.0, "keep": 0.0}
     rng = random.Random(1)
     draws = [
         deberta_data.masked(text, 0.15, is_start=STARTS, ordinary=ORDINARY, rng=rng, **given) for _ in range(DRAWS)

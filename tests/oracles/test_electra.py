@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plmjax.data.windows import ElectraSegments
+from experiments.configs import electra
 from plmjax.noise import replacement
 from plmjax.objectives.replaced_tokens import GeneratorMasking
 from tests.oracles import electra_data
@@ -36,9 +36,9 @@ LENGTH = 48
 
 @pytest.mark.parametrize(("sentences", "tokens"), [((1, 30), (1, 25)), ((1, 4), (1, 80)), ((20, 60), (1, 9))])
 def test_windows_are_equal_field_by_field(sentences, tokens):
-    """All windows of a text, from the same random numbers."""
+    """All windows of a text by the paper-sized configuration, from the same random numbers."""
     documents = random_documents(3, 60, sentences, tokens)
-    windows = ElectraSegments().build(a_split(documents), a_vocabulary(), LENGTH, seed=5)
+    windows = electra.get_config("small").objective.window.build(a_split(documents), a_vocabulary(), LENGTH, seed=5)
     expected = electra_data.windows_of(documents, LENGTH, random.Random("electra segments 5"))
     assert len(windows) == len(expected) > 60
     pairs = np.mean([1 in types for _, types in expected])
