@@ -18,7 +18,7 @@ from plmjax.checkpoints.checkpointer import Checkpoint, Checkpointer, restore
 from plmjax.checkpoints.state import State
 from plmjax.data.store.store import Store
 from plmjax.errors import UserError
-from plmjax.modules import build
+from plmjax.modules import COMPOSITES, build
 from plmjax.objectives.base import groups_of, start_memory
 from plmjax.train.backend import enable_compilation_cache
 from plmjax.train.composites import complete_model, prepare_params
@@ -32,7 +32,7 @@ from plmjax.train.manifest import changed_schedule, check_same_run, check_same_s
 from plmjax.train.metrics import MetricAccumulator
 from plmjax.train.optimizers import make_optimizer
 from plmjax.train.reporting import Reporter, si
-from plmjax.train.resolve import resolve
+from plmjax.train.resolve import check_without_data, resolve
 from plmjax.train.schedules import make_schedule
 from plmjax.train.sharding import AbstractBatch, HostBatch, abstract_batch, make_mesh
 from plmjax.train.state import abstract_state, create_state, parameter_count, shardings_of
@@ -72,6 +72,8 @@ def pretrain(
         UserError: the configuration, the data, the folder or the disk does not allow it; one sentence.
     """
     workdir = Path(workdir).absolute()
+    if type(config.model) not in COMPOSITES:  # a teacher's config is not known yet
+        check_without_data(config)
     with _own_folder(workdir):
         store = first_process_first(lambda: open_store(config.data, workdir))
         return _train(config, store, workdir, init_from, load, devices)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from plmjax.data.tokenizers.vocabulary import Vocabulary, padded
 from plmjax.errors import UserError
 from plmjax.modules import build, family_of, networks_of, reads_characters
+from plmjax.modules.config_checks import check_config
 from plmjax.modules.facts import num_languages_of
 from plmjax.train.checks import check_bounds, check_divides, check_rows
 from plmjax.train.config import Config
@@ -28,12 +29,7 @@ def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, la
         UserError: a value out of range, or two that do not fit, in one sentence.
     """
     config = copy.deepcopy(config)
-    for network in networks_of(config.model).values():
-        family_of(network)  # refuses what is no network's configuration
-    check_numbers(config)
-    make_optimizer(config.optimizer)
-    make_schedule(config.optimizer, config.train.steps)
-    make_ramp(config.train)
+    check_without_data(config)
     if device_count is not None:
         rows = check_rows(config.train, config.mesh, device_count)
         check_divides("train.ramp_batch_size", config.train.ramp_batch_size, rows)
@@ -48,6 +44,16 @@ def resolve(config: Config, vocabulary: Vocabulary, device_count: int | None, la
     if not config.train.eval_batch_size:
         config.train.eval_batch_size = config.train.batch_size // config.train.microbatches
     return config
+
+
+def check_without_data(config: Config) -> None:
+    """Checks what needs neither text nor devices; UserError for a value out of range, or two that do not fit."""
+    for network in networks_of(config.model).values():
+        check_config(family_of(network), network)
+    check_numbers(config)
+    make_optimizer(config.optimizer)
+    make_schedule(config.optimizer, config.train.steps)
+    make_ramp(config.train)
 
 
 def check_numbers(config: Config) -> None:
