@@ -28,6 +28,7 @@ from plmjax.checkpoints.provenance import git_revision, versions
 from plmjax.checkpoints.serialize import to_json
 from plmjax.errors import UserError
 from plmjax.interop import load
+from plmjax.interop.hub import local_path
 from plmjax.interop.huggingface import CONFIG as HUGGINGFACE
 from plmjax.modules import Bound
 from plmjax.tasks.report import RESULTS, as_table, write
@@ -42,7 +43,7 @@ CONFIG = _main.define_config(
     "FILE.py or FILE.py:VARIANT; --config.task.limit=100 and so on set its fields.",
     kinds=(Evaluation,),
 )
-FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.")
+FROM = flags.DEFINE_string("from", None, "Checkpoint, Hugging Face directory, or a model's name on the hub.")
 PART = flags.DEFINE_string("part", None, "Of a checkpoint with several networks, the one to evaluate: generator.")
 WORKDIR = flags.DEFINE_string(
     "workdir", "", "Where results go; by default runs/FROM_NAME, NAME being the evaluation's."
@@ -67,8 +68,8 @@ def main() -> None:
         return
     if not FROM.value:
         raise UserError("--from names no checkpoint: give a working folder or a Hugging Face directory.")
-    source = Path(FROM.value).expanduser()
-    workdir = _main.run_folder(WORKDIR.value, f"{source.absolute().name}_{config.name}")
+    source = local_path(FROM.value)
+    workdir = _main.run_folder(WORKDIR.value, f"{Path(FROM.value).absolute().name}_{config.name}")
     asked = {"from": str(source), "part": PART.value, "length": LENGTH.value} | {
         "code": CODE.value, "language": LANGUAGE.value, "evaluation": to_json(config)
     }  # fmt: skip

@@ -32,6 +32,7 @@ from plmjax.finetune.config import FineTune
 from plmjax.finetune.folds import run_folds
 from plmjax.finetune.loop import finetune
 from plmjax.finetune.results import Results
+from plmjax.interop.hub import local_path
 from plmjax.interop.native import load_for_task
 from plmjax.tasks.mixture import TaskMixture
 from plmjax.tasks.report import as_table
@@ -52,7 +53,9 @@ CONFIG = _main.define_config(
     "FILE.py or FILE.py:VARIANT; --config.train.epochs=5 and so on set its fields.",
     kinds=(FineTune,),
 )
-FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
+FROM = flags.DEFINE_string(
+    "from", None, "Checkpoint, Hugging Face directory, or a model's name on the hub.", required=True
+)
 PART = flags.DEFINE_string("part", None, "Of a checkpoint with several networks, the one to fine-tune.")
 FROM_RANDOM = flags.DEFINE_bool("from_random", False, "Start from random parameters of the same network.")
 WORKDIR = flags.DEFINE_string("workdir", "", "Where results go; by default runs/FROM_TASK or runs/FROM_TASK_random.")
@@ -73,10 +76,10 @@ def main() -> None:
         return
     if DETERMINISTIC.value:
         use_deterministic_kernels()
-    source = Path(FROM.value).expanduser()
+    source = local_path(FROM.value)
     name = _main.variant_of("task") or task.kind
     end = "_random" if FROM_RANDOM.value else ""
-    workdir = _main.run_folder(WORKDIR.value, f"{source.absolute().name}_{name}{end}")
+    workdir = _main.run_folder(WORKDIR.value, f"{Path(FROM.value).absolute().name}_{name}{end}")
     pretrained = load_for_task(source, PART.value)
 
     def run(task: Any, recipe: FineTune, folder: Path) -> Results:

@@ -26,7 +26,9 @@ from experiments.prompts import read_texts
 from plmjax.pipelines import lines
 from plmjax.train.outputs import dump_outputs
 
-FROM = flags.DEFINE_string("from", None, "Checkpoint or Hugging Face directory.", required=True)
+FROM = flags.DEFINE_string(
+    "from", None, "Checkpoint, Hugging Face directory, or a model's name on the hub.", required=True
+)
 PROMPT = flags.DEFINE_multi_string("prompt", [], "A text; repeat the flag for several.")
 INPUT = flags.DEFINE_string("input", None, "A UTF-8 file with one text a line, instead of --prompt.")
 SETTINGS = (

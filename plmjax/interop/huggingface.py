@@ -15,6 +15,7 @@ from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.errors import UserError
 from plmjax.interop import generation
 from plmjax.interop.family import JSON, Family
+from plmjax.interop.hub import local_path
 from plmjax.interop.pretrained import Pretrained
 from plmjax.interop.registry import family_named
 from plmjax.interop.tensors import read_tensors, write_tensors
@@ -33,7 +34,7 @@ WRITTEN = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_
 
 
 def load_huggingface(directory: str | Path) -> Pretrained:
-    """Loads a directory of `transformers` of one of the model types in interop/registry.py.
+    """Loads a directory of `transformers`, or a name of the hub, of one of the model types in interop/registry.py.
 
     The class is the one that config.json names. Where it names none, or the base model though the tensors of a head are
     there, it is the class that holds all heads there are, and a warning says so. Numbers come as float32. The embedding
@@ -43,7 +44,7 @@ def load_huggingface(directory: str | Path) -> Pretrained:
         UserError: a file is missing or damaged, the model type or a setting of config.json is one that plmjax lacks, or
             tensors are missing or unknown; one sentence that names the first of them.
     """
-    directory = Path(directory).expanduser()
+    directory = local_path(directory)
     given = _read_json(directory / CONFIG)
     family = family_named(given.get("model_type"), directory)
     tensors = {_trunk_name(name, family): value for name, value in read_tensors(directory).items()}

@@ -1,8 +1,7 @@
 """Loads what a run may start from: plmjax's own checkpoints, directories of Hugging Face and released ELMos."""
 
-from pathlib import Path
-
 from plmjax.interop.bilm import is_released, load_bilm
+from plmjax.interop.hub import local_path
 from plmjax.interop.huggingface import CONFIG, load_huggingface
 from plmjax.train.initialize import InitialNetwork, load_native
 
@@ -11,14 +10,14 @@ def load_source(source: str, named_by: str) -> InitialNetwork:
     """The `plmjax.train.initialize.Loader` that reads every checkpoint.
 
     Args:
-        source: a working folder or step of plmjax, a directory with Hugging Face's config.json, or one with the files
-            of a released ELMo.
+        source: a working folder or step of plmjax, a directory with Hugging Face's config.json or a model's name on the
+            hub, or a directory with the files of a released ELMo.
         named_by: the flag or setting that names the source, for the errors.
 
     Raises:
         UserError: nothing is there, or it can't be read.
     """
-    path = Path(source).expanduser()
+    path = local_path(source)
     if (path / CONFIG).is_file() and not (path / "checkpoints").exists():
         found = load_huggingface(path)
         fingerprint = "" if found.tokenizer is None else found.tokenizer.fingerprint

@@ -17,6 +17,7 @@ from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.data.tokenizers.words import ROLES, WordTokenizer
 from plmjax.errors import UserError
 from plmjax.interop.bilm import is_released, load_bilm
+from plmjax.interop.hub import local_path
 from plmjax.interop.huggingface import CONFIG, load_huggingface
 from plmjax.interop.native_only import ELMO
 from plmjax.interop.pretrained import Pretrained
@@ -34,19 +35,19 @@ VOCABULARY_PATHS = ("embeddings/tokens/embedding", "token_head/embedding", "toke
 
 
 def load(directory: str | Path, part: str | None = None) -> Pretrained:
-    """A checkpoint: a working folder of experiments.pretrain, one step of it, or a Hugging Face directory.
+    """A checkpoint: a working folder of experiments.pretrain, one step of it, or a Hugging Face directory or name.
 
     Rows that only pad the vocabulary are left off, so that no score goes to a token that does not exist.
 
     Args:
-        directory: of the checkpoint.
+        directory: of the checkpoint, or a model's name on the hub; see hub.py.
         part: of a checkpoint with several networks, the one to load ("discriminator", "generator"); None: the one that
             the others served to train.
 
     Raises:
         UserError: there is no good checkpoint, it has no such part, or it is of a network that this version lacks.
     """
-    path = Path(directory).expanduser()
+    path = local_path(directory)
     if not path.exists():
         raise UserError(
             f"There is no checkpoint at {path}: give a working folder, one of its steps or a Hugging Face directory."
@@ -74,7 +75,7 @@ def load_for_task(directory: str | Path, part: str | None = None) -> Pretrained:
 
     Of one that was fine-tuned, the task's network is left out.
     """
-    path = Path(directory).expanduser()
+    path = local_path(directory)
     if is_released(path):
         bilm = load_bilm(path)
         words = WordTokenizer(list(ROLES.values()), len(ROLES), "words")
