@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
 # Packages that a function may import, and why the top of the file is no place for them.
 LAZY_PACKAGES = {
     "h5py": "an extra that ELMo's released files alone need",
+    "huggingface_hub": "takes a third of a second; names of the hub alone need it",
     "matplotlib": "takes half a second; a run that draws nothing does without",
     "pyarrow": "takes a third of a second; Parquet files alone need it",
     "sklearn": "takes a second; scores and plots of labels alone need it",
