@@ -279,3 +279,27 @@ def test_bad_training_options_are_named(documents, options, message, tmp_path):
 def test_no_text_to_train_on(tmp_path):
     with pytest.raises(UserError, match="no text to train"):
         train_sentencepiece([], tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["blanks", "no blanks", "blank in front"])
+def test_lines_of_any_length_train_a_tokenizer(kind):
+    """SentencePiece drops a line of more than `max_sentence_length` bytes without a word."""
+    texts = {
+        "blanks": ["zebra quokka " * 90_000],
+        "no blanks": ["斑馬和短尾矮袋鼠" * 50000],
+        "blank in front": [" " + "x" * 1_200_000 + " zebra quokka"],
+    }[kind]
+    sizes = {"blanks": 14, "no blanks": 13, "blank in front": 16}
+    options = {"byte_fallback": False, "specials": "t5", "sentinels": 0, "character_coverage": 1.0}
+    trained = sentencepiece.train(texts, vocab_size=sizes[kind], max_characters=4_000_000, **options)
+    sample = "斑馬" if kind == "no blanks" else "zebra quokka"
+    assert trained.vocabulary.unk not in trained.encode(sample)
+
+
+def test_short_lines_are_not_cut():
+    lines = ["a b " * 1000, "short", "今天" * 1000]
+    assert [list(sentencepiece._short_parts(line)) for line in lines] == [[line] for line in lines]
+    long = "word " * 300_000
+    parts = list(sentencepiece._short_parts(long))
+    assert "".join(parts) == long and len(parts) > 1 and all(part.startswith((" ", "w")) for part in parts)
+    assert max(len(part.encode()) for part in parts) < 1 << 20
