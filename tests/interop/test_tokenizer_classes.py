@@ -409,3 +409,12 @@ def test_damaged_files_beside_a_tokenizer(files, file, content, tmp_path):
     (folder / file).write_text(content)
     with pytest.raises(UserError, match=str(tmp_path)):
         load_tokenizer(folder)
+
+
+def test_llamas_model_is_read_as_its_own_class_does(tmp_path):
+    """The fast class takes for granted that the model does not normalise, as the published ones do not."""
+    model = trained(model_type="bpe", byte_fallback=True, hard_vocab_limit=False)
+    folder = write(tmp_path, {"tokenizer.model": model}, tokenizer_config={"tokenizer_class": "LlamaTokenizer"})
+    ours, theirs = load_tokenizer(folder), transformers.LlamaTokenizer.from_pretrained(folder)
+    for text in TEXTS:
+        assert ours.encode(text) == theirs(text, add_special_tokens=False)["input_ids"], text

@@ -36,8 +36,8 @@ CLASSES: Mapping[str, tuple[str, Reader]] = {
     **dict.fromkeys(
         ("BartTokenizer", "DebertaTokenizer", "GPT2Tokenizer", "LongformerTokenizer", "RobertaTokenizer"), _BYTES),
     **dict.fromkeys(
-        ("AlbertTokenizer", "BertGenerationTokenizer", "DebertaV2Tokenizer", "MT5Tokenizer", "T5Tokenizer",
-         "XLNetTokenizer"), _SENTENCEPIECE),
+        ("AlbertTokenizer", "BertGenerationTokenizer", "DebertaV2Tokenizer", "LlamaTokenizer", "MT5Tokenizer",
+         "T5Tokenizer", "XLNetTokenizer"), _SENTENCEPIECE),
     **dict.fromkeys(fairseq.LANGUAGES_OF, _FAIRSEQ),
     **dict.fromkeys(subword_nmt.FAIRSEQ_CLASSES, _FAIRSEQ_BPE),
     "CTRLTokenizer": (r"(vocab\.json|merges\.txt)", subword_nmt.load_ctrl),
