@@ -11,10 +11,11 @@
 
 LAMB with rate 0.00176, linear decay, 3,125 steps of warm-up, decay 0.01, clipping at 1, as in the released code: no
 correction of the moments' bias, no trust ratio for biases and norms (the paper names LAMB, whose own Algorithm 2 has
-both: --config.optimizer.bias_correction --config.optimizer.exclude_from_layer_adaptation=nothing). What the layers
-share is `model.sharing` (none, attention, feed_forward, all; the paper's Table 4), the embeddings' width
-`model.embedding_width` (Table 3). The released data repeated 40 preparations of the text (`window.duplicates`),
-and have a random text as the wrong order where a segment has one sentence (`window.lone_sentence=random`).
+both: --config.optimizer.bias_correction --config.optimizer.exclude_from_layer_adaptation=nothing). mini has AdamW, as
+LAMB of either rule leaves it at the unigram entropy (docs/results/encoders.md). What the layers share is
+`model.sharing` (none, attention, feed_forward, all; the paper's Table 4), the embeddings' width `model.embedding_width`
+(Table 3). The released data repeated 40 preparations of the text (`window.duplicates`), and have a random text as the
+wrong order where a segment has one sentence (`window.lone_sentence=random`).
 """
 
 from dataclasses import replace
