@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.folder import UnreadTokenizerError
 from plmjax.data.tokenizers.load import load_tokenizer
 from plmjax.errors import UserError
 from plmjax.interop import generation
+from plmjax.interop.config_types import check_types
 from plmjax.interop.family import JSON, Family
 from plmjax.interop.hub import local_path
 from plmjax.interop.pretrained import Pretrained
@@ -47,7 +49,27 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     directory = local_path(directory)
     given = _read_json(directory / CONFIG)
     family = family_named(given.get("model_type"), directory)
+    check_types(given, family, directory / CONFIG)
     tensors = {_trunk_name(name, family): value for name, value in read_tensors(directory).items()}
+    try:
+        pretrained = _read(directory, given, family, tensors)
+    except UserError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{directory / CONFIG} describes no network ({reason:.200}): fetch it again, or correct it."
+        ) from error
+    pretrained = replace(pretrained, tokenizer=_tokenizer(directory, source_vocab_size_of(pretrained.config)))
+    return (
+        replace(pretrained, generation=generation.read(directory, given, family))
+        if pretrained.generates
+        else pretrained
+    )
+
+
+def _read(directory: Path, given: JSON, family: Family, tensors: dict[str, np.ndarray]) -> Pretrained:
+    """The network, without its tokenizer."""
     architecture = _architecture(given, family, set(tensors), directory)
     stated = {name: value for name, value in given.items() if value is not None or name in family.null_fields}
     config = family.read_config(stated | {"architectures": [architecture]}, set(tensors))
@@ -57,13 +79,7 @@ def load_huggingface(directory: str | Path) -> Pretrained:
     params = import_params(table, tensors, _shapes(config), family.ignored, str(directory))
     written = family.write_config(config, special)
     extras = {key: value for key, value in given.items() if key not in WRITTEN and key not in written}
-    tokenizer = _tokenizer(directory, source_vocab_size_of(config))
-    pretrained = Pretrained(config, params, architecture, tokenizer, special, extras)
-    return (
-        replace(pretrained, generation=generation.read(directory, given, family))
-        if pretrained.generates
-        else pretrained
-    )
+    return Pretrained(config, params, architecture, None, special, extras)
 
 
 def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:

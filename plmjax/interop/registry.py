@@ -56,7 +56,7 @@ BY_CLASS: dict[str, Family] = {
 
 def family_named(model_type: Any, where: Any) -> Family:
     """The family of a `model_type`; UserError for one that plmjax does not read."""
-    if model_type not in FAMILIES:
+    if str(model_type) not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise UserError(f"{where} has model_type {model_type!r}, which plmjax does not read: it reads {known}.")
     return FAMILIES[model_type]
