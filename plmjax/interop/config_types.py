@@ -1,13 +1,11 @@
 """Types of the fields of a config.json: one that was damaged or written by hand is refused by the name of its field."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family
-from plmjax.interop.registry import family_named
 
 NAMES: dict[type, str] = {
     bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "an object"
@@ -15,22 +13,20 @@ NAMES: dict[type, str] = {
 
 
 def check_types(given: JSON, family: Family, file: Path) -> None:
-    """Compares the fields with those that the family itself writes; null is the class's default.
+    """Compares the fields with those of a class's own config.json; null is the class's default.
 
     Raises:
         UserError: names the first field of another type.
     """
-    for name, kind in _kinds(family.model_type).items():
+    for name, kind in _kinds(family).items():
         value = given.get(name)
         if value is not None and not _is(value, kind):
             raise UserError(f"{file} has {value!r:.60} as {name!r}: it must be {NAMES[kind]}.")
 
 
-@cache
-def _kinds(model_type: str) -> Mapping[str, type]:
-    """The type of each field of a config.json that says nothing but its model type; null ones are left out."""
-    family = family_named(model_type, "")
-    config = family.read_config({"model_type": model_type, "architectures": [family.base_model]}, set())
+def _kinds(family: Family) -> Mapping[str, type]:
+    """The type of each field that the class has where a config.json says nothing; null ones are left out."""
+    config = family.read_config({"architectures": [family.base_model]}, set())
     written = family.write_config(config, family.special)
     kinds = {name: list if isinstance(value, tuple) else type(value) for name, value in written.items()}
     return {name: kind for name, kind in kinds.items() if kind in NAMES} | {"architectures": list}
