@@ -113,6 +113,8 @@ def require_own(folder: Path, work: Work) -> None:
         raise UserError(f"{folder} holds {held}, and this is {work.name}: give another --workdir.")
     for pattern in work.writes:
         if found := next(folder.glob(pattern), None):
+            if work_in(folder) == work.name:  # another process has begun the same work meanwhile
+                return
             raise UserError(f"{folder} holds {found.name}, which plmjax did not write there: give another --workdir.")
 
 
