@@ -89,7 +89,7 @@ def test_what_stays_stays_to_the_bit(tokenizer: Tokenizer, tmp_path: Path, capsy
     assert moved == norms | adapters | heads
     assert any(np.any(after[path]) for path in adapters if "/down/" in path)
     numbers = sum(np.size(after[path]) for path in moved)
-    assert f"of which {numbers:,} are moved" in capsys.readouterr().out
+    assert f"{numbers:,} of them trained" in capsys.readouterr().out
     with pytest.raises(UserError, match="have no adapters"):
         plmjax.save_huggingface(loaded, tmp_path / "exported")
 

@@ -18,7 +18,7 @@ from plmjax.modules import FAMILIES as NETWORKS
 from plmjax.modules import build
 
 VALUES: list[Any] = [
-    None, "x", "", -1, 0, 1, 2.5, float("nan"), [], {}, [1, 2], {"a": 1}, True, 10**9, "float32", ["a"]
+    None, "x", "", -1, 0, 1, 2.5, float("nan"), [], {}, [1, 2], {"a": 1}, True, 333, "float32", ["a"]
 ]  # fmt: skip
 DEBERTA_V2 = {"d_model": 32, "d_ff": 64, "num_heads": 2, "num_layers": 2}
 

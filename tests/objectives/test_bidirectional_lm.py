@@ -145,7 +145,7 @@ def test_a_run_learns_both_ways(finished):
 @pytest.mark.slow
 def test_a_run_resumes_to_the_bit(finished, store, changes, tmp_path):
     for steps in (STEPS // 2 + 1, STEPS):
-        changed = {"train__steps": steps, "train__eval_every": STEPS, "optimizer__decay_steps": STEPS}
+        changed = {"train__steps": steps, "train__eval_every": STEPS}
         pretrain(tiny_config(store.directory, **changes, **changed), tmp_path, devices=jax.devices()[:1])
     assert_same_params(finished.workdir, tmp_path)
     assert timeless(finished.workdir)[-1] == timeless(tmp_path)[-1]
