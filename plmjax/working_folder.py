@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from typing import IO, Any
 from plmjax.errors import UserError
 
 MARKER = ".plmjax.json"
+SMALLEST_ROOM = 1 << 16  # bytes; a disk with less is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,49 @@ def working_folder(folder: str | Path, work: Work) -> Iterator[None]:
         json.dump({"work": work.name, "host": socket.gethostname(), "process": os.getpid()}, file)
         file.flush()
         try:
-            yield
+            with full_disk_explained(folder):
+                yield
         finally:
             if os.listdir(folder) == [MARKER]:  # what was refused before it began leaves nothing behind
                 (folder / MARKER).unlink()
                 if is_new:
                     folder.rmdir()
+
+
+@contextmanager
+def full_disk_explained(folder: Path) -> Iterator[None]:
+    """Raises a UserError in place of whatever a full disk makes libraries raise while they write below a folder."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not _speaks_of_room(error):
+            raise
+        raise UserError(f"The disk that holds {folder} is full: free some space and run the same again.") from error
+
+
+def is_full(folder: Path, error: BaseException) -> bool:
+    """Whether something failed for want of room; what one of several writing threads says need not be the cause."""
+    try:
+        full = shutil.disk_usage(folder).free < SMALLEST_ROOM
+    except OSError:  # not a local disk
+        full = False
+    return full or _speaks_of_room(error)
+
+
+def _speaks_of_room(error: BaseException) -> bool:
+    is_of_system = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    signs = ("No space left", "os_error_code='28'", "Disk quota exceeded")
+    return is_of_system or any(sign in str(error) for sign in signs)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Waits until no other process has this lock, and keeps it; the system frees the lock of one that dies."""
+    with file.open("a") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def make_writable(folder: Path) -> None:

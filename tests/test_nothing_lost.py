@@ -17,11 +17,12 @@ import pytest
 
 from experiments.cells.run import run_cells
 from experiments.configs import gpt2
+from plmjax.data.store import shards
 from plmjax.data.store.prepare import PrepareOptions, prepare
 from plmjax.errors import UserError
 from plmjax.finetune.config import FineTune
 from plmjax.finetune.loop import finetune
-from plmjax.interop import save, save_huggingface
+from plmjax.interop import huggingface, save, save_huggingface
 from plmjax.interop.convert import convert
 from plmjax.modules import build
 from plmjax.modules.gpt import VARIANTS
@@ -212,3 +213,49 @@ def test_a_store_that_is_named_and_not_there_is_no_reason_to_train_on_another_te
     with pytest.raises(UserError, match=r"data.store is .*stroe, and there is no token store: make it with"):
         pretrain(config, tmp_path / "run", devices=jax.devices()[:1])
     assert not (tmp_path / "stroe").exists()
+
+
+NO_ROOM = [OSError(28, "No space left"), OSError(122, "?"), RuntimeError("No space left on device (os error 28)")]
+
+
+@pytest.mark.parametrize("error", NO_ROOM, ids=["no space", "quota", "a library's own"])
+def test_a_full_disk_is_one_sentence_for_all_that_write(error: Exception, tmp_path: Path) -> None:
+    expected = f"The disk that holds {tmp_path} is full: free some space and run the same again"
+    with pytest.raises(UserError, match=expected), working_folder(tmp_path, EVALUATION):
+        raise error
+    with pytest.raises(KeyError), working_folder(tmp_path, EVALUATION):
+        raise KeyError("another mistake stays what it is")
+
+
+def test_a_conversion_that_a_full_disk_stops_can_be_run_again(
+    network: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(network, tmp_path / "saved")
+    with monkeypatch.context() as patch:
+
+        def half(tensors: Any, folder: Path) -> None:
+            (folder / "model.safetensors").write_bytes(b"half")
+            raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+        patch.setattr(huggingface, "write_tensors", half)
+        with pytest.raises(UserError, match="is full: free some space and run the same again"):
+            list(convert(source=str(tmp_path / "saved"), to_hf=str(tmp_path / "new")))
+    assert not (tmp_path / "new").exists()
+    list(convert(source=str(tmp_path / "saved"), to_hf=str(tmp_path / "new")))
+    assert (tmp_path / "new" / "config.json").is_file()
+
+
+def test_a_store_that_a_full_disk_stops_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(f"This is the text of line {number}." for number in range(400)))
+    options = PrepareOptions(
+        sources=(str(tmp_path / "a.txt"),), vocab_size=300, workers=1, sentinels=0, documents="lines"
+    )
+    with monkeypatch.context() as patch:
+
+        def full(*_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(shards, "encode", full)
+        with pytest.raises(UserError, match=r"The disk that holds .*store is full"):
+            prepare(options, tmp_path / "store", progress=False)
+    assert len(prepare(options, tmp_path / "store", progress=False).split("train").document_starts) > 300

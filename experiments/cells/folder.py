@@ -8,18 +8,16 @@ ROOT/cells/KEY/
     result.json     last, by a rename: the result, and the seconds that it took
 """
 
-import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.cells.cell import Cell, Result
+from plmjax.working_folder import locked
 
 HEARTBEAT = 15.0  # seconds between two signs of life
 STALE = 180.0  # seconds without one after which a claim of another host is void
@@ -73,7 +71,7 @@ class CellFolder:
     def claim(self) -> bool:
         """Takes the cell for this process; False where it is finished or another process works on it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with _locked(self.root):
+        with locked(self.root / "lock"):
             if self.finished or self.owner() is not None:
                 return False
             me = os.getpid()
@@ -109,14 +107,6 @@ def _write(file: Path, content: dict[str, Any]) -> None:
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, file)
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """One process of all that share the root at a time; the system frees the lock of one that dies."""
-    with (root / "lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _start_time(process: int) -> str:

@@ -7,11 +7,12 @@ files differ from it is damaged; both are passed over for the newest good one. W
 
 import json
 import logging
-import shutil
+import sys
 import threading
 import time
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,12 +25,12 @@ from plmjax.checkpoints.config import CheckpointConfig
 from plmjax.checkpoints.paths import path_string
 from plmjax.checkpoints.state import State
 from plmjax.errors import UserError
+from plmjax.working_folder import is_full
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-SMALLEST_ROOM = 1 << 16  # bytes; a disk with less is full
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Checkpointer:
         self._thread: threading.Thread | None = None
         self._failure: tuple[int, BaseException] | None = None
         logging.getLogger("absl").addFilter(_quiet_orbax)
+        _quiet_threads()
         if jax.process_index() == 0:
             self.directory.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(self.directory)
@@ -159,7 +161,7 @@ class Checkpointer:
                 path.rmtree()
 
     def _explained(self, step: int, error: BaseException) -> UserError:
-        full = _is_full(self.directory, error)
+        full = is_full(Path(self.directory), error)
         if jax.process_index() == 0:
             _remove_unfinished(self.directory)
         good = latest(self.directory)
@@ -396,18 +398,22 @@ def _remove(path: epath.Path, attempts: int = 20) -> None:
             return
 
 
-def _is_full(directory: epath.Path, error: BaseException) -> bool:
-    """Whether a save failed for want of room; what one of several writing threads says need not be the cause."""
-    try:
-        full = shutil.disk_usage(directory).free < SMALLEST_ROOM
-    except OSError:  # not a local disk
-        full = False
-    return full or any(sign in str(error) for sign in ("No space left", "os_error_code='28'", "Disk quota exceeded"))
-
-
 def _quiet_orbax(record: logging.LogRecord) -> bool:
     """Keeps Orbax from printing the tracebacks of its threads: `wait` raises what they met, explained."""
     return "orbax" not in record.pathname or record.levelno < logging.ERROR
+
+
+def _quiet_threads() -> None:
+    """Keeps Python from printing that threads of TensorStore find their event loop closed where a save has failed."""
+    show = sys.unraisablehook
+    if getattr(show, "__module__", "") == __name__:
+        return
+
+    def hook(found: Any) -> None:
+        if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == "Event loop is closed"):
+            show(found)
+
+    sys.unraisablehook = hook
 
 
 def _barrier(name: str) -> None:

@@ -1,6 +1,8 @@
 """Converts checkpoints for experiments.convert."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +47,28 @@ def convert(
     leaves = flatten(pretrained.params)
     count = sum(int(np.size(leaf)) for leaf in leaves.values())
     yield f"read {from_hf or source}: {pretrained.architecture}, {len(leaves)} tensors, {count:,} parameters"
-    if to is not None:
-        save(pretrained, target)
-        written = load(target)
-    else:
-        save_huggingface(pretrained, target)
-        written = load_huggingface(target)
+    with _whole_or_not_at_all(target):
+        if to is not None:
+            save(pretrained, target)
+        else:
+            save_huggingface(pretrained, target)
+    written = load_huggingface(target) if to is None else load(target)
     tokenizer = "no tokenizer" if written.tokenizer is None else f"tokenizer {written.tokenizer.name}"
     yield f"wrote {target}: {written.architecture}, {tokenizer}"
     yield from sanity(written)
+
+
+@contextmanager
+def _whole_or_not_at_all(folder: Path) -> Iterator[None]:
+    """Leaves a folder that was empty as it was where writing fails, so that the same command may try again."""
+    was_there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if was_there:
+            folder.mkdir()
+        raise
 
 
 def sanity(pretrained: Pretrained) -> Iterator[str]:

@@ -25,7 +25,7 @@ from plmjax.interop.tokenizer_files import has_tokenizer, save_tokenizer
 from plmjax.interop.weight_map import Entry, export_params, flatten, import_params
 from plmjax.modules import build
 from plmjax.modules.facts import adapter_width_of, max_positions_of, source_vocab_size_of
-from plmjax.working_folder import HUGGINGFACE, make_writable, require_own
+from plmjax.working_folder import HUGGINGFACE, full_disk_explained, make_writable, require_own
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,8 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
     head is written, those too that the class in config.json does not have.
 
     Raises:
-        UserError: the network has a setting that the class can't have, or the folder holds something else.
+        UserError: the network has a setting that the class can't have, the folder holds something else, or the disk is
+            full.
     """
     if adapter_width_of(pretrained.config):
         raise UserError("Hugging Face's classes have no adapters: a network with adapters can't be exported.")
@@ -109,18 +110,19 @@ def save_huggingface(pretrained: Pretrained, directory: str | Path) -> None:
         if name in family.special or name in pretrained.special
     }
     make_writable(directory)
-    write_tensors(tensors, directory)
-    whole = {
-        "architectures": [pretrained.architecture], "model_type": family.model_type, "torch_dtype": "float32",
-        **pretrained.extras, **config, **ids,
-    }  # fmt: skip
-    _write_json(directory / CONFIG, whole)
-    if pretrained.generates:
-        known = {name: token for name, token in ids.items() if token is not None}
-        _write_json(directory / generation.FILE, known | dict(pretrained.generation))
-    if pretrained.tokenizer is not None:
-        longest = max_positions_of(pretrained.config)
-        save_tokenizer(pretrained.tokenizer, directory, family.tokenizer, longest)
+    with full_disk_explained(directory):
+        write_tensors(tensors, directory)
+        whole = {
+            "architectures": [pretrained.architecture], "model_type": family.model_type, "torch_dtype": "float32",
+            **pretrained.extras, **config, **ids,
+        }  # fmt: skip
+        _write_json(directory / CONFIG, whole)
+        if pretrained.generates:
+            known = {name: token for name, token in ids.items() if token is not None}
+            _write_json(directory / generation.FILE, known | dict(pretrained.generation))
+        if pretrained.tokenizer is not None:
+            longest = max_positions_of(pretrained.config)
+            save_tokenizer(pretrained.tokenizer, directory, family.tokenizer, longest)
 
 
 def _tokenizer(directory: Path, rows: int) -> Tokenizer | None:

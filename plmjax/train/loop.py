@@ -1,7 +1,6 @@
 """Pre-training: from a configuration and a folder to a trained, validated, saved network; a run resumes by itself."""
 
 import contextlib
-import errno
 import json
 import math
 import time
@@ -38,7 +37,7 @@ from plmjax.train.sharding import AbstractBatch, HostBatch, abstract_batch, make
 from plmjax.train.state import abstract_state, create_state, parameter_count, shardings_of
 from plmjax.train.step import forward, jit_train_step
 from plmjax.train.trainer import LoopSettings, Programs, Trainer
-from plmjax.working_folder import PRETRAINING, working_folder
+from plmjax.working_folder import PRETRAINING, full_disk_explained, working_folder
 
 
 @dataclass(slots=True)
@@ -322,11 +321,7 @@ class PretrainTrainer(Trainer):
 
 @contextlib.contextmanager
 def _own_folder(workdir: Path) -> Iterator[None]:
-    """Keeps the folder for this run, of whose processes the first one does so, and explains a disk that gets full."""
-    try:
-        with working_folder(workdir, PRETRAINING) if jax.process_index() == 0 else contextlib.nullcontext():
-            yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(f"The disk that holds {workdir} is full: free some space and run again to resume.") from error
+    """Keeps the folder for this run, of whose processes the first one does so."""
+    is_first = jax.process_index() == 0
+    with working_folder(workdir, PRETRAINING) if is_first else full_disk_explained(workdir):
+        yield

@@ -1,13 +1,11 @@
 """From sources to a token store: train or load a tokenizer, encode in parallel, join; resumed where it was stopped."""
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from plmjax.data.tokenizers.base import Tokenizer, check_extra_tokens
 from plmjax.data.tokenizers.load import load_tokenizer, train_sentencepiece
 from plmjax.errors import UserError
 from plmjax.renames import upgraded
-from plmjax.working_folder import STORE, make_writable, require_own
+from plmjax.working_folder import STORE, full_disk_explained, locked, make_writable, require_own
 
 PARTIAL_DIRECTORY = ".partial"
 KEY_FILE = "key.json"
@@ -115,7 +113,7 @@ def prepare(options: PrepareOptions, directory: str | Path, progress: bool = Tru
     if not manifest.is_file():
         make_writable(directory)
         require_own(directory, STORE)
-        with _locked(directory):
+        with locked(directory / ".lock"), full_disk_explained(directory):
             if not manifest.is_file():  # else another process has made it meanwhile
                 return _make(options, directory, progress)
     return _existing(options, directory)
@@ -307,11 +305,3 @@ def _partial_directory(directory: Path, key: dict[str, object]) -> Path:
         temporary.write_text(json.dumps({"digest": digest}))
         os.replace(temporary, key_file)
     return partial
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Lets one process at a time work on a directory. The lock goes with the process, however it ends."""
-    with (directory / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
