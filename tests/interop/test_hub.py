@@ -45,6 +45,12 @@ class Hub(BaseHTTPRequestHandler):
         if path in (f"/api/models/{NAME}/revision/{name}" for name in ("main", "v1", COMMIT)):
             siblings = [{"rfilename": name} for name in files]
             self._send(json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings}).encode(), whole)
+        elif path == f"/api/models/{NAME}/tree/{COMMIT}":  # which releases from 1 on ask for
+            entries = [
+                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                for name, content in files.items()
+            ]
+            self._send(json.dumps(entries).encode(), whole)
         elif (name := path.removeprefix(f"/{NAME}/resolve/{COMMIT}/")) in files:
             self._send(files[name], whole)
         elif path.startswith("/api/models/someone/gated"):
