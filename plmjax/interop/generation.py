@@ -3,7 +3,6 @@
 Older directories have the same settings in config.json.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from plmjax.decode.config import DEFAULT_NEW_TOKENS
 from plmjax.errors import UserError
 from plmjax.interop.family import JSON, Family
+from plmjax.json_files import read_object
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def read(directory: Path, given: JSON, family: Family) -> JSON:
     """
     file = directory / FILE
     if file.is_file():
-        found = _read_json(file)
+        found = read_object(file)
     else:
         known = (*OPTIONS, *LENGTHS, *NEUTRAL)
         found = {name: given[name] for name in known if given.get(name) is not None}
@@ -124,13 +124,3 @@ def _most(found: JSON, read_before: int) -> int:
 
 def _one(name: str, value: Any) -> Any:
     return value[0] if name in ONE_TOKEN and isinstance(value, list) else value
-
-
-def _read_json(file: Path) -> JSON:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file} is not a JSON object: give what transformers wrote, or remove it.")
-    return content

@@ -23,6 +23,7 @@ from plmjax.interop.registry import family_named
 from plmjax.interop.tensors import read_tensors, write_tensors
 from plmjax.interop.tokenizer_files import has_tokenizer, save_tokenizer
 from plmjax.interop.weight_map import Entry, export_params, flatten, import_params
+from plmjax.json_files import read_object
 from plmjax.modules import build
 from plmjax.modules.facts import adapter_width_of, max_positions_of, source_vocab_size_of
 from plmjax.working_folder import HUGGINGFACE, full_disk_explained, make_writable, require_own
@@ -47,7 +48,7 @@ def load_huggingface(directory: str | Path) -> Pretrained:
             tensors are missing or unknown; one sentence that names the first of them.
     """
     directory = local_path(directory)
-    given = _read_json(directory / CONFIG)
+    given = _read_config(directory / CONFIG)
     family = family_named(given.get("model_type"), directory)
     check_types(given, family, directory / CONFIG)
     tensors = {_trunk_name(name, family): value for name, value in read_tensors(directory).items()}
@@ -183,16 +184,10 @@ def _without_prefix(entry: Entry, family: Family) -> Entry:
     )
 
 
-def _read_json(path: Path) -> JSON:
+def _read_config(path: Path) -> JSON:
     if not path.is_file():
         raise UserError(f"{path.parent} has no {path.name}: give a directory that transformers wrote.")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON ({error}): fetch it again.") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is a JSON {type(found).__name__}, not an object: fetch it again.")
-    return found
+    return read_object(path)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """The tensors of a Hugging Face directory, whatever file they are in."""
 
-import json
 from pathlib import Path
 
 import ml_dtypes
@@ -10,6 +9,7 @@ import safetensors.numpy
 
 from plmjax.errors import UserError
 from plmjax.interop.torch_pickle import read_state_dict
+from plmjax.json_files import read_object
 
 SAFETENSORS = "model.safetensors"
 TORCH = "pytorch_model.bin"
@@ -59,8 +59,8 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        files = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        files = sorted({str(name) for name in read_object(index)["weight_map"].values()})
+    except (KeyError, AttributeError) as error:
         raise UserError(f"{index} is no index of weights ({type(error).__name__}): fetch it again.") from error
     for name in files:
         if Path(name).name != name or not (index.parent / name).is_file():

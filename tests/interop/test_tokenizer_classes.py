@@ -11,7 +11,7 @@ import sentencepiece
 
 from plmjax.data.tokenizers.base import Tokenizer
 from plmjax.data.tokenizers.folder import UnreadTokenizerError
-from plmjax.data.tokenizers.load import load_tokenizer
+from plmjax.data.tokenizers.load import CLASSES, load_tokenizer
 from plmjax.errors import UserError
 from plmjax.interop.registry import FAMILIES
 from plmjax.interop.tokenizer_files import save_tokenizer
@@ -418,3 +418,12 @@ def test_llamas_model_is_read_as_its_own_class_does(tmp_path):
     ours, theirs = load_tokenizer(folder), transformers.LlamaTokenizer.from_pretrained(folder)
     for text in TEXTS:
         assert ours.encode(text) == theirs(text, add_special_tokens=False)["input_ids"], text
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_class_without_its_files_says_which_they_are(name: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+    with pytest.raises(UnreadTokenizerError) as caught:
+        load_tokenizer(tmp_path)
+    assert str(caught.value).endswith(f", {name}: put {CLASSES[name].names} there.")
+    assert not set("\\()|*?") & set(CLASSES[name].names)

@@ -6,7 +6,6 @@
 `tokenizer_class`, else that of its `model_type`.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from tokenizers import AddedToken
 
 from plmjax.data.tokenizers.vocabulary import SPECIAL_NAMES
 from plmjax.errors import UserError
+from plmjax.json_files import read_object
 
 CONFIG, SPECIAL_MAP, ADDED, MODEL_CONFIG = (
     "tokenizer_config.json",
@@ -221,15 +221,7 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises:
         UserError: it is not JSON, or no object.
     """
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file} holds no JSON object: fetch it again.")
-    return content
+    return read_object(file) if file.is_file() else {}
 
 
 def read_lines(file: Path, what: str) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from plmjax.data.tokenizers import (
     bpe,
@@ -25,13 +26,22 @@ from plmjax.data.tokenizers.folder import Folder, UnreadTokenizerError, read_fol
 from plmjax.errors import UserError
 
 Reader = Callable[..., Tokenizer]  # (file, folder)
-# What reads the files of a class of `transformers` beside tokenizer.json: a pattern of their names, and the reader.
-_WORDPIECE: tuple[str, Reader] = (r"vocab\.txt", wordpiece.load)
-_BYTES: tuple[str, Reader] = (r"(vocab\.json|merges\.txt)", bpe.load_bytes)
-_SENTENCEPIECE: tuple[str, Reader] = (r"(?!sentencepiece\.bpe\.).*\.model", sentencepiece.load)
-_FAIRSEQ: tuple[str, Reader] = (r"sentencepiece\.bpe\.model", fairseq.load)
-_FAIRSEQ_BPE: tuple[str, Reader] = (r"(vocab\.txt|bpe\.codes)", subword_nmt.load_fairseq)
-CLASSES: Mapping[str, tuple[str, Reader]] = {
+
+
+class ClassFiles(NamedTuple):
+    """What reads the files of a class of `transformers` beside tokenizer.json."""
+
+    pattern: str  # of their names
+    reader: Reader
+    names: str  # for a sentence
+
+
+_WORDPIECE = ClassFiles(r"vocab\.txt", wordpiece.load, "vocab.txt")
+_BYTES = ClassFiles(r"(vocab\.json|merges\.txt)", bpe.load_bytes, "vocab.json with merges.txt")
+_SENTENCEPIECE = ClassFiles(r"(?!sentencepiece\.bpe\.).*\.model", sentencepiece.load, "its SentencePiece .model")
+_FAIRSEQ = ClassFiles(r"sentencepiece\.bpe\.model", fairseq.load, "sentencepiece.bpe.model")
+_FAIRSEQ_BPE = ClassFiles(r"(vocab\.txt|bpe\.codes)", subword_nmt.load_fairseq, "vocab.txt with bpe.codes")
+CLASSES: Mapping[str, ClassFiles] = {
     **dict.fromkeys(huggingface.WORDPIECE_CLASSES, _WORDPIECE),
     **dict.fromkeys(
         ("BartTokenizer", "DebertaTokenizer", "GPT2Tokenizer", "LongformerTokenizer", "RobertaTokenizer"), _BYTES),
@@ -40,10 +50,13 @@ CLASSES: Mapping[str, tuple[str, Reader]] = {
          "T5Tokenizer", "XLNetTokenizer"), _SENTENCEPIECE),
     **dict.fromkeys(fairseq.LANGUAGES_OF, _FAIRSEQ),
     **dict.fromkeys(subword_nmt.FAIRSEQ_CLASSES, _FAIRSEQ_BPE),
-    "CTRLTokenizer": (r"(vocab\.json|merges\.txt)", subword_nmt.load_ctrl),
-    "MarianTokenizer": (r"(source|target)\.spm", marian.load),
-    "OpenAIGPTTokenizer": (
-        r"(vocab\.json|merges\.txt|encoder_bpe_40000\.json|vocab_40000\.bpe)", bpe.load_gpt1),
+    "CTRLTokenizer": ClassFiles(
+        r"(vocab\.json|merges\.txt)", subword_nmt.load_ctrl, "vocab.json with merges.txt"),
+    "MarianTokenizer": ClassFiles(
+        r"(source|target)\.spm", marian.load, "source.spm, target.spm and vocab.json"),
+    "OpenAIGPTTokenizer": ClassFiles(
+        r"(vocab\.json|merges\.txt|encoder_bpe_40000\.json|vocab_40000\.bpe)", bpe.load_gpt1,
+        "vocab.json with merges.txt"),
 }  # fmt: skip
 TOKENIZER_JSON = r"tokenizer\.json"
 
@@ -82,10 +95,9 @@ def load_tokenizer(path: str | Path, sentinels: int | None = None) -> Tokenizer:
             if re.fullmatch(pattern, file.name):
                 return reader(file, folder) if reader is not sentencepiece.load else reader(file, folder, sentinels)
     if folder.is_stated:
-        files = CLASSES[folder.class_name][0] if folder.class_name in CLASSES else TOKENIZER_JSON
+        names = CLASSES[folder.class_name].names if folder.class_name in CLASSES else "tokenizer.json"
         raise UnreadTokenizerError(
-            f"{path} has no file of the tokenizer that its files name, {folder.class_name}: put "
-            f"{files.replace(chr(92), '')} there."
+            f"{path} has no file of the tokenizer that its files name, {folder.class_name}: put {names} there."
         )
     raise UserError(
         f"No tokenizer in {path}: it needs tokenizer.json, a SentencePiece .model, vocab.txt, vocab.json with "
@@ -105,17 +117,18 @@ def _readers(folder: Folder, path: Path) -> list[tuple[str, Reader]]:
     name = folder.class_name
     known = [(TOKENIZER_JSON, huggingface.load_json)]
     if folder.is_stated or name in UNREAD:
-        pattern, reader = CLASSES.get(name or "", (r".*(vocab|merges|\.model|\.spm|\.codes).*", _refuse))
+        unread = ClassFiles(r".*(vocab|merges|\.model|\.spm|\.codes).*", _refuse, "tokenizer.json")
+        pattern, reader, _ = CLASSES.get(name or "", unread)
         return [*known, (pattern if path.is_dir() else ".*", reader)]
-    of_class = [CLASSES[name]] if name in CLASSES else []
+    of_class = [CLASSES[name][:2]] if name in CLASSES else []
     bare: list[tuple[str, Reader]] = [
         (r"(source|target)\.spm", marian.load),
-        _FAIRSEQ,
+        _FAIRSEQ[:2],
         (r".*\.model", sentencepiece.load),
         (r"(vocab\.json|merges\.txt)", _load_bpe),
         (r"(encoder_bpe_40000\.json|vocab_40000\.bpe)", bpe.load_gpt1),
         (r"bpe\.codes", _refuse),
-        _WORDPIECE,
+        _WORDPIECE[:2],
         (r".*\.txt", wordpiece.load),
         (r".*\.json", huggingface.load_json),
     ]
