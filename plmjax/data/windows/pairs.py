@@ -17,7 +17,7 @@ from plmjax.data.store.index_cache import cached_index
 from plmjax.data.store.split import Split
 from plmjax.data.templates import cls_sep_template
 from plmjax.data.tokenizers.vocabulary import Vocabulary
-from plmjax.data.windows.base import PAIR_FIELDS, Window, Windows, index_in, packed_window, too_small
+from plmjax.data.windows.base import PAIR_FIELDS, Window, Windows, index_in, packed_window
 from plmjax.errors import UserError
 
 SPECIAL_TOKENS = 3  # [cls] A [sep] B [sep]
@@ -45,7 +45,7 @@ class SegmentPair:
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
-        _require_two_documents(split, length)
+        _require_two_documents(split)
         description = f"segments/{self.short_probability}/{self.next_probability}/{self.duplicates}/{length}/{seed}"
         return PairWindows(
             split, vocabulary, length, description, _ranges(self, split, length, f"segment pairs {seed}")
@@ -84,7 +84,7 @@ class SentencePair:
 
     def build(self, split: Split, vocabulary: Vocabulary, length: int, seed: int) -> "PairWindows":
         """Draws the pairs of a split. Raises UserError for fewer than two documents or too small a length."""
-        _require_two_documents(split, length)
+        _require_two_documents(split)
         description = f"sentences/{self.next_probability}/{self.duplicates}/{length}/{seed}"
         return PairWindows(
             split, vocabulary, length, description, _ranges(self, split, length, f"sentence pairs {seed}")
@@ -131,7 +131,7 @@ class SentenceOrderPair:
         if self.lone_sentence not in ("cut", "random"):
             raise UserError(f"objective.window.lone_sentence is {self.lone_sentence!r}; it must be 'cut' or 'random'.")
         if self.lone_sentence == "random":
-            _require_two_documents(split, length)
+            _require_two_documents(split)
         lone = "" if self.lone_sentence == "cut" else "random/"
         description = (
             f"order cut last/{lone}{self.short_probability}/{self.swap_probability}/{self.duplicates}/{length}/{seed}"
@@ -236,9 +236,12 @@ def truncate(first: Range, second: Range, room: int, rng: random.Random) -> tupl
     return (a_start, a_end), (b_start, b_end)
 
 
-def _require_two_documents(split: Split, length: int) -> None:
+def _require_two_documents(split: Split) -> None:
     if split.documents < 2:
-        raise too_small(split, length, f"{split.documents} documents, and random pairs need two")
+        raise UserError(
+            f"The {split.name} split has {split.documents} documents, and random pairs need two: give "
+            "experiments.prepare more documents, --documents=blank_lines, or a larger --validation_fraction."
+        )
 
 
 def _ranges(config: Any, split: Split, length: int, draws: str) -> Callable[[], np.ndarray]:
