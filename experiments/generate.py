@@ -54,7 +54,7 @@ SETTINGS = (
     flags.DEFINE_float(
         "top_p", None, "Sample among the smallest set of tokens with this probability, above 0 and up to 1."
     ),
-    flags.DEFINE_integer("seed", 0, "The same seed samples the same texts."),
+    flags.DEFINE_integer("seed", None, "The same seed samples the same texts (default 0)."),
     flags.DEFINE_integer("num_return_sequences", None, "Texts to generate for each text.", lower_bound=1),
     flags.DEFINE_integer(
         "best_of",

@@ -90,6 +90,9 @@ COMMANDS = {
     "an index that is none": ("experiments.convert --from_hf={bad_index} --to={new}", "is no index of weights"),
     "both ways": ("experiments.convert --from_hf={run} --from={run}", "Give either --from_hf and --to"),
     "no run to compare": ("experiments.compare --runs={file}", "has no validated run"),
+    "beams for masks": (
+        "experiments.generate --from={model} --prompt=[MASK] --num_beams=4", "fills masks, for which num_beams means"
+    ),
     # tasks
     "no checkpoint named": ("experiments.finetune --task=sst2", "--from is missing"),
     "no task": ("experiments.finetune --from={model} --workdir={new}", "name a task with --task=NAME"),
@@ -100,6 +103,12 @@ COMMANDS = {
         f"{FINETUNE} --task.train={{tsv}} --config.optimizer.learning_rate=inf", "learning_rate is inf: it must be"
     ),
 }  # fmt: skip
+
+# What is next to a mistake and is none -> the command, and a part of what it prints.
+GOOD = {
+    "masks filled": ("experiments.generate --from={model} --prompt=[MASK] --top_k=2", "mask 1"),
+    "masks filled, as many as usual": ("experiments.generate --from={model} --prompt=[MASK]", "mask 1"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -144,13 +153,13 @@ def answers(files: dict[str, str]) -> dict[str, tuple[int, str, str]]:
     """Exit status, standard output and standard error of every command."""
     commands = [
         command.format(**files, new=f"{files['root']}/new/{number}").split()
-        for number, (command, _) in enumerate(COMMANDS.values())
+        for number, (command, _) in enumerate((COMMANDS | GOOD).values())
     ]
     done = subprocess.run(
         [sys.executable, "-m", "tests.experiments.forked"],
         cwd=REPOSITORY, input=json.dumps(commands), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return dict(zip(COMMANDS, json.loads(done.stdout), strict=True))
+    return dict(zip(COMMANDS | GOOD, json.loads(done.stdout), strict=True))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -165,6 +174,13 @@ def test_one_sentence(name: str, answers: dict[str, tuple[int, str, str]]) -> No
     lines = said.strip().split("\n")
     assert len(lines) == 1 and lines[0].startswith("error: "), said
     assert COMMANDS[name][1] in said
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_no_mistake_is_done(name: str, answers: dict[str, tuple[int, str, str]]) -> None:
+    status, written, said = answers[name]
+    assert status == 0, said
+    assert GOOD[name][1] in written
 
 
 def test_nothing_is_removed_or_begun(files: dict[str, str], answers: dict[str, tuple[int, str, str]]) -> None:
